@@ -1,0 +1,54 @@
+// What a caller may ask of a protection. Free of torch: the server fills it in.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace antidiffusion {
+
+enum class Method {
+  kAntiDiffusion,
+  kAntiDiffusionNoPt,
+  kAntiDiffusionNoSdl,
+  kAntiDiffusionNoTuning,
+  kAdvDm,
+  kPhotoGuard,
+  kMist,
+  kAntiDreamBooth,
+  kSds,
+  kNoise,
+};
+
+// kPaper: mended, the budget holds against the original. kReleased: what the published script does
+// when run (docs/algorithm.md).
+enum class Mode { kPaper, kReleased };
+
+enum class Effort { kDraft, kStandard, kStrong, kPublished };
+
+enum class ReportLevel { kBasic, kFull };
+
+// Unset optionals take the effort's value. Levels are steps of an 8-bit channel: 1/127.5 on [-1,1].
+struct ProtectionOptions {
+  Method method = Method::kAntiDiffusion;
+  Mode mode = Mode::kPaper;
+  Effort effort = Effort::kStandard;
+  double budget_levels = 6.375;  // (0, 32]; bytes obey floor(budget), so below 1 nothing changes
+  std::optional<uint64_t> seed;  // default: derived from the image's bytes
+  std::string prompt;            // start of prompt tuning, or the fixed prompt without it
+  ReportLevel report = ReportLevel::kBasic;
+  std::optional<int> epochs;  // 0..1000, as the next three
+  std::optional<int> prompt_steps;
+  std::optional<int> pgd_steps;
+  std::optional<int> tuning_steps;
+  std::optional<double> step_size_levels;  // (0, budget]; in kReleased (0, 32]
+  std::optional<double> prompt_lr;         // (0, 1]
+  std::optional<double> tuning_lr;         // (0, 1]
+
+  // INVALID_ARGUMENT naming the first field out of range, as `options.FIELD`.
+  absl::Status Validate() const;
+};
+
+}  // namespace antidiffusion

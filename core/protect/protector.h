@@ -1,0 +1,84 @@
+// The seam between the service and the engine. Free of torch.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "core/image/image.h"
+#include "core/protect/options.h"
+#include "core/protect/run_context.h"
+
+namespace antidiffusion {
+
+// A loaded model as the server may see it.
+struct ModelInfo {
+  std::string name;             // the folder's
+  std::string family;           // sd1, sd2
+  std::string prediction_type;  // epsilon, v_prediction
+  int native_side = 0;          // pixels
+  std::string digest;           // SHA-256 of the weights, hex
+  std::string device;           // cpu, cuda:0
+  std::string precision;        // fp32, bf16
+};
+
+struct DeviceMemory {  // bytes; all 0 where the device does not tell (cpu)
+  int64_t used = 0;
+  int64_t reserved = 0;
+  int64_t total = 0;
+};
+
+// Denoising loss and attention concentration (T * mean(M^2), 1/T * ... 1) on fixed probes.
+struct Probe {
+  double denoising_loss = 0;
+  double attention_concentration = 0;  // 0 where the model has no layer at the captured grid
+  double gain_left = 0;                // share of the loss gain over `before` that is left
+};
+
+struct FullReport {
+  Probe before, after, after_jpeg_q75, after_half_and_back, after_blur;
+};
+
+struct ProtectionResult {
+  Image image;             // width, height and channels of the input
+  int max_difference = 0;  // largest change of any channel, in 8-bit levels
+  int bound = 0;           // the proven bound: floor(budget), or the true one of Mode::kReleased
+  uint64_t seed = 0;       // the one used
+  std::map<std::string, double> stage_seconds;  // by stage name, as in Progress
+  std::optional<FullReport> full;               // with ReportLevel::kFull
+};
+
+// Makes an image useless to diffusion models while people see no difference.
+// Thread-compatible: one call at a time. Each device worker owns one for each model.
+class Protector {
+ public:
+  virtual ~Protector() = default;
+
+  // Blocks for seconds to minutes. Equal image, options, build and device give an equal result.
+  // Errors: INVALID_ARGUMENT (options, or a side under 64 px); CANCELLED or DEADLINE_EXCEEDED
+  // (`run` is asked before every optimiser step); RESOURCE_EXHAUSTED with reason DEVICE_MEMORY.
+  // Usable again after any error; the model's weights are then bit-identical to those loaded.
+  virtual absl::StatusOr<ProtectionResult> Protect(const Image& image,
+                                                   const ProtectionOptions& options,
+                                                   const RunContext& run) = 0;
+
+  virtual const ModelInfo& model() const = 0;
+  virtual DeviceMemory memory() const = 0;
+};
+
+struct LoadOptions {
+  std::string directory;           // a diffusers folder (model_index.json); its name is the model's
+  std::string device = "auto";     // auto (cuda:0 if there is one, else cpu), cpu, cuda, cuda:N
+  std::string precision = "auto";  // auto (from the device), fp32, bf16
+  int threads = 0;                 // of the CPU; 0: one for each physical core
+};
+
+// Loads a folder onto a device; seconds. NOT_FOUND (no folder, no file), INVALID_ARGUMENT (device,
+// precision), DATA_LOSS (broken files), FAILED_PRECONDITION (an architecture that is not
+// SD 1.x/2.x, pickled weights), RESOURCE_EXHAUSTED (device memory).
+absl::StatusOr<std::unique_ptr<Protector>> LoadProtector(const LoadOptions& options);
+
+}  // namespace antidiffusion

@@ -1,0 +1,31 @@
+// Devices, precision, threads, and the only place where c10::Error is caught.
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace antidiffusion {
+
+// auto (cuda:0 if there is one, else cpu), cpu, cuda, cuda:N.
+// INVALID_ARGUMENT: not a device's name; NOT_FOUND: no such device here.
+absl::StatusOr<c10::Device> ParseDevice(const std::string& name);
+
+// auto, fp32, bf16. auto: bf16 where the device computes it natively and faster (CUDA 8.0+; CPUs
+// with AVX512_BF16 or AMX), else fp32. INVALID_ARGUMENT: another word.
+absl::StatusOr<c10::ScalarType> ParsePrecision(const std::string& name, const c10::Device& device);
+std::string PrecisionName(c10::ScalarType type);
+
+// Sets torch's thread count (0: physical cores) and flushing of denormals. Once at start.
+void ConfigureTorch(int threads);
+
+// Runs `body`; what torch throws becomes a status: RESOURCE_EXHAUSTED with reason DEVICE_MEMORY
+// when memory ran out, else INTERNAL with the first line of the message.
+absl::Status CatchTorch(const std::function<absl::Status()>& body);
+
+}  // namespace antidiffusion

@@ -1,0 +1,25 @@
+// Image <-> tensor, resampling, and the rounding that keeps the budget.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "core/image/image.h"
+
+namespace antidiffusion {
+
+// [1,3,H,W] float32 in [-1,1]: byte / 127.5 - 1. Grey is repeated over the three channels.
+at::Tensor ImageToTensor(const Image& image);
+
+// Round-half-even of clamp(x/2 + 0.5, 0, 1) * 255. `tensor` [1,3,H,W] or [1,1,H,W].
+Image TensorToImage(const at::Tensor& tensor);
+
+// Antialiased bicubic of [1,C,H,W] to height x width; returns the tensor itself when sizes are
+// equal.
+at::Tensor Resize(const at::Tensor& tensor, int64_t height, int64_t width);
+
+// original + round(difference), every sample kept within `bound` levels of the original's byte and
+// within 0..255. `difference` [1,3,H,W] (or [1,1,H,W] for grey) on the [-1,1] scale, of the
+// original's size; for a grey original three channels are averaged.
+Image ApplyDifference(const Image& original, const at::Tensor& difference, int bound);
+
+}  // namespace antidiffusion

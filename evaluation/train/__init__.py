@@ -1,0 +1,1 @@
+"""Training of the small Stable-Diffusion-shaped clothing model, from photographs to the diffusers layout."""
