@@ -1,9 +1,9 @@
-// The .safetensors format, and strict loading into any torch module.
+// The .safetensors format: reading tensors out of a file that nobody vouches for.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
-#include <map>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,7 +13,8 @@
 
 namespace antidiffusion {
 
-// A memory-mapped file. Immutable after Open, so thread-safe.
+// A memory-mapped file. Immutable after Open, so thread-safe. The file must not be cut short while
+// it is open: replace it by renaming another over it.
 class SafetensorsFile {
  public:
   // NOT_FOUND, or DATA_LOSS when the header, an offset, a dtype or a size does not add up. Input is
@@ -24,10 +25,15 @@ class SafetensorsFile {
   SafetensorsFile& operator=(SafetensorsFile&&) noexcept;
   ~SafetensorsFile();
 
+  const std::string& path() const;
   std::vector<std::string> names() const;  // sorted
   bool Contains(absl::string_view name) const;
 
-  // A copy in torch's own (64-byte aligned) memory, in the file's dtype, on the CPU. NOT_FOUND.
+  // Without reading the data. NOT_FOUND.
+  absl::StatusOr<std::vector<int64_t>> Shape(absl::string_view name) const;
+
+  // A copy in torch's own (64-byte aligned) memory, in the file's dtype, on the CPU. NOT_FOUND, or
+  // DATA_LOSS for a BOOL that is neither 0 nor 1. Throws c10::Error when memory runs out.
   absl::StatusOr<at::Tensor> Read(absl::string_view name) const;
 
  private:

@@ -1,0 +1,137 @@
+#include "core/checkpoint/safetensors.h"
+
+#include <ATen/ops/empty.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "core/checkpoint/safetensors_header.h"
+
+namespace antidiffusion {
+namespace {
+
+c10::ScalarType ScalarTypeOf(SafetensorsDtype dtype) {
+  switch (dtype) {
+    case SafetensorsDtype::kF64:
+      return c10::kDouble;
+    case SafetensorsDtype::kF32:
+      return c10::kFloat;
+    case SafetensorsDtype::kF16:
+      return c10::kHalf;
+    case SafetensorsDtype::kBF16:
+      return c10::kBFloat16;
+    case SafetensorsDtype::kI64:
+      return c10::kLong;
+    case SafetensorsDtype::kI32:
+      return c10::kInt;
+    case SafetensorsDtype::kI16:
+      return c10::kShort;
+    case SafetensorsDtype::kI8:
+      return c10::kChar;
+    case SafetensorsDtype::kU8:
+      return c10::kByte;
+    case SafetensorsDtype::kBool:
+      return c10::kBool;
+  }
+  return c10::kByte;
+}
+
+absl::Status Annotate(const std::string& path, const absl::Status& status) {
+  return {status.code(), absl::StrCat(path, ": ", status.message())};
+}
+
+}  // namespace
+
+struct SafetensorsFile::Mapping {
+  Mapping() = default;
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping() {
+    if (!bytes.empty()) munmap(const_cast<char*>(bytes.data()), bytes.size());
+  }
+
+  // NOT_FOUND when the file has no such tensor.
+  absl::StatusOr<const SafetensorsEntry*> Find(absl::string_view name) const {
+    const auto position = entries.find(name);
+    if (position == entries.end()) {
+      return absl::NotFoundError(
+          absl::StrCat(path, ": no tensor \"", absl::CHexEscape(name), "\""));
+    }
+    return &position->second;
+  }
+
+  std::string path;
+  absl::string_view bytes;  // of the whole file
+  SafetensorsEntries entries;
+};
+
+SafetensorsFile::SafetensorsFile(std::unique_ptr<Mapping> mapping) : mapping_(std::move(mapping)) {}
+SafetensorsFile::SafetensorsFile(SafetensorsFile&&) noexcept = default;
+SafetensorsFile& SafetensorsFile::operator=(SafetensorsFile&&) noexcept = default;
+SafetensorsFile::~SafetensorsFile() = default;
+
+absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
+  // O_NONBLOCK: opening a pipe must not wait for its writer.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) return absl::ErrnoToStatus(errno, path);
+  const absl::Cleanup close_descriptor = [descriptor] { close(descriptor); };
+
+  struct stat info = {};
+  if (fstat(descriptor, &info) != 0) return absl::ErrnoToStatus(errno, path);
+  if (!S_ISREG(info.st_mode)) return absl::DataLossError(absl::StrCat(path, ": not a file"));
+
+  auto mapping = std::make_unique<Mapping>();
+  mapping->path = path;
+  if (info.st_size > 0) {
+    const auto size = static_cast<size_t>(info.st_size);
+    void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (address == MAP_FAILED) return absl::ErrnoToStatus(errno, path);
+    mapping->bytes = absl::string_view(static_cast<const char*>(address), size);
+  }
+  absl::StatusOr<SafetensorsEntries> entries = ParseSafetensorsHeader(mapping->bytes);
+  if (!entries.ok()) return Annotate(path, entries.status());
+  mapping->entries = std::move(entries).value();
+  return SafetensorsFile(std::move(mapping));
+}
+
+const std::string& SafetensorsFile::path() const { return mapping_->path; }
+
+std::vector<std::string> SafetensorsFile::names() const {
+  std::vector<std::string> names;
+  names.reserve(mapping_->entries.size());
+  for (const auto& item : mapping_->entries) names.push_back(item.first);
+  return names;
+}
+
+bool SafetensorsFile::Contains(absl::string_view name) const { return mapping_->Find(name).ok(); }
+
+absl::StatusOr<std::vector<int64_t>> SafetensorsFile::Shape(absl::string_view name) const {
+  AD_ASSIGN_OR_RETURN(const SafetensorsEntry* entry, mapping_->Find(name));
+  return entry->shape;
+}
+
+absl::StatusOr<at::Tensor> SafetensorsFile::Read(absl::string_view name) const {
+  AD_ASSIGN_OR_RETURN(const SafetensorsEntry* entry, mapping_->Find(name));
+  const absl::string_view data = mapping_->bytes.substr(entry->begin, entry->end - entry->begin);
+  if (entry->dtype == SafetensorsDtype::kBool &&
+      std::any_of(data.begin(), data.end(), [](char c) { return c != 0 && c != 1; })) {
+    return absl::DataLossError(absl::StrCat(mapping_->path, ": \"", absl::CHexEscape(name),
+                                            "\" holds a BOOL that is neither 0 nor 1"));
+  }
+  at::Tensor tensor = at::empty(entry->shape, ScalarTypeOf(entry->dtype));
+  if (!data.empty()) std::memcpy(tensor.mutable_data_ptr(), data.data(), data.size());
+  return tensor;
+}
+
+}  // namespace antidiffusion
