@@ -6,7 +6,9 @@ set(ANTIDIFFUSION_TORCH_DIR "" CACHE PATH "The torch folder of a site-packages")
 set(_torch_dir ${ANTIDIFFUSION_TORCH_DIR})
 if(NOT _torch_dir)
   file(GLOB _torch_dirs ${CMAKE_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch)
-  list(GET _torch_dirs 0 _torch_dir)
+  if(_torch_dirs)
+    list(GET _torch_dirs 0 _torch_dir)
+  endif()
 endif()
 find_path(LibTorch_INCLUDE_DIR torch/types.h
           PATHS ${_torch_dir}/include/torch/csrc/api/include NO_DEFAULT_PATH NO_CACHE)
@@ -17,6 +19,17 @@ include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(
   LibTorch REQUIRED_VARS LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY
   REASON_FAILURE_MESSAGE "run scripts/setup, or set ANTIDIFFUSION_TORCH_DIR")
+
+# AUTO: where a GPU is to be seen and all of the wheel's NVIDIA packages are installed.
+set(_torch_cuda ${ANTIDIFFUSION_CUDA})
+if(_torch_cuda STREQUAL "AUTO")
+  file(GLOB _cudnn ${_torch_dir}/../nvidia/cudnn/lib/libcudnn.so*)
+  if(_cudnn AND (EXISTS /dev/nvidiactl OR EXISTS /dev/dxg))
+    set(_torch_cuda ON)
+  else()
+    set(_torch_cuda OFF)
+  endif()
+endif()
 
 if(NOT TARGET LibTorch::LibTorch)
   add_library(LibTorch::LibTorch INTERFACE IMPORTED)
@@ -33,7 +46,12 @@ if(NOT TARGET LibTorch::LibTorch)
   foreach(_dir ${_nvidia_lib_dirs})
     target_link_options(LibTorch::LibTorch INTERFACE "LINKER:-rpath-link,${_dir}")
   endforeach()
-  if(ANTIDIFFUSION_CUDA)
+  if(_torch_cuda)
+    # cuda_runtime_api.h, which c10/cuda includes, is in the nvidia-cuda-runtime package.
+    set_property(TARGET LibTorch::LibTorch APPEND PROPERTY INTERFACE_INCLUDE_DIRECTORIES
+                 ${_torch_dir}/../nvidia/cu13/include)
+    set_property(TARGET LibTorch::LibTorch APPEND PROPERTY INTERFACE_SYSTEM_INCLUDE_DIRECTORIES
+                 ${_torch_dir}/../nvidia/cu13/include)
     # Nothing refers to a symbol of the CUDA half (it registers itself), so it must be kept.
     target_link_libraries(
       LibTorch::LibTorch INTERFACE "-Wl,--no-as-needed" ${_torch_dir}/lib/libtorch_cuda.so
