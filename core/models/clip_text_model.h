@@ -1,19 +1,43 @@
 #pragma once
 
-#include <torch/nn/module.h>
-#include <torch/nn/pimpl.h>
-
 #include "core/models/config.h"
+#include "core/models/layers.h"
 
 namespace antidiffusion {
 
-// CLIPTextModel: token ids to the hidden state after the final layer norm, causal.
+// One layer of the text encoder. B batch, T tokens, C hidden size.
+class ClipEncoderLayerImpl : public torch::nn::Module {
+ public:
+  ClipEncoderLayerImpl(const ClipTextConfig& config, const at::TensorOptions& options);
+
+  // x [B,T,C] -> [B,T,C]; a token sees itself and those before it.
+  torch::Tensor forward(const torch::Tensor& x);
+
+ private:
+  torch::Tensor Attend(const torch::Tensor& x);
+
+  int64_t heads_;
+  bool quick_gelu_;
+  LayerNorm layer_norm1_, layer_norm2_;
+  Linear q_proj_{nullptr}, k_proj_{nullptr}, v_proj_{nullptr}, out_proj_{nullptr};
+  Linear fc1_{nullptr}, fc2_{nullptr};
+};
+TORCH_MODULE(ClipEncoderLayer);
+
+// CLIPTextModel: token ids to the hidden state after the final layer norm, causal. Throws
+// c10::Error on a wrong shape or an unknown `hidden_act`.
 class ClipTextModelImpl : public torch::nn::Module {
  public:
-  explicit ClipTextModelImpl(const ClipTextConfig& config);
+  // Parameters are left uninitialised, on the device of `options` (see layers.h).
+  explicit ClipTextModelImpl(const ClipTextConfig& config, const at::TensorOptions& options = {});
 
   // ids [B,T] int64, T <= max_position_embeddings -> [B,T,hidden_size].
   torch::Tensor forward(const torch::Tensor& ids);
+
+ private:
+  Embedding token_embedding_{nullptr}, position_embedding_{nullptr};
+  Numbered<ClipEncoderLayer> layers_;
+  LayerNorm final_layer_norm_{nullptr};
 };
 TORCH_MODULE(ClipTextModel);
 

@@ -1,0 +1,84 @@
+#include "core/models/attention.h"
+
+#include <cmath>
+
+namespace antidiffusion {
+namespace {
+
+constexpr double kLayerNormEps = 1e-5;
+constexpr int64_t kFeedForwardFactor = 4;
+
+}  // namespace
+
+AttentionImpl::AttentionImpl(const AttentionShape& shape, const at::TensorOptions& options)
+    : heads_(shape.heads),
+      to_q_(
+          register_module("to_q", Linear(shape.channels, shape.channels, options, shape.qkv_bias))),
+      to_k_(register_module(
+          "to_k", Linear(shape.context_channels, shape.channels, options, shape.qkv_bias))),
+      to_v_(register_module(
+          "to_v", Linear(shape.context_channels, shape.channels, options, shape.qkv_bias))),
+      to_out_(register_module("to_out", MakeNumbered<Linear>())) {
+  TORCH_CHECK(shape.heads > 0 && shape.channels % shape.heads == 0, shape.channels, " channels in ",
+              shape.heads, " attention heads");
+  to_out_->Add(Linear(shape.channels, shape.channels, options));
+}
+
+torch::Tensor AttentionImpl::SplitHeads(const torch::Tensor& x) const {
+  return x.view({x.size(0), x.size(1), heads_, x.size(2) / heads_}).transpose(1, 2);
+}
+
+torch::Tensor AttentionImpl::forward(const torch::Tensor& hidden, const torch::Tensor& context,
+                                     AttentionCapture* capture) {
+  const torch::Tensor q = SplitHeads(to_q_(hidden));
+  const torch::Tensor k = SplitHeads(to_k_(context));
+  const torch::Tensor v = SplitHeads(to_v_(context));
+  torch::Tensor out;
+  if (capture == nullptr) {
+    out = at::scaled_dot_product_attention(q, k, v);
+  } else {
+    const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(-1)));
+    const torch::Tensor probabilities =
+        at::softmax(at::matmul(q, k.transpose(-2, -1)) * scale, -1, at::kFloat);
+    capture->probabilities.push_back(probabilities);
+    out = at::matmul(probabilities.to(v.scalar_type()), v);
+  }
+  return (*to_out_)[0](out.transpose(1, 2).reshape(hidden.sizes()));
+}
+
+FeedForwardImpl::FeedForwardImpl(int64_t channels, const at::TensorOptions& options) {
+  const int64_t inner = kFeedForwardFactor * channels;
+  // Checkpoint keys net.0.proj and net.2; net.1 is a dropout.
+  auto net = register_module("net", std::make_shared<torch::nn::Module>());
+  auto gate = net->register_module("0", std::make_shared<torch::nn::Module>());
+  proj_ = gate->register_module("proj", Linear(channels, 2 * inner, options));
+  out_ = net->register_module("2", Linear(inner, channels, options));
+}
+
+torch::Tensor FeedForwardImpl::forward(const torch::Tensor& x) {
+  const std::vector<torch::Tensor> halves = proj_(x).chunk(2, -1);
+  return out_(halves[0] * at::gelu(halves[1]));
+}
+
+BasicTransformerBlockImpl::BasicTransformerBlockImpl(int64_t channels, int64_t heads,
+                                                     int64_t context_channels,
+                                                     const at::TensorOptions& options)
+    : norm1_(register_module("norm1", LayerNorm(channels, kLayerNormEps, options))),
+      norm2_(register_module("norm2", LayerNorm(channels, kLayerNormEps, options))),
+      norm3_(register_module("norm3", LayerNorm(channels, kLayerNormEps, options))),
+      attn1_(
+          register_module("attn1", Attention(AttentionShape{channels, channels, heads}, options))),
+      attn2_(register_module(
+          "attn2", Attention(AttentionShape{channels, context_channels, heads}, options))),
+      ff_(register_module("ff", FeedForward(channels, options))) {}
+
+torch::Tensor BasicTransformerBlockImpl::forward(const torch::Tensor& x,
+                                                 const torch::Tensor& context,
+                                                 AttentionCapture* capture) {
+  const torch::Tensor normed = norm1_(x);
+  torch::Tensor h = attn1_(normed, normed) + x;
+  h = attn2_(norm2_(h), context, capture) + h;
+  return ff_(norm3_(h)) + h;
+}
+
+}  // namespace antidiffusion

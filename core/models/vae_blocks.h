@@ -1,0 +1,94 @@
+// Encoder and decoder of AutoencoderKL. B batch, C channels, h w latent sides, f pixels a cell.
+#pragma once
+
+#include "core/models/attention.h"
+#include "core/models/config.h"
+#include "core/models/layers.h"
+#include "core/models/resnet.h"
+
+namespace antidiffusion {
+
+// Self-attention of one head over the positions of a feature map, with a residual around it. The
+// keys of attention and norm are siblings in a checkpoint, hence the inheritance.
+class VaeAttentionImpl : public AttentionImpl {
+ public:
+  VaeAttentionImpl(int64_t channels, int64_t norm_groups, const at::TensorOptions& options);
+
+  // x [B,C,h,w] -> [B,C,h,w]
+  torch::Tensor forward(const torch::Tensor& x);
+
+ private:
+  GroupNorm group_norm_;
+};
+TORCH_MODULE(VaeAttention);
+
+// UNetMidBlock2D: resnet, attention, resnet.
+class VaeMidBlockImpl : public torch::nn::Module {
+ public:
+  VaeMidBlockImpl(int64_t channels, int64_t norm_groups, const at::TensorOptions& options);
+  torch::Tensor forward(const torch::Tensor& x);
+
+ private:
+  Numbered<ResnetBlock2D> resnets_;
+  Numbered<VaeAttention> attentions_;
+};
+TORCH_MODULE(VaeMidBlock);
+
+// DownEncoderBlock2D and UpDecoderBlock2D differ only in what follows their resnets.
+class VaeDownBlockImpl : public torch::nn::Module {
+ public:
+  VaeDownBlockImpl(const VaeConfig& config, int64_t in, int64_t out, bool downsample,
+                   const at::TensorOptions& options);
+  torch::Tensor forward(const torch::Tensor& x);
+
+ private:
+  Numbered<ResnetBlock2D> resnets_;
+  Numbered<Downsample2D> downsamplers_;  // null at the last level
+};
+TORCH_MODULE(VaeDownBlock);
+
+class VaeUpBlockImpl : public torch::nn::Module {
+ public:
+  VaeUpBlockImpl(const VaeConfig& config, int64_t in, int64_t out, bool upsample,
+                 const at::TensorOptions& options);
+  torch::Tensor forward(const torch::Tensor& x);
+
+ private:
+  Numbered<ResnetBlock2D> resnets_;
+  Numbered<Upsample2D> upsamplers_;  // null at the last level
+};
+TORCH_MODULE(VaeUpBlock);
+
+class VaeEncoderImpl : public torch::nn::Module {
+ public:
+  VaeEncoderImpl(const VaeConfig& config, const at::TensorOptions& options);
+
+  // [B,3,h*f,w*f] -> [B,2*latent_channels,h,w]: mean and log variance before quant_conv.
+  torch::Tensor forward(const torch::Tensor& image);
+
+ private:
+  Conv2d conv_in_;
+  Numbered<VaeDownBlock> down_blocks_;
+  VaeMidBlock mid_block_;
+  GroupNorm conv_norm_out_;
+  Conv2d conv_out_;
+};
+TORCH_MODULE(VaeEncoder);
+
+class VaeDecoderImpl : public torch::nn::Module {
+ public:
+  VaeDecoderImpl(const VaeConfig& config, const at::TensorOptions& options);
+
+  // [B,latent_channels,h,w] -> [B,3,h*f,w*f]
+  torch::Tensor forward(const torch::Tensor& latent);
+
+ private:
+  Conv2d conv_in_;
+  VaeMidBlock mid_block_;
+  Numbered<VaeUpBlock> up_blocks_;
+  GroupNorm conv_norm_out_;
+  Conv2d conv_out_;
+};
+TORCH_MODULE(VaeDecoder);
+
+}  // namespace antidiffusion
