@@ -1,0 +1,113 @@
+#include "core/image/metadata.h"
+
+#include <algorithm>
+#include <exception>
+#include <exiv2/exiv2.hpp>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "core/image/bytes.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr char kOrientation[] = "Exif.Image.Orientation";
+// Smaller values cannot hold a picture that shows anything.
+constexpr size_t kSmallestPreview = 256;
+
+// exiv2 writes what it finds odd in a file to stderr; the files are strangers'.
+void SilenceExiv2() {
+  static const bool silenced = [] {
+    Exiv2::LogMsg::setLevel(Exiv2::LogMsg::mute);
+    return true;
+  }();
+  static_cast<void>(silenced);
+}
+
+bool HoldsJpeg(const Exiv2::DataBuf& data) {
+  static constexpr Exiv2::byte kStart[] = {0xff, 0xd8, 0xff};
+  if (data.pData_ == nullptr) return false;
+  const Exiv2::byte* begin = data.pData_;
+  const Exiv2::byte* end = begin + data.size_;
+  return std::search(begin, end, std::begin(kStart), std::end(kStart)) != end;
+}
+
+// Previews lie in IFD1 and, in a way of each maker's own, in maker notes and sub-IFDs. So whatever
+// holds a JPEG stream goes.
+bool IsPreview(const Exiv2::Exifdatum& datum) {
+  if (datum.sizeDataArea() > 0) return true;
+  if (static_cast<size_t>(std::max(0L, datum.size())) < kSmallestPreview) return false;
+  Exiv2::DataBuf data(datum.size());
+  datum.copy(data.pData_, Exiv2::bigEndian);
+  return HoldsJpeg(data);
+}
+
+void DropPreviews(Exiv2::ExifData& exif) {
+  Exiv2::ExifThumb(exif).erase();
+  for (auto datum = exif.begin(); datum != exif.end();) {
+    datum = IsPreview(*datum) ? exif.erase(datum) : std::next(datum);
+  }
+}
+
+void Replace(Exiv2::ExifData& exif, const char* key, int value) {
+  const auto datum = exif.findKey(Exiv2::ExifKey(key));
+  if (datum != exif.end()) datum->setValue(std::to_string(value));
+}
+
+int ReadOrientation(const Exiv2::ExifData& exif) {
+  const auto datum = exif.findKey(Exiv2::ExifKey(kOrientation));
+  if (datum == exif.end() || datum->count() == 0) return 1;
+  const long value = datum->toLong();
+  return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+}
+
+NormalizedExif Normalize(const std::string& block, int width, int height) {
+  Exiv2::ExifData exif;
+  const Exiv2::ByteOrder order =
+      Exiv2::ExifParser::decode(exif, reinterpret_cast<const Exiv2::byte*>(block.data()),
+                                static_cast<uint32_t>(block.size()));
+  if (order == Exiv2::invalidByteOrder || exif.empty()) return {};
+  NormalizedExif result{"", ReadOrientation(exif)};
+  if (result.orientation >= 5) std::swap(width, height);
+  Replace(exif, kOrientation, 1);
+  Replace(exif, "Exif.Image.ImageWidth", width);
+  Replace(exif, "Exif.Image.ImageLength", height);
+  Replace(exif, "Exif.Photo.PixelXDimension", width);
+  Replace(exif, "Exif.Photo.PixelYDimension", height);
+  DropPreviews(exif);
+  Exiv2::Blob blob;
+  Exiv2::ExifParser::encode(blob, order, exif);
+  result.exif.assign(blob.begin(), blob.end());
+  return result;
+}
+
+absl::string_view ColorSpace(const std::string& icc) {
+  return absl::string_view(icc).substr(16, 4);
+}
+
+}  // namespace
+
+NormalizedExif NormalizeExif(const std::string& exif, int width, int height) {
+  // A header of 8 bytes, and no more than exiv2's 32-bit sizes can count.
+  if (exif.size() < 8 || exif.size() > (size_t{64} << 20)) return {};
+  SilenceExiv2();
+  try {
+    return Normalize(exif, width, height);
+  } catch (const Exiv2::AnyError&) {
+    return {};
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+std::string UsableIcc(std::string icc) {
+  // ICC.1:2022, 7.2: 128 bytes of header, its own size first, "acsp" at 36.
+  if (icc.size() < 128 || icc.compare(36, 4, "acsp") != 0) return "";
+  if (BigEndian(icc, 0, 4) > icc.size()) return "";
+  if (ColorSpace(icc) != "RGB " && ColorSpace(icc) != "GRAY") return "";
+  return icc;
+}
+
+bool IsGrayIcc(const std::string& icc) { return icc.size() >= 20 && ColorSpace(icc) == "GRAY"; }
+
+}  // namespace antidiffusion

@@ -1,0 +1,27 @@
+// What is done to EXIF and ICC blocks between two files. Thread-safe.
+#pragma once
+
+#include <string>
+
+namespace antidiffusion {
+
+struct NormalizedExif {
+  std::string exif;     // rewritten; empty when there was none, or none that can be read
+  int orientation = 1;  // 1..8, what the file asked for (EXIF 2.32, 4.6.4 A: Orientation)
+};
+
+// Rewrites an EXIF block (a TIFF structure, untrusted) for an image whose pixels have been turned
+// upright: orientation 1, and sides as they are then. `width` and `height` are those of the stored
+// pixels.
+//
+// Thumbnails and embedded previews are dropped: they would show the photograph as it was before
+// protection.
+NormalizedExif NormalizeExif(const std::string& exif, int width, int height);
+
+// `icc` when it is an ICC profile for RGB or grey samples, else nothing.
+std::string UsableIcc(std::string icc);
+
+// Whether the profile describes grey samples; such a profile fits no RGB image.
+bool IsGrayIcc(const std::string& icc);
+
+}  // namespace antidiffusion
