@@ -1,0 +1,58 @@
+#include "core/protect/pgd_loss.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+
+namespace antidiffusion {
+namespace {
+
+// The value of the denoising loss; its gradient to `latent` is the residual, as if the UNet's
+// Jacobian were the identity (Poole et al. 2023; Xue et al. 2024). The factor that depends on the
+// timestep alone is left out: PGD uses the sign.
+at::Tensor ScoreDistillationLoss(StableDiffusion& model, const at::Tensor& latent,
+                                 const at::Tensor& noise, const at::Tensor& timestep,
+                                 const at::Tensor& embedding) {
+  at::Tensor residual;
+  {
+    const at::NoGradGuard no_grad;
+    const NoiseSchedule& schedule = model.schedule();
+    const at::Tensor noisy = schedule.AddNoise(latent, noise, timestep);
+    residual = model.Predict(noisy, timestep, embedding) - schedule.Target(latent, noise, timestep);
+  }
+  const at::Tensor pull = 2 * (residual * latent).mean();
+  return residual.square().mean() + (pull - pull.detach());
+}
+
+}  // namespace
+
+PgdLoss EvaluatePgdLoss(StableDiffusion& model, const at::Tensor& image,
+                        const at::Tensor& embedding, const at::Tensor& target,
+                        const PgdObjective& objective, const SemanticLossOptions& semantic,
+                        StageContext& context) {
+  const LatentPosterior posterior = model.EncodeImage(image);
+  PgdLoss loss;
+  if (objective.denoising_weight != 0) {
+    const at::Tensor latent = posterior.Sample(context.NoiseLike(posterior.mean));
+    const at::Tensor noise = context.NoiseLike(latent);
+    const at::Tensor timestep = context.Timestep(model.schedule().timesteps(), model.device());
+    if (objective.gradient_through_unet) {
+      const bool captures = objective.semantic_loss && model.has_captured_layers();
+      AttentionCapture capture;
+      loss.denoising =
+          model.DenoisingLoss(latent, noise, timestep, embedding, captures ? &capture : nullptr);
+      if (captures) loss.semantic = SemanticLoss(capture, semantic);
+    } else {
+      loss.denoising = ScoreDistillationLoss(model, latent, noise, timestep, embedding);
+    }
+    loss.total = objective.denoising_weight * loss.denoising;
+    if (loss.semantic.defined()) loss.total = loss.total - loss.semantic;
+  }
+  if (objective.encoder_weight != 0) {
+    const at::Tensor distance = (posterior.mean - target).square().mean();
+    loss.total = loss.total.defined() ? loss.total - objective.encoder_weight * distance
+                                      : -objective.encoder_weight * distance;
+  }
+  return loss;
+}
+
+}  // namespace antidiffusion

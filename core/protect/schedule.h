@@ -1,0 +1,43 @@
+// Options -> the numbers a job runs with.
+#pragma once
+
+#include "core/protect/options.h"
+
+namespace antidiffusion {
+
+// Steps are those of one block; a stage that the method lacks has 0. PT prompt tuning, TUNE
+// surrogate tuning: PT PGD, then `epochs` times TUNE PGD PT.
+struct Schedule {
+  int epochs = 0;
+  int prompt_steps = 0;
+  int pgd_steps = 0;
+  int tuning_steps = 0;
+  double budget_levels = 0;  // 8-bit levels: 1/127.5 on [-1,1]
+  double step_size_levels = 0;
+  double prompt_lr = 0;
+  double tuning_lr = 0;
+};
+
+// Optimiser steps of one job, by stage.
+struct StepCounts {
+  int prompt_tuning = 0;
+  int pgd = 0;
+  int surrogate_tuning = 0;
+
+  int total() const { return prompt_tuning + pgd + surrogate_tuning; }
+};
+
+// `options` must be valid. Explicit fields override the effort's, the method's missing stages
+// override both. The step size of Effort::kPublished is the published one (at most the budget where
+// the mode holds the budget); elsewhere 2.5 * budget / (PGD steps that share a budget), at most
+// the budget (Madry et al. 2018: room to reach the boundary and to move along it).
+Schedule ResolveSchedule(const ProtectionOptions& options);
+
+StepCounts CountSteps(const Schedule& schedule, Mode mode);
+
+// The largest change of any channel in whole levels that the schedule can make: floor(budget), and
+// in Mode::kReleased, where every phase has a budget of its own, floor(min(phases * budget,
+// PGD steps * step size)), at most 255.
+int ProvenBound(const Schedule& schedule, Mode mode);
+
+}  // namespace antidiffusion

@@ -1,0 +1,23 @@
+// What the cross-attention of a UNet pass says about where the prompt's tokens are.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "core/models/attention_capture.h"
+
+namespace antidiffusion {
+
+struct SemanticLossOptions {
+  bool all_heads = true;  // false: the second half of each layer's heads
+  bool clamped = false;
+};
+
+// The semantic disturbance loss (Zheng et al. 2025) of captured probabilities
+// [1,heads,positions,T], a scalar on their graph; 0 without a captured layer. M [positions,T] is
+// their mean over layers and heads.
+//   T * mean(M^2)               1/T * ... 1: the mean over positions of the chance that two draws
+//                               from a row meet the same token; least when attention says nothing
+//   mean(clamp(100 M, 0, 1)^2)  with `clamped`: no gradient where M > 0.01
+at::Tensor SemanticLoss(const AttentionCapture& capture, const SemanticLossOptions& options);
+
+}  // namespace antidiffusion
