@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <cstdint>
 #include <string>
@@ -23,7 +24,8 @@ struct NoiseScheduleConfig {
 // Immutable, so thread-safe.
 class NoiseSchedule {
  public:
-  // INVALID_ARGUMENT: an unknown beta_schedule or a range that does not add up.
+  // INVALID_ARGUMENT: an unknown beta_schedule, or not 1 to 100,000 timesteps with
+  // 0 < beta_start <= beta_end < 1.
   static absl::StatusOr<NoiseSchedule> Create(const NoiseScheduleConfig& config);
 
   // B batch; latent and noise [B,C,h,w], timestep [B] int64 in [0, timesteps()).
@@ -39,15 +41,25 @@ class NoiseSchedule {
   at::Tensor Target(const at::Tensor& latent, const at::Tensor& noise,
                     const at::Tensor& timestep) const;
 
-  int64_t timesteps() const;
-  PredictionType prediction_type() const;
-  const at::Tensor& alphas_cumprod() const;  // [timesteps] float32, CPU
+  // The same schedule with its table on `device`, so that latents there need no transfer.
+  NoiseSchedule To(c10::Device device) const;
+
+  int64_t timesteps() const { return config_.num_train_timesteps; }
+  PredictionType prediction_type() const { return config_.prediction_type; }
+  const at::Tensor& alphas_cumprod() const { return alphas_cumprod_; }  // [timesteps] float32, CPU
 
  private:
   NoiseSchedule(NoiseScheduleConfig config, at::Tensor alphas_cumprod);
 
+  // The coefficients of signal, sqrt(abar_t), and noise, sqrt(1 - abar_t): each [B,1,1,1].
+  struct Coefficients {
+    at::Tensor signal, noise;
+  };
+  Coefficients At(const at::Tensor& timestep) const;
+
   NoiseScheduleConfig config_;
   at::Tensor alphas_cumprod_;
+  at::Tensor on_device_;  // alphas_cumprod_, where latents live
 };
 
 }  // namespace antidiffusion

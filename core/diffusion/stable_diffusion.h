@@ -49,9 +49,10 @@ struct LatentPosterior {
 
 enum class LossTarget { kByPredictionType, kNoise };
 
-// Thread-compatible. No parameter requires a gradient unless surrogate tuning turns it on.
+// Thread-compatible. No parameter requires a gradient unless SetUNetTrainable turns it on.
 class StableDiffusion {
  public:
+  // All parts must be set, their parameters filled in and on `device`.
   explicit StableDiffusion(StableDiffusionParts parts);
 
   // The embedding [1,T,D] of a prompt, detached. That of "" is computed once.
@@ -63,6 +64,10 @@ class StableDiffusion {
   // scaled latent -> image about [-1,1].
   at::Tensor DecodeLatent(const at::Tensor& latent);
 
+  // What the UNet makes of a noisy latent [B,C,h,w], in float32: noise or velocity.
+  at::Tensor Predict(const at::Tensor& noisy, const at::Tensor& timestep, const at::Tensor& context,
+                     AttentionCapture* capture = nullptr);
+
   // mse(unet(AddNoise(latent, noise, timestep), timestep, context), target), a scalar in float32.
   // Draws are on this model's device. The gradient also runs through a v target.
   at::Tensor DenoisingLoss(const at::Tensor& latent, const at::Tensor& noise,
@@ -70,14 +75,18 @@ class StableDiffusion {
                            AttentionCapture* capture = nullptr,
                            LossTarget target = LossTarget::kByPredictionType);
 
-  UNet& unet();
-  const NoiseSchedule& schedule() const;
-  c10::Device device() const;
-  int64_t factor() const;       // pixels a latent cell
-  int64_t native_side() const;  // pixels: sample_size * factor
-  int64_t latent_channels() const;
+  // Whether the UNet's weights require gradients. Turning it off drops their gradients.
+  void SetUNetTrainable(bool trainable);
+
+  UNet& unet() { return parts_.unet; }
+  const NoiseSchedule& schedule() const { return *parts_.schedule; }
+  c10::Device device() const { return parts_.device; }
+  c10::ScalarType precision() const { return parts_.precision; }
+  int64_t factor() const { return parts_.vae_config.factor(); }  // pixels a latent cell
+  int64_t native_side() const { return parts_.unet_config.sample_size * factor(); }  // pixels
+  int64_t latent_channels() const { return parts_.vae_config.latent_channels; }
   bool has_captured_layers() const;  // cross-attention at latent side / 4
-  const PassCounts& counts() const;
+  const PassCounts& counts() const { return counts_; }
 
  private:
   StableDiffusionParts parts_;
