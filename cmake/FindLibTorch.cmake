@@ -47,11 +47,6 @@ if(NOT TARGET LibTorch::LibTorch)
     target_link_options(LibTorch::LibTorch INTERFACE "LINKER:-rpath-link,${_dir}")
   endforeach()
   if(_torch_cuda)
-    # cuda_runtime_api.h, which c10/cuda includes, is in the nvidia-cuda-runtime package.
-    set_property(TARGET LibTorch::LibTorch APPEND PROPERTY INTERFACE_INCLUDE_DIRECTORIES
-                 ${_torch_dir}/../nvidia/cu13/include)
-    set_property(TARGET LibTorch::LibTorch APPEND PROPERTY INTERFACE_SYSTEM_INCLUDE_DIRECTORIES
-                 ${_torch_dir}/../nvidia/cu13/include)
     # Nothing refers to a symbol of the CUDA half (it registers itself), so it must be kept.
     target_link_libraries(
       LibTorch::LibTorch INTERFACE "-Wl,--no-as-needed" ${_torch_dir}/lib/libtorch_cuda.so
