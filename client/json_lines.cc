@@ -1,0 +1,37 @@
+#include "client/json_lines.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <nlohmann/json.hpp>
+
+namespace antidiffusion {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json ReportJson(const v1::Report& report) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;
+  std::string text;
+  if (!google::protobuf::util::MessageToJsonString(report, &text, options).ok()) return nullptr;
+  return Json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
+
+}  // namespace
+
+std::string JsonLine(const FileOutcome& outcome) {
+  Json line;
+  line["input"] = outcome.input;
+  line["output"] = outcome.output.has_value() ? Json(*outcome.output) : Json();
+  line["status"] = absl::StatusCodeToString(outcome.status.code());
+  line["message"] = outcome.status.ok() ? outcome.note : std::string(outcome.status.message());
+  line["report"] = outcome.result.has_value() ? ReportJson(outcome.result->report()) : Json();
+  line["seconds"] = outcome.seconds;
+  line["seed"] = outcome.result.has_value() ? Json(outcome.result->seed()) : Json();
+  line["model"] = outcome.result.has_value() ? Json(outcome.result->model()) : Json();
+  line["model_digest"] = outcome.result.has_value() ? Json(outcome.result->model_digest()) : Json();
+  return line.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace antidiffusion

@@ -1,0 +1,78 @@
+// The service as a function call: deadline, retries, cancellation and the stream of events are
+// dealt with here, and nothing of the command line is known.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "antidiffusion/v1/protection.grpc.pb.h"
+#include "client/retry_policy.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+
+namespace antidiffusion {
+
+// Waits; false as soon as `stop` is requested. Thread-safe.
+bool InterruptibleSleep(absl::Duration duration, const std::stop_token& stop);
+
+struct ClientOptions {
+  std::string server = "127.0.0.1:8001";  // HOST:PORT, or any name gRPC resolves (unix:PATH)
+  RetryOptions retry = {};
+  // Between two attempts. Must be thread-safe.
+  std::function<bool(absl::Duration, const std::stop_token&)> sleep = InterruptibleSleep;
+};
+
+struct RetryNotice {
+  absl::Status status;   // why the last attempt failed
+  int next_attempt = 2;  // counted from 1
+  absl::Duration delay;
+};
+
+struct CallOptions {
+  absl::Time deadline = absl::InfiniteFuture();  // of the whole call with its retries
+  bool retry = true;
+  std::stop_token stop = {};  // once requested, the call is cancelled on the server
+  std::function<void(const RetryNotice&)> on_retry = {};
+};
+
+// One connection, any number of calls at a time: thread-safe. All methods block. Errors carry
+// gRPC's code and a message of one line; CANCELLED once `stop` was requested; DEADLINE_EXCEEDED at
+// the deadline; see IsUnreachable for "there is no such server". Attempts are repeated as
+// RetryPolicy says, with an unchanged request, and only while no message has come back.
+class ProtectionClient {
+ public:
+  // Does not connect yet.
+  explicit ProtectionClient(ClientOptions options);
+
+  // `on_event` hears all events but the result, in order, on the calling thread. INTERNAL when the
+  // stream ends well without a result.
+  absl::StatusOr<v1::ProtectionResult> Protect(
+      const v1::ProtectRequest& request, const CallOptions& call,
+      const std::function<void(const v1::JobEvent&)>& on_event) const;
+
+  absl::StatusOr<v1::ListModelsResponse> ListModels(const CallOptions& call) const;
+
+  // The server as a whole.
+  absl::StatusOr<grpc::health::v1::HealthCheckResponse::ServingStatus> CheckHealth(
+      const CallOptions& call) const;
+
+ private:
+  struct Attempt {
+    grpc::Status status;
+    bool message_received = false;
+  };
+
+  absl::Status Call(const CallOptions& call,
+                    const std::function<Attempt(grpc::ClientContext&)>& attempt) const;
+
+  const ClientOptions options_;
+  const std::unique_ptr<v1::ProtectionService::Stub> protection_;
+  const std::unique_ptr<grpc::health::v1::Health::Stub> health_;
+
+  ProtectionClient(ClientOptions options, const std::shared_ptr<grpc::Channel>& channel);
+};
+
+}  // namespace antidiffusion
