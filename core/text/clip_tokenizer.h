@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,15 +15,22 @@ namespace antidiffusion {
 // Immutable after Create, so thread-safe.
 class ClipTokenizer {
  public:
-  // Reads vocab.json, merges.txt, special_tokens_map.json and tokenizer_config.json of a folder;
-  // the padding token is that of special_tokens_map.json. NOT_FOUND: a file is missing; DATA_LOSS:
-  // it does not add up. Input is untrusted.
-  static absl::StatusOr<std::unique_ptr<ClipTokenizer>> Create(const std::string& directory);
+  // Reads a tokenizer folder: vocab.json and merges.txt, and where they exist
+  // tokenizer_config.json, special_tokens_map.json and added_tokens.json. The special tokens are
+  // those of special_tokens_map.json, or of tokenizer_config.json when that lists
+  // `added_tokens_decoder` (so do transformers: files of old releases may disagree, and SD 2.x pads
+  // with "!"). NOT_FOUND: no vocab.json or merges.txt; DATA_LOSS: a file does not add up, or an id
+  // is not below `vocab_size` (that of the text encoder); FAILED_PRECONDITION: another kind of
+  // tokenizer. Input is untrusted.
+  static absl::StatusOr<std::unique_ptr<ClipTokenizer>> Create(
+      const std::string& directory, int64_t vocab_size = std::numeric_limits<int64_t>::max());
 
   virtual ~ClipTokenizer() = default;
 
-  // `text` is UTF-8 (broken sequences become U+FFFD). Begin, tokens, end, padding: always `length`
-  // ids (77); longer texts are cut so that the end token stays.
+  // `text` is UTF-8 (broken sequences are left out). Begin, tokens, end, padding: always `length`
+  // ids (at least 2; 77 for every published model); longer texts are cut so that the end token
+  // stays. A special token within the text (SD 2.x: also each "!") gives its id. The time grows
+  // with the text as n log n.
   virtual std::vector<int64_t> Encode(const std::string& text, int64_t length = 77) const = 0;
 };
 
