@@ -1,7 +1,7 @@
 # LibTorch from the PyPI wheel. `find_package(Torch)` of a CUDA wheel demands the CUDA toolkit even
 # for a CPU build, so the libraries are linked directly.
 # Target: LibTorch::LibTorch. Inputs: ANTIDIFFUSION_TORCH_DIR (…/site-packages/torch; found in .venv
-# when empty), ANTIDIFFUSION_CUDA.
+# when empty), ANTIDIFFUSION_CUDA. Sets LibTorch_CUDA: whether the CUDA half is linked.
 set(ANTIDIFFUSION_TORCH_DIR "" CACHE PATH "The torch folder of a site-packages")
 set(_torch_dir ${ANTIDIFFUSION_TORCH_DIR})
 if(NOT _torch_dir)
@@ -21,13 +21,13 @@ find_package_handle_standard_args(
   REASON_FAILURE_MESSAGE "run scripts/setup, or set ANTIDIFFUSION_TORCH_DIR")
 
 # AUTO: where a GPU is to be seen and all of the wheel's NVIDIA packages are installed.
-set(_torch_cuda ${ANTIDIFFUSION_CUDA})
-if(_torch_cuda STREQUAL "AUTO")
+set(LibTorch_CUDA ${ANTIDIFFUSION_CUDA})
+if(LibTorch_CUDA STREQUAL "AUTO")
   file(GLOB _cudnn ${_torch_dir}/../nvidia/cudnn/lib/libcudnn.so*)
   if(_cudnn AND (EXISTS /dev/nvidiactl OR EXISTS /dev/dxg))
-    set(_torch_cuda ON)
+    set(LibTorch_CUDA ON)
   else()
-    set(_torch_cuda OFF)
+    set(LibTorch_CUDA OFF)
   endif()
 endif()
 
@@ -46,7 +46,7 @@ if(NOT TARGET LibTorch::LibTorch)
   foreach(_dir ${_nvidia_lib_dirs})
     target_link_options(LibTorch::LibTorch INTERFACE "LINKER:-rpath-link,${_dir}")
   endforeach()
-  if(_torch_cuda)
+  if(LibTorch_CUDA)
     # Nothing refers to a symbol of the CUDA half (it registers itself), so it must be kept.
     target_link_libraries(
       LibTorch::LibTorch INTERFACE "-Wl,--no-as-needed" ${_torch_dir}/lib/libtorch_cuda.so
