@@ -40,16 +40,18 @@ class Tally:
             name = case.get("name")
             status = case.get("status")
             cases = gtest_folder / f"{name}.xml"
+            skipped = case.find("skipped")
+            reason = "" if skipped is None else skipped.get("message")
             if cases.exists():
                 failures = self.add_junit(cases, prefix=f"{name}: ")
                 if status == "fail" and failures == 0:
                     self.failed.append(f"{name}: every case passed, then the program failed")
             elif status == "run":
                 self.passed.append(name)
-            elif status in ("notrun", "disabled"):
-                self.skipped.append(f"{name}: {status}")
+            elif status == "disabled" or reason.startswith("SKIP_"):
+                self.skipped.append(f"{name}: {reason or status}")
             else:
-                self.failed.append(name)
+                self.failed.append(f"{name}: {reason or status}")
 
     def add_checks(self, path):
         for line in path.read_text().splitlines():
