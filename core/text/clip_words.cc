@@ -13,6 +13,8 @@ namespace {
 constexpr int32_t kMaxUnits = 1 << 28;  // ICU's strings are indexed by 32 bits
 constexpr UChar32 kReplacement = 0xFFFD;
 constexpr UChar32 kLongS = 0x17F;  // folds to s
+// The one character that the pattern matches nowhere: a mark whose other case is a letter.
+constexpr UChar32 kYpogegrammeni = 0x345;
 
 // In the pattern's order: the first that matches wins.
 constexpr const char* kFixedWords[] = {
@@ -22,6 +24,9 @@ uint32_t CategoryMask(UChar32 c) { return U_GET_GC_MASK(c); }
 bool IsLetter(UChar32 c) { return (CategoryMask(c) & U_GC_L_MASK) != 0; }
 bool IsNumber(UChar32 c) { return (CategoryMask(c) & U_GC_N_MASK) != 0; }
 bool IsSeparator(UChar32 c) { return (CategoryMask(c) & U_GC_Z_MASK) != 0; }
+
+// What stands between words once a text is clean.
+bool IsBetweenWords(UChar32 c) { return c == ' ' || c == kYpogegrammeni; }
 
 bool IsDropped(UChar32 c) { return c == kReplacement || (CategoryMask(c) & U_GC_C_MASK) != 0; }
 
@@ -83,7 +88,7 @@ int32_t EndOfFixedWord(const icu::UnicodeString& text, int32_t begin, const char
   return i;
 }
 
-// The end of the word at `begin`, which is no space.
+// The end of the word that begins at `begin`.
 int32_t EndOfWord(const icu::UnicodeString& text, int32_t begin) {
   for (const char* word : kFixedWords) {
     const int32_t end = EndOfFixedWord(text, begin, word);
@@ -95,7 +100,7 @@ int32_t EndOfWord(const icu::UnicodeString& text, int32_t begin) {
   const bool letters = IsLetter(first);
   while (end < text.length()) {
     const UChar32 c = text.char32At(end);
-    const bool belongs = letters ? IsLetter(c) : c != ' ' && !IsLetter(c) && !IsNumber(c);
+    const bool belongs = letters ? IsLetter(c) : !IsBetweenWords(c) && !IsLetter(c) && !IsNumber(c);
     if (!belongs) break;
     end = text.moveIndex32(end, 1);
   }
@@ -114,7 +119,7 @@ std::vector<std::string> SplitClipWords(const std::string& text) {
   const icu::UnicodeString clean = NormaliseAndLower(Clean(FromUtf8(text)));
   std::vector<std::string> words;
   for (int32_t i = 0; i < clean.length();) {
-    if (clean.charAt(i) == u' ') {
+    if (IsBetweenWords(clean.charAt(i))) {
       ++i;
       continue;
     }

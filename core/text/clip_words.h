@@ -15,8 +15,9 @@ std::string ValidUtf8(const std::string& text);
 // by the pattern
 //   <|startoftext|> | <|endoftext|> | 's | 't | 're | 've | 'm | 'll | 'd
 //   | letters | one number | anything else but space
-// whose s also matches U+017F (the pattern ignores case). Character classes are those of the ICU
-// that is linked. At most the first 2^28 UTF-16 units of `text` count. Linear time.
+// which ignores case: its s also matches U+017F, and U+0345 matches nothing. Character classes are
+// those of the ICU that is linked. At most the first 2^28 UTF-16 units of `text` count. Linear
+// time.
 std::vector<std::string> SplitClipWords(const std::string& text);
 
 }  // namespace antidiffusion

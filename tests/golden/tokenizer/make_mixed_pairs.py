@@ -18,7 +18,7 @@ from transformers.models.clip.tokenization_clip import BasicTokenizer
 HERE = os.path.dirname(os.path.abspath(__file__))
 FRAGMENTS = [
     "<|startoftext|>", "<|endoftext|>", "<|StartOfText|>", "<|\u017ftartoftext|>", "'s", "'\u017f", "'S", "'re",
-    "'LL", "!", "!!", "\u03a3", "\u0391\u03a3", "\u0130", "\u00df", "e\u0301", "\u1e9b\u0323", "\ufa30", "\ud55c",
+    "'LL", "!", "!!", "\u03a3", "\u0391\u03a3", "\u0130", "\u00df", "e\u0301", "\u0345", "\u03b1\u0345", "\u1e9b\u0323", "\ufa30", "\ud55c",
     "\u1112\u1161\u11ab", "\u200d", "\ufeff", "\u2028", "\u00a0", "\t", "\n", "\u212a", "\u212b", "\ufb01", "<|",
     "|>", "</w>", "\u0120", "a</w>", "\u6f22", "\U0001f469\u200d\U0001f467", "..", "--", " ", " ", " "]
 WORDS = ("a photo of sks person in style oil painting cat dog the running unbelievable xxxxxxxxxxxx mississippi "
