@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -21,7 +22,16 @@ absl::StatusOr<c10::Device> ParseDevice(const std::string& name);
 absl::StatusOr<c10::ScalarType> ParsePrecision(const std::string& name, const c10::Device& device);
 std::string PrecisionName(c10::ScalarType type);
 
-// Sets torch's thread count (0: physical cores) and flushing of denormals. Once at start.
+// What torch's allocator holds of a device, in bytes; all 0 for the CPU, which does not tell.
+struct MemoryUse {
+  int64_t used = 0;      // by tensors
+  int64_t reserved = 0;  // by the allocator, used or kept for reuse
+  int64_t total = 0;     // of the device
+};
+MemoryUse GetMemoryUse(const c10::Device& device);
+
+// Sets torch's thread count (0: the physical cores that this process may use) and flushing of
+// denormals. Once at start, before the first operation, on a thread that will run torch.
 void ConfigureTorch(int threads);
 
 // Runs `body`; what torch throws becomes a status: RESOURCE_EXHAUSTED with reason DEVICE_MEMORY
