@@ -1,0 +1,91 @@
+#include "core/protect/options.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+
+#include "tests/testing/status_matchers.h"
+
+namespace antidiffusion {
+namespace {
+
+TEST(OptionsTest, DefaultsAreValid) { EXPECT_THAT(ProtectionOptions{}.Validate(), IsOk()); }
+
+TEST(OptionsTest, BudgetIsAboveZeroAndAtMostThirtyTwo) {
+  ProtectionOptions options;
+  for (const double bad : {0.0, -1.0, 32.01, 1000.0, std::numeric_limits<double>::quiet_NaN(),
+                           std::numeric_limits<double>::infinity()}) {
+    options.budget_levels = bad;
+    EXPECT_THAT(options.Validate(), ViolatesField("options.budget_levels")) << bad;
+  }
+  for (const double good : {0.01, 6.375, 32.0}) {
+    options.budget_levels = good;
+    EXPECT_THAT(options.Validate(), IsOk()) << good;
+  }
+}
+
+TEST(OptionsTest, ViolationTellsValueAndLimit) {
+  ProtectionOptions options;
+  options.budget_levels = 1000;
+  const auto violation = GetFieldViolation(options.Validate());
+  ASSERT_TRUE(violation.has_value());
+  EXPECT_EQ(violation->value, "1000");
+  EXPECT_EQ(violation->limit, "(0, 32]");
+}
+
+TEST(OptionsTest, StepCountsAreZeroToThousand) {
+  const auto check = [](std::optional<int> ProtectionOptions::*field, const std::string& name) {
+    for (const int good : {0, 1000}) {
+      ProtectionOptions options;
+      options.*field = good;
+      EXPECT_THAT(options.Validate(), IsOk()) << name << good;
+    }
+    for (const int bad : {-1, 1001}) {
+      ProtectionOptions options;
+      options.*field = bad;
+      EXPECT_THAT(options.Validate(), ViolatesField(name)) << bad;
+    }
+  };
+  check(&ProtectionOptions::epochs, "options.epochs");
+  check(&ProtectionOptions::prompt_steps, "options.prompt_steps");
+  check(&ProtectionOptions::pgd_steps, "options.pgd_steps");
+  check(&ProtectionOptions::tuning_steps, "options.tuning_steps");
+}
+
+TEST(OptionsTest, StepSizeIsBoundByTheBudgetExceptInReleased) {
+  ProtectionOptions options;
+  options.budget_levels = 4;
+  options.step_size_levels = 4;
+  EXPECT_THAT(options.Validate(), IsOk());
+  options.step_size_levels = 4.5;
+  EXPECT_THAT(options.Validate(), ViolatesField("options.step_size_levels"));
+  options.mode = Mode::kReleased;
+  EXPECT_THAT(options.Validate(), IsOk());
+  options.step_size_levels = 33;
+  EXPECT_THAT(options.Validate(), ViolatesField("options.step_size_levels"));
+  options.step_size_levels = 0;
+  EXPECT_THAT(options.Validate(), ViolatesField("options.step_size_levels"));
+}
+
+TEST(OptionsTest, LearningRatesAreAboveZeroAndAtMostOne) {
+  for (const double bad : {0.0, 1.5}) {
+    ProtectionOptions options;
+    options.prompt_lr = bad;
+    EXPECT_THAT(options.Validate(), ViolatesField("options.prompt_lr"));
+    options = {};
+    options.tuning_lr = bad;
+    EXPECT_THAT(options.Validate(), ViolatesField("options.tuning_lr"));
+  }
+}
+
+TEST(OptionsTest, PromptIsCountedInCharactersNotBytes) {
+  ProtectionOptions options;
+  for (int i = 0; i < 1000; ++i) options.prompt += "\xC3\xA9";  // e with an accent, two bytes
+  EXPECT_THAT(options.Validate(), IsOk());
+  options.prompt += "e";
+  EXPECT_THAT(options.Validate(), ViolatesField("options.prompt"));
+}
+
+}  // namespace
+}  // namespace antidiffusion
