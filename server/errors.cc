@@ -1,0 +1,134 @@
+#include "server/errors.h"
+
+#include <cstdint>
+#include <utility>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/status_details.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr char kRetryUrl[] = "antidiffusion/retry-delay";
+constexpr char kResourceUrl[] = "antidiffusion/missing-resource";
+constexpr absl::Duration kSoon = absl::Seconds(1);
+constexpr absl::Duration kLoadingRetry = absl::Seconds(5);
+constexpr size_t kMaxNameLength = 200;  // of a name echoed to the caller
+
+}  // namespace
+
+absl::Status DrainingError() {
+  return WithRetryDelay(
+      WithReason(absl::UnavailableError("the server is draining"), {reason::kDraining, {}}), kSoon);
+}
+
+absl::Status ShutdownError() {
+  return WithRetryDelay(
+      WithReason(absl::UnavailableError("the server was shut down before the job was done"),
+                 {reason::kShutdown, {}}),
+      kSoon);
+}
+
+absl::Status ModelLoadingError(const std::string& model) {
+  return WithRetryDelay(
+      WithReason(absl::UnavailableError(absl::StrCat("model ", model, " is still loading")),
+                 {reason::kModelLoading, {{"model", model}}}),
+      kLoadingRetry);
+}
+
+absl::Status ModelFailedError(const std::string& model) {
+  return WithRetryDelay(
+      WithReason(absl::UnavailableError(absl::StrCat("model ", model, " could not be loaded")),
+                 {reason::kModelFailed, {{"model", model}}}),
+      absl::Minutes(1));
+}
+
+absl::Status ModelNotFoundError(const std::string& model) {
+  const std::string name = model.substr(0, kMaxNameLength);
+  absl::Status status = WithReason(absl::NotFoundError(absl::StrCat("no model named ", name)),
+                                   {reason::kModelNotFound, {{"model", name}}});
+  status.SetPayload(kResourceUrl, absl::Cord(name));
+  return status;
+}
+
+absl::Status QueueFullError(size_t limit, absl::Duration retry_delay) {
+  return WithRetryDelay(WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                                       "the queue is full: ", limit, " jobs are waiting")),
+                                   {reason::kQueueFull, {{"limit", absl::StrCat(limit)}}}),
+                        retry_delay);
+}
+
+absl::Status QueueBytesFullError(int64_t limit, absl::Duration retry_delay) {
+  return WithRetryDelay(
+      WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                     "the queue is full: its images may take ", limit, " bytes in all")),
+                 {reason::kQueueBytesFull, {{"limit", absl::StrCat(limit)}}}),
+      retry_delay);
+}
+
+absl::Status DeadlinePassedError(const std::string& stage) {
+  return WithReason(
+      absl::DeadlineExceededError(absl::StrCat("the deadline passed, stage: ", stage)),
+      {reason::kDeadlinePassed, {{"stage", stage}}});
+}
+
+absl::Status DeadlineUnreachableError(double eta_seconds) {
+  return WithReason(
+      absl::DeadlineExceededError(absl::StrCat(
+          "the jobs before this one leave no time: a result is expected in ", eta_seconds, " s")),
+      {reason::kDeadlineUnreachable,
+       {{"stage", "admission"}, {"eta_seconds", absl::StrCat(eta_seconds)}}});
+}
+
+absl::Status CallerGoneError() {
+  return WithReason(absl::CancelledError("the caller closed the call"), {reason::kCancelled, {}});
+}
+
+absl::Status BudgetNotKeptError(const std::string& where, int difference, int bound) {
+  return WithReason(
+      absl::InternalError(absl::StrCat("the protected image breaks its budget (", where,
+                                       "): ", difference, " levels, allowed: ", bound)),
+      {reason::kBudgetNotKept,
+       {{"difference", absl::StrCat(difference)}, {"bound", absl::StrCat(bound)}}});
+}
+
+std::string ReasonOf(const absl::Status& status) {
+  if (status.ok()) return "";
+  if (const auto given = GetErrorReason(status)) return given->reason;
+  if (GetFieldViolation(status).has_value()) return reason::kInvalidField;
+  switch (status.code()) {
+    case absl::StatusCode::kCancelled:
+      return reason::kCancelled;
+    case absl::StatusCode::kDeadlineExceeded:
+      return reason::kDeadlinePassed;
+    case absl::StatusCode::kInvalidArgument:
+      return reason::kInvalidField;
+    default:
+      return absl::StatusCodeToString(status.code());
+  }
+}
+
+absl::Status WithRetryDelay(absl::Status status, absl::Duration delay) {
+  if (status.ok()) return status;
+  status.SetPayload(kRetryUrl, absl::Cord(absl::StrCat(absl::ToInt64Milliseconds(delay))));
+  return status;
+}
+
+std::optional<absl::Duration> GetRetryDelay(const absl::Status& status) {
+  const absl::optional<absl::Cord> cord = status.GetPayload(kRetryUrl);
+  int64_t milliseconds = 0;
+  if (!cord.has_value() || !absl::SimpleAtoi(std::string(*cord), &milliseconds)) {
+    return std::nullopt;
+  }
+  return absl::Milliseconds(milliseconds);
+}
+
+std::optional<MissingResource> GetMissingResource(const absl::Status& status) {
+  const absl::optional<absl::Cord> cord = status.GetPayload(kResourceUrl);
+  if (!cord.has_value()) return std::nullopt;
+  return MissingResource{"model", std::string(*cord)};
+}
+
+}  // namespace antidiffusion

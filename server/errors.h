@@ -1,0 +1,66 @@
+// The service's own errors: code, reason and what a caller should do next, in one place. Reasons
+// are the values of google.rpc.ErrorInfo.reason and of the metrics' `reason` labels.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace antidiffusion {
+
+namespace reason {
+inline constexpr char kInvalidField[] = "INVALID_FIELD";
+inline constexpr char kModelNotFound[] = "MODEL_NOT_FOUND";
+inline constexpr char kModelLoading[] = "MODEL_LOADING";
+inline constexpr char kModelFailed[] = "MODEL_FAILED";
+inline constexpr char kDraining[] = "DRAINING";
+inline constexpr char kShutdown[] = "SERVER_SHUTDOWN";
+inline constexpr char kQueueFull[] = "QUEUE_FULL";
+inline constexpr char kQueueBytesFull[] = "QUEUE_BYTES_FULL";
+inline constexpr char kDeadlinePassed[] = "DEADLINE_PASSED";
+inline constexpr char kDeadlineUnreachable[] = "DEADLINE_UNREACHABLE";
+inline constexpr char kCancelled[] = "CANCELLED";
+inline constexpr char kDeviceMemory[] = "DEVICE_MEMORY";  // given by the engine
+inline constexpr char kBudgetNotKept[] = "BUDGET_NOT_KEPT";
+inline constexpr char kInternal[] = "INTERNAL";
+}  // namespace reason
+
+// UNAVAILABLE: the server is on its way out; another one, or this one restarted, will do.
+absl::Status DrainingError();
+// UNAVAILABLE: the job was ended by a server that could not wait any longer.
+absl::Status ShutdownError();
+// UNAVAILABLE: not loaded yet, or loading failed.
+absl::Status ModelLoadingError(const std::string& model);
+absl::Status ModelFailedError(const std::string& model);
+// NOT_FOUND with the resource's name.
+absl::Status ModelNotFoundError(const std::string& model);
+// RESOURCE_EXHAUSTED; `retry_delay` is when a place is expected to be free.
+absl::Status QueueFullError(size_t limit, absl::Duration retry_delay);
+absl::Status QueueBytesFullError(int64_t limit, absl::Duration retry_delay);
+// DEADLINE_EXCEEDED, `stage`: admission, queue or running.
+absl::Status DeadlinePassedError(const std::string& stage);
+// DEADLINE_EXCEEDED at admission: the jobs before this one need longer than the caller waits.
+absl::Status DeadlineUnreachableError(double eta_seconds);
+// CANCELLED: the caller closed its call.
+absl::Status CallerGoneError();
+// INTERNAL: the proof of the budget failed, so no image leaves.
+absl::Status BudgetNotKeptError(const std::string& where, int difference, int bound);
+
+// The reason attached to `status`, else the one its code stands for. "" for OK.
+std::string ReasonOf(const absl::Status& status);
+
+// `status` with the time after which a retry makes sense.
+absl::Status WithRetryDelay(absl::Status status, absl::Duration delay);
+std::optional<absl::Duration> GetRetryDelay(const absl::Status& status);
+
+// The thing that was not found.
+struct MissingResource {
+  std::string type;  // model
+  std::string name;
+};
+std::optional<MissingResource> GetMissingResource(const absl::Status& status);
+
+}  // namespace antidiffusion

@@ -1,0 +1,40 @@
+// How long a job will take, learnt from those that ran.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "core/base/mutex.h"
+#include "core/protect/options.h"
+
+namespace antidiffusion {
+
+// Thread-safe. Bounded: options come from callers, so only the kinds of job seen last are kept.
+class EtaEstimator {
+ public:
+  // Beyond this many kinds the one that has not run for longest is forgotten.
+  static constexpr size_t kMaxKinds = 256;
+
+  // A finished job of `model` with `options` took `seconds` on its device.
+  void Record(const std::string& model, const ProtectionOptions& options, double seconds)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Seconds that such a job is expected to take; nullopt when none like it (same model, method,
+  // mode, effort, step counts and report) has finished yet.
+  std::optional<double> Expected(const std::string& model, const ProtectionOptions& options) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  struct Estimate {
+    double seconds = 0;
+    uint64_t last_use = 0;
+  };
+
+  mutable Mutex mutex_;
+  uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::map<std::string, Estimate> estimates_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace antidiffusion

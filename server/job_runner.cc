@@ -1,0 +1,184 @@
+#include "server/job_runner.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_details.h"
+#include "core/base/status_macros.h"
+#include "core/image/similarity.h"
+#include "server/errors.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr char kLossyNote[] =
+    "The output format is lossy: the budget was proven on the pixels before encoding, and the "
+    "encoder added codec_difference levels.";
+
+ImageFormat FormatOf(OutputFormat output, ImageFormat input) {
+  switch (output) {
+    case OutputFormat::kPng:
+      return ImageFormat::kPng;
+    case OutputFormat::kSameAsInput:
+      return input;
+    case OutputFormat::kJpeg:
+      return ImageFormat::kJpeg;
+    case OutputFormat::kWebp:
+      return ImageFormat::kWebp;
+  }
+  return ImageFormat::kPng;
+}
+
+bool IsLossless(ImageFormat format) { return format == ImageFormat::kPng; }
+
+// The image with `channels` channels: an encoder may have stored grey as RGB.
+Image WithChannels(const Image& image, int channels) {
+  if (image.channels != 1 || channels != 3) return image;
+  Image rgb{image.width, image.height, 3, {}};
+  rgb.pixels.reserve(rgb.size());
+  for (const uint8_t sample : image.pixels) rgb.pixels.insert(rgb.pixels.end(), 3, sample);
+  return rgb;
+}
+
+// What the stages of one run share.
+class Stages {
+ public:
+  Stages(Job& job, const Job::Clock& now, const std::function<void(const Progress&)>& on_progress)
+      : job_(job), on_progress_(on_progress) {
+    context_.stop = job.stop_token();
+    context_.deadline = job.deadline();
+    context_.now = now;
+    context_.on_progress = [this](const Progress& progress) { Report(progress); };
+  }
+
+  const RunContext& context() const { return context_; }
+  std::map<std::string, double>& stage_seconds() { return stage_seconds_; }
+
+  // Runs one stage of the server's own and keeps its time.
+  template <typename Body>
+  auto Do(const std::string& stage, const Body& body) -> decltype(body()) {
+    AD_RETURN_IF_ERROR(context_.Check());
+    Progress progress = last_;
+    progress.stage = stage;
+    progress.eta_seconds = 0;
+    progress.step_seconds = 0;
+    Report(progress);
+    const absl::Time start = context_.now();
+    auto result = body();
+    stage_seconds_[stage] += absl::ToDoubleSeconds(context_.now() - start);
+    return result;
+  }
+
+ private:
+  void Report(const Progress& progress) {
+    last_ = progress;
+    job_.Report(progress);
+    if (on_progress_) on_progress_(progress);
+  }
+
+  Job& job_;
+  const std::function<void(const Progress&)>& on_progress_;
+  RunContext context_;
+  Progress last_;
+  std::map<std::string, double> stage_seconds_;
+};
+
+absl::Status CheckBudget(const std::string& where, const Image& original, const Image& image,
+                         int bound, int* difference) {
+  AD_ASSIGN_OR_RETURN(*difference, MaxDifference(original, image));
+  if (*difference > bound) return BudgetNotKeptError(where, *difference, bound);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Picture> DecodeAgain(const std::string& encoded) {
+  DecodeLimits limits;  // our own bytes: of any size
+  limits.max_bytes = std::numeric_limits<int64_t>::max();
+  limits.max_pixels = std::numeric_limits<int64_t>::max();
+  auto picture = DecodePicture(encoded, limits);
+  if (picture.ok()) return picture;
+  return absl::InternalError(
+      absl::StrCat("the encoded result cannot be read: ", picture.status().ToString()));
+}
+
+// Proves the budget of `encoded`, and fills in all of the report but PSNR and SSIM. Returns what a
+// reader of `encoded` sees.
+absl::StatusOr<Image> Prove(const Image& original, const Picture& protected_picture,
+                            const std::string& encoded, bool lossless, JobReport& report) {
+  const Image& pixels = protected_picture.image;
+  AD_RETURN_IF_ERROR(CheckBudget("pixels", original, pixels, report.bound, &report.max_difference));
+  AD_ASSIGN_OR_RETURN(Picture decoded, DecodeAgain(encoded));
+  if (lossless) {
+    AD_RETURN_IF_ERROR(CheckBudget("re-decoded bytes", original, decoded.image, report.bound,
+                                   &report.max_difference));
+    if (decoded.alpha != protected_picture.alpha) {
+      return absl::InternalError("the alpha channel did not survive encoding");
+    }
+    return std::move(decoded.image);
+  }
+  AD_ASSIGN_OR_RETURN(report.codec_difference,
+                      MaxDifference(WithChannels(pixels, decoded.image.channels), decoded.image));
+  report.codec_note = kLossyNote;
+  return std::move(decoded.image);
+}
+
+absl::Status Measure(const Image& original, const Image& image, JobReport& report) {
+  const Image reference = WithChannels(original, image.channels);
+  AD_ASSIGN_OR_RETURN(report.psnr, Psnr(reference, image));
+  AD_ASSIGN_OR_RETURN(report.ssim, Ssim(reference, image));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<JobResult> RunStages(Job& job, Protector& protector, const DecodeLimits& limits,
+                                    Stages& stages) {
+  const JobRequest& request = job.request();
+  JobResult result;
+  AD_ASSIGN_OR_RETURN(Picture picture, stages.Do("decode", [&] {
+    const std::string bytes = job.TakeImage();
+    return DecodePicture(bytes, limits);
+  }));
+  result.format = FormatOf(request.output, picture.format);
+  if (result.format == ImageFormat::kJpeg && !picture.alpha.empty()) {
+    return InvalidField("output.format", "JPEG", "PNG or WEBP: the image has an alpha channel");
+  }
+
+  AD_ASSIGN_OR_RETURN(ProtectionResult protection,
+                      protector.Protect(picture.image, request.options, stages.context()));
+  for (const auto& [stage, seconds] : protection.stage_seconds) {
+    stages.stage_seconds()[stage] += seconds;
+  }
+  const Image original = std::exchange(picture.image, std::move(protection.image));
+  result.report.bound = protection.bound;
+  result.report.full = protection.full;
+  result.seed = protection.seed;
+  result.model = protector.model();
+
+  AD_ASSIGN_OR_RETURN(result.image, stages.Do("encode", [&] {
+    return EncodePicture(picture, {result.format, request.quality});
+  }));
+  AD_ASSIGN_OR_RETURN(const Image delivered, stages.Do("encode", [&] {
+    return Prove(original, picture, result.image, IsLossless(result.format), result.report);
+  }));
+  AD_RETURN_IF_ERROR(
+      stages.Do("report", [&] { return Measure(original, delivered, result.report); }));
+  AD_RETURN_IF_ERROR(stages.context().Check());
+  result.stage_seconds = stages.stage_seconds();
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<JobResult> JobRunner::Run(
+    Job& job, Protector& protector, const std::function<void(const Progress&)>& on_progress) const {
+  if (const auto why = job.cancel_reason()) return *why;
+  if (now_() >= job.deadline()) return DeadlinePassedError("queue");
+  job.Start({protector.model().name, protector.model().device});
+  Stages stages(job, now_, on_progress);
+  absl::StatusOr<JobResult> result = RunStages(job, protector, limits_, stages);
+  if (absl::IsCancelled(result.status())) return job.cancel_reason().value_or(CallerGoneError());
+  if (absl::IsDeadlineExceeded(result.status())) return DeadlinePassedError("running");
+  return result;
+}
+
+}  // namespace antidiffusion

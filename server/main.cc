@@ -1,0 +1,80 @@
+// antidiffusiond: reads the flags, starts the server, and turns signals into its end.
+#include <signal.h>
+
+#include <iostream>
+#include <memory>
+#include <utility>
+#include <variant>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "core/protect/protector.h"
+#include "server/log.h"
+#include "server/server.h"
+#include "server/server_config.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr absl::Duration kPoll = absl::Milliseconds(100);
+
+// Blocks SIGTERM and SIGINT in this thread and all that it will start: they wait for sigwait, so
+// nothing ever runs inside of a handler, and none is lost while models load.
+sigset_t BlockSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+bool SignalPending(const sigset_t& signals) {
+  const timespec at_once = {0, 0};
+  return sigtimedwait(&signals, nullptr, &at_once) > 0;
+}
+
+// Until everything admitted is done, the time is up, or a second signal asks to hurry.
+void Drain(Server& server, const ServerConfig& config, const sigset_t& signals, const Log& log) {
+  server.StartDrain();
+  const absl::Time end = absl::Now() + config.drain_timeout;
+  bool cancelled = false;
+  while (!server.WaitDrained(kPoll)) {
+    const bool hurry = SignalPending(signals);
+    if (cancelled || (!hurry && absl::Now() < end)) continue;
+    log.Warning("cancelling jobs", {{"why", hurry ? "second signal" : "drain timeout"}});
+    server.CancelJobs();
+    cancelled = true;
+  }
+}
+
+int Main(int argc, char** argv) {
+  const std::variant<ServerConfig, int> parsed =
+      ParseServerConfig(argc, argv, std::cout, std::cerr);
+  if (const int* exit_code = std::get_if<int>(&parsed)) return *exit_code;
+  const ServerConfig& config = std::get<ServerConfig>(parsed);
+  const auto log = Log::Create(config.log_format, config.log_level);
+  if (!log.ok()) {
+    std::cerr << log.status() << "\n";
+    return 1;
+  }
+  const sigset_t signals = BlockSignals();
+  auto server = Server::Start(config, LoadProtector, **log);
+  if (!server.ok()) {
+    (*log)->Error("cannot start", {{"error", server.status().ToString()}});
+    return 1;
+  }
+  int received = 0;
+  sigwait(&signals, &received);
+  (*log)->Info("signal received", {{"signal", received}});
+  Drain(**server, config, signals, **log);
+  server->reset();
+  (*log)->Info("stopped");
+  return 0;
+}
+
+}  // namespace
+}  // namespace antidiffusion
+
+int main(int argc, char** argv) { return antidiffusion::Main(argc, argv); }

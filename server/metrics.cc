@@ -1,0 +1,221 @@
+#include "server/metrics.h"
+
+#include <prometheus/text_serializer.h>
+
+#include "absl/strings/str_cat.h"
+#include "server/errors.h"
+
+namespace antidiffusion {
+namespace {
+
+using prometheus::Labels;
+
+const Labels kInteractive = {{"class", "interactive"}};  // the class of jobs a caller waits for
+
+prometheus::Histogram::BucketBoundaries Buckets() {
+  return {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600};
+}
+
+std::string Name(const std::string& name) { return absl::StrCat("antidiffusion_", name); }
+
+prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& registry,
+                                                       const std::string& name,
+                                                       const std::string& help) {
+  return prometheus::BuildCounter().Name(Name(name)).Help(help).Register(registry);
+}
+
+prometheus::Family<prometheus::Gauge>& GaugeFamily(prometheus::Registry& registry,
+                                                   const std::string& name,
+                                                   const std::string& help) {
+  return prometheus::BuildGauge().Name(Name(name)).Help(help).Register(registry);
+}
+
+prometheus::Family<prometheus::Histogram>& HistogramFamily(prometheus::Registry& registry,
+                                                           const std::string& name,
+                                                           const std::string& help) {
+  return prometheus::BuildHistogram().Name(Name(name)).Help(help).Register(registry);
+}
+
+const char* OutcomeName(JobOutcome outcome) {
+  switch (outcome) {
+    case JobOutcome::kAccepted:
+      return "accepted";
+    case JobOutcome::kSucceeded:
+      return "succeeded";
+    case JobOutcome::kFailed:
+      return "failed";
+    case JobOutcome::kCancelled:
+      return "cancelled";
+    case JobOutcome::kExpired:
+      return "expired";
+  }
+  return "";
+}
+
+// Indexed by code.
+constexpr std::array<const char*, 17> kCodeNames = {
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+};
+
+constexpr const char* kRejections[] = {
+    reason::kInvalidField,   reason::kModelNotFound,  reason::kModelLoading,
+    reason::kModelFailed,    reason::kDraining,       reason::kQueueFull,
+    reason::kQueueBytesFull, reason::kDeadlinePassed, reason::kDeadlineUnreachable,
+};
+
+}  // namespace
+
+BuildInfo ThisBuild() {
+  return {ANTIDIFFUSION_VERSION, ANTIDIFFUSION_REVISION, ANTIDIFFUSION_TORCH_VERSION,
+          ANTIDIFFUSION_CUDA_VERSION};
+}
+
+Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
+    : requests_(CounterFamily(registry_, "requests_total", "Finished calls.")),
+      request_duration_(HistogramFamily(registry_, "request_duration_seconds",
+                                        "From the arrival of a call to its status.")),
+      rejected_(CounterFamily(registry_, "rejected_total", "Jobs refused at admission.")),
+      jobs_(CounterFamily(registry_, "jobs_total",
+                          "Jobs by what became of them; outcome accepted counts each job at "
+                          "admission, the others at its end.")),
+      queue_depth_(GaugeFamily(registry_, "queue_depth", "Waiting jobs.").Add(kInteractive)),
+      queue_capacity_(
+          GaugeFamily(registry_, "queue_capacity", "Jobs that may wait at once.").Add({})),
+      queue_bytes_(
+          GaugeFamily(registry_, "queue_bytes", "Encoded images of the waiting jobs.").Add({})),
+      queue_wait_(HistogramFamily(registry_, "queue_wait_seconds", "From admission to a worker.")
+                      .Add(kInteractive, Buckets())),
+      jobs_running_(GaugeFamily(registry_, "jobs_running", "Jobs on the device now.")),
+      draining_(GaugeFamily(registry_, "draining", "1 once the server refuses new jobs.").Add({})),
+      job_stage_(HistogramFamily(registry_, "job_stage_seconds", "Time of one stage of a job.")),
+      step_(HistogramFamily(registry_, "step_seconds", "Time of one optimiser step.")),
+      cancel_latency_(HistogramFamily(registry_, "cancel_latency_seconds",
+                                      "From a cancel to the worker being free.")
+                          .Add({}, Buckets())),
+      device_busy_(CounterFamily(registry_, "device_busy_seconds_total",
+                                 "Time that the device's worker spent on jobs.")),
+      worker_up_(GaugeFamily(registry_, "worker_up", "1 while the device's worker takes jobs.")),
+      memory_used_(GaugeFamily(registry_, "device_memory_used_bytes",
+                               "Device memory in use after the last job; 0 where it is not told.")),
+      memory_reserved_(GaugeFamily(registry_, "device_memory_reserved_bytes",
+                                   "Device memory held by the allocator.")),
+      memory_total_(GaugeFamily(registry_, "device_memory_total_bytes", "Memory of the device.")),
+      model_loaded_(GaugeFamily(registry_, "model_loaded", "1 once the model takes jobs.")),
+      model_load_seconds_(
+          GaugeFamily(registry_, "model_load_seconds", "What loading the model took.")) {
+  GaugeFamily(registry_, "build_info", "Always 1; the labels say what runs.")
+      .Add({{"version", build.version},
+            {"revision", build.revision},
+            {"torch", build.torch},
+            {"cuda", build.cuda}})
+      .Set(1);
+  queue_capacity_.Set(static_cast<double>(queue_capacity));
+  rpc_series_ = {MakeRpcSeries("Protect"), MakeRpcSeries("ListModels")};
+  for (const char* rejection : kRejections) rejected_.Add({{"reason", rejection}});
+}
+
+Metrics::RpcSeries Metrics::MakeRpcSeries(const std::string& method) {
+  RpcSeries series;
+  for (int code = 0; code < kCodes; ++code) {
+    series.by_code[code] = &requests_.Add({{"method", method}, {"code", kCodeNames[code]}});
+  }
+  series.duration = &request_duration_.Add({{"method", method}}, Buckets());
+  return series;
+}
+
+void Metrics::AddModel(const std::string& model) {
+  const auto add = [&](JobOutcome outcome, const char* why) {
+    jobs_.Add({{"model", model}, {"outcome", OutcomeName(outcome)}, {"reason", why}});
+  };
+  add(JobOutcome::kAccepted, "");
+  add(JobOutcome::kSucceeded, "");
+  for (const char* why :
+       {reason::kInvalidField, reason::kDeviceMemory, reason::kBudgetNotKept, reason::kInternal}) {
+    add(JobOutcome::kFailed, why);
+  }
+  for (const char* why : {reason::kCancelled, reason::kShutdown}) add(JobOutcome::kCancelled, why);
+  add(JobOutcome::kExpired, reason::kDeadlinePassed);
+  for (const char* stage :
+       {"decode", "prompt_tuning", "pgd", "surrogate_tuning", "report", "encode"}) {
+    job_stage_.Add({{"stage", stage}, {"model", model}}, Buckets());
+  }
+  for (const char* phase : {"prompt_tuning", "pgd", "surrogate_tuning"}) {
+    steps_[model][phase] = &step_.Add({{"model", model}, {"phase", phase}}, Buckets());
+  }
+  model_loaded_.Add({{"model", model}});
+  model_load_seconds_.Add({{"model", model}});
+}
+
+Metrics::Device::Device(Metrics& metrics, const std::string& name)
+    : up_(metrics.worker_up_.Add({{"device", name}})),
+      running_(metrics.jobs_running_.Add({{"device", name}})),
+      busy_(metrics.device_busy_.Add({{"device", name}})),
+      memory_used_(metrics.memory_used_.Add({{"device", name}})),
+      memory_reserved_(metrics.memory_reserved_.Add({{"device", name}})),
+      memory_total_(metrics.memory_total_.Add({{"device", name}})) {}
+
+void Metrics::Device::SetMemory(const DeviceMemory& memory) {
+  memory_used_.Set(static_cast<double>(memory.used));
+  memory_reserved_.Set(static_cast<double>(memory.reserved));
+  memory_total_.Set(static_cast<double>(memory.total));
+}
+
+void Metrics::RequestFinished(Rpc rpc, grpc::StatusCode code, double seconds) {
+  const RpcSeries& series = rpc_series_[static_cast<size_t>(rpc)];
+  if (code >= 0 && code < kCodes) series.by_code[code]->Increment();
+  series.duration->Observe(seconds);
+}
+
+void Metrics::Rejected(const std::string& reason) {
+  rejected_.Add({{"reason", reason}}).Increment();
+}
+
+void Metrics::JobCounted(const std::string& model, JobOutcome outcome, const std::string& reason) {
+  jobs_.Add({{"model", model}, {"outcome", OutcomeName(outcome)}, {"reason", reason}}).Increment();
+}
+
+void Metrics::StageTook(const std::string& stage, const std::string& model, double seconds) {
+  job_stage_.Add({{"stage", stage}, {"model", model}}, Buckets()).Observe(seconds);
+}
+
+void Metrics::StepTook(const std::string& model, const std::string& phase, double seconds) {
+  const auto of_model = steps_.find(model);
+  if (of_model == steps_.end()) return;
+  const auto series = of_model->second.find(phase);
+  if (series != of_model->second.end()) series->second->Observe(seconds);
+}
+
+void Metrics::SetQueue(size_t depth, int64_t bytes) {
+  queue_depth_.Set(static_cast<double>(depth));
+  queue_bytes_.Set(static_cast<double>(bytes));
+}
+
+void Metrics::ModelLoaded(const std::string& model, bool loaded) {
+  model_loaded_.Add({{"model", model}}).Set(loaded ? 1 : 0);
+}
+
+void Metrics::ModelLoadTook(const std::string& model, double seconds) {
+  model_load_seconds_.Add({{"model", model}}).Set(seconds);
+}
+
+std::string Metrics::Text() const {
+  return prometheus::TextSerializer().Serialize(registry_.Collect());
+}
+
+}  // namespace antidiffusion

@@ -1,0 +1,122 @@
+// What Prometheus sees of the server. Names and labels: docs/api.md.
+#pragma once
+
+#include <grpcpp/support/status.h>
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <array>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/protect/protector.h"
+
+namespace antidiffusion {
+
+struct BuildInfo {
+  std::string version;
+  std::string revision;  // of the source
+  std::string torch;
+  std::string cuda;  // "" for a build without it
+};
+BuildInfo ThisBuild();
+
+enum class Rpc { kProtect, kListModels };
+enum class JobOutcome { kAccepted, kSucceeded, kFailed, kCancelled, kExpired };
+
+// Thread-safe once every model and device has been added. Each series that has a known name is
+// made (with 0) when its model or device is added, and its reference is kept: looking a series up
+// in its family takes a lock.
+class Metrics {
+ public:
+  Metrics(const BuildInfo& build, size_t queue_capacity);
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  // Before the server starts to serve.
+  void AddModel(const std::string& model);
+
+  // The series of one worker's device; its name is known once a model is loaded there. The
+  // reference stays valid. For one thread.
+  class Device {
+   public:
+    void SetUp(bool up) { up_.Set(up ? 1 : 0); }
+    void SetRunning(int jobs) { running_.Set(jobs); }
+    void AddBusy(double seconds) { busy_.Increment(seconds); }
+    void SetMemory(const DeviceMemory& memory);
+
+   private:
+    friend class Metrics;
+    Device(Metrics& metrics, const std::string& name);
+
+    prometheus::Gauge& up_;
+    prometheus::Gauge& running_;
+    prometheus::Counter& busy_;
+    prometheus::Gauge& memory_used_;
+    prometheus::Gauge& memory_reserved_;
+    prometheus::Gauge& memory_total_;
+  };
+  Device AddDevice(const std::string& device) { return {*this, device}; }
+
+  void RequestFinished(Rpc rpc, grpc::StatusCode code, double seconds);
+  void Rejected(const std::string& reason);
+  // `reason`: see errors.h; "" for those accepted and those succeeded.
+  void JobCounted(const std::string& model, JobOutcome outcome, const std::string& reason);
+  void QueueWaited(double seconds) { queue_wait_.Observe(seconds); }
+  void StageTook(const std::string& stage, const std::string& model, double seconds);
+  void StepTook(const std::string& model, const std::string& phase, double seconds);
+  void CancelTook(double seconds) { cancel_latency_.Observe(seconds); }
+  void SetQueue(size_t depth, int64_t bytes);
+  void SetDraining(bool draining) { draining_.Set(draining ? 1 : 0); }
+  void ModelLoaded(const std::string& model, bool loaded);
+  void ModelLoadTook(const std::string& model, double seconds);
+
+  // All series in the text format.
+  std::string Text() const;
+
+ private:
+  template <typename T>
+  using Family = prometheus::Family<T>;
+  using Counter = prometheus::Counter;
+  using Gauge = prometheus::Gauge;
+  using Histogram = prometheus::Histogram;
+
+  static constexpr int kCodes = 17;  // of gRPC
+  struct RpcSeries {
+    std::array<Counter*, kCodes> by_code{};
+    Histogram* duration = nullptr;
+  };
+
+  RpcSeries MakeRpcSeries(const std::string& method);
+
+  prometheus::Registry registry_;
+  Family<Counter>& requests_;
+  Family<Histogram>& request_duration_;
+  Family<Counter>& rejected_;
+  Family<Counter>& jobs_;
+  Gauge& queue_depth_;
+  Gauge& queue_capacity_;
+  Gauge& queue_bytes_;
+  Histogram& queue_wait_;
+  Family<Gauge>& jobs_running_;
+  Gauge& draining_;
+  Family<Histogram>& job_stage_;
+  Family<Histogram>& step_;
+  Histogram& cancel_latency_;
+  Family<Counter>& device_busy_;
+  Family<Gauge>& worker_up_;
+  Family<Gauge>& memory_used_;
+  Family<Gauge>& memory_reserved_;
+  Family<Gauge>& memory_total_;
+  Family<Gauge>& model_loaded_;
+  Family<Gauge>& model_load_seconds_;
+
+  std::array<RpcSeries, 2> rpc_series_;
+  std::map<std::string, std::map<std::string, Histogram*>> steps_;  // [model][phase]
+};
+
+}  // namespace antidiffusion

@@ -1,0 +1,121 @@
+#include "server/model_catalogue.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/errors.h"
+
+namespace antidiffusion {
+
+absl::StatusOr<std::vector<ModelEntry>> ScanModelRepository(
+    const std::string& repository, const std::vector<std::string>& wanted) {
+  std::error_code error;
+  std::filesystem::directory_iterator folder(repository, error);
+  if (error) {
+    return absl::NotFoundError(
+        absl::StrCat("model repository ", repository, ": ", error.message()));
+  }
+  std::vector<ModelEntry> entries;
+  for (; folder != std::filesystem::directory_iterator(); folder.increment(error)) {
+    const std::string name = folder->path().filename().string();
+    const bool is_wanted =
+        wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end();
+    std::error_code ignored;
+    if (is_wanted && std::filesystem::exists(folder->path() / "model_index.json", ignored)) {
+      entries.push_back({name, folder->path().string()});
+    }
+    if (error) break;
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const ModelEntry& a, const ModelEntry& b) { return a.name < b.name; });
+  for (const std::string& name : wanted) {
+    if (std::none_of(entries.begin(), entries.end(),
+                     [&](const ModelEntry& entry) { return entry.name == name; })) {
+      return absl::NotFoundError(absl::StrCat("model repository ", repository, " has no model ",
+                                              name, " (a folder with a model_index.json)"));
+    }
+  }
+  if (entries.empty()) {
+    return absl::NotFoundError(absl::StrCat("model repository ", repository,
+                                            " has no model (a folder with a model_index.json)"));
+  }
+  return entries;
+}
+
+absl::StatusOr<std::unique_ptr<ModelCatalogue>> ModelCatalogue::Create(
+    const std::vector<ModelEntry>& entries, const std::string& default_model, int workers) {
+  std::map<std::string, ModelStatus> models;
+  for (const ModelEntry& entry : entries) models[entry.name].name = entry.name;
+  const std::string chosen = default_model.empty() ? models.begin()->first : default_model;
+  if (models.count(chosen) == 0) {
+    return absl::NotFoundError(absl::StrCat("the default model ", chosen, " is not loaded"));
+  }
+  return std::unique_ptr<ModelCatalogue>(new ModelCatalogue(std::move(models), chosen, workers));
+}
+
+ModelCatalogue::ModelCatalogue(std::map<std::string, ModelStatus> models, std::string default_model,
+                               int workers)
+    : default_model_(std::move(default_model)),
+      workers_(static_cast<size_t>(workers)),
+      models_(std::move(models)) {}
+
+void ModelCatalogue::Loaded(const ModelInfo& info) {
+  MutexLock lock(mutex_);
+  const auto found = models_.find(info.name);
+  if (found == models_.end()) return;
+  ModelStatus& model = found->second;
+  model.info = info;
+  model.devices.push_back(info.device);
+  if (model.state == ModelState::kLoading && model.devices.size() == workers_) {
+    model.state = ModelState::kReady;
+  }
+}
+
+void ModelCatalogue::Failed(const std::string& name, const std::string& device,
+                            const absl::Status& status) {
+  MutexLock lock(mutex_);
+  const auto found = models_.find(name);
+  if (found == models_.end()) return;
+  found->second.state = ModelState::kFailed;
+  found->second.message = absl::StrCat(device, ": ", status.ToString());
+}
+
+absl::Status ModelCatalogue::Check(const std::string& name) const {
+  MutexLock lock(mutex_);
+  const auto found = models_.find(name);
+  if (found == models_.end()) return ModelNotFoundError(name);
+  switch (found->second.state) {
+    case ModelState::kLoading:
+      return ModelLoadingError(name);
+    case ModelState::kFailed:
+      return ModelFailedError(name);
+    case ModelState::kReady:
+      break;
+  }
+  return absl::OkStatus();
+}
+
+std::vector<ModelStatus> ModelCatalogue::List() const {
+  MutexLock lock(mutex_);
+  std::vector<ModelStatus> list;
+  for (const auto& [name, model] : models_) list.push_back(model);
+  return list;
+}
+
+bool ModelCatalogue::AllReady() const {
+  MutexLock lock(mutex_);
+  return std::all_of(models_.begin(), models_.end(),
+                     [](const auto& entry) { return entry.second.state == ModelState::kReady; });
+}
+
+bool ModelCatalogue::AnyReady() const {
+  MutexLock lock(mutex_);
+  return std::any_of(models_.begin(), models_.end(),
+                     [](const auto& entry) { return entry.second.state == ModelState::kReady; });
+}
+
+}  // namespace antidiffusion

@@ -1,0 +1,66 @@
+// The models of the repository and what became of loading them.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/mutex.h"
+#include "core/protect/protector.h"
+
+namespace antidiffusion {
+
+struct ModelEntry {
+  std::string name;
+  std::string directory;
+};
+
+// The folders NAME of `repository` that hold a model_index.json, by name; only those in `wanted`
+// unless that is empty. NOT_FOUND: no such folder, no model in it, or a wanted one is missing.
+absl::StatusOr<std::vector<ModelEntry>> ScanModelRepository(const std::string& repository,
+                                                            const std::vector<std::string>& wanted);
+
+enum class ModelState { kLoading, kReady, kFailed };
+
+struct ModelStatus {
+  std::string name;
+  ModelState state = ModelState::kLoading;
+  std::string message;  // why it failed
+  ModelInfo info;       // once loaded somewhere
+  std::vector<std::string> devices;
+};
+
+// A model is ready when it is loaded on every worker's device. Thread-safe. Names from requests
+// are looked up here and are never part of a path.
+class ModelCatalogue {
+ public:
+  // `default_model` empty: the first of `entries`, which are not empty.
+  // NOT_FOUND: `default_model` is none of them.
+  static absl::StatusOr<std::unique_ptr<ModelCatalogue>> Create(
+      const std::vector<ModelEntry>& entries, const std::string& default_model, int workers);
+
+  const std::string& default_model() const { return default_model_; }
+
+  void Loaded(const ModelInfo& info) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Failed(const std::string& name, const std::string& device, const absl::Status& status)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // OK when ready. NOT_FOUND: no such model; UNAVAILABLE: loading, or failed.
+  absl::Status Check(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  std::vector<ModelStatus> List() const ABSL_LOCKS_EXCLUDED(mutex_);
+  bool AllReady() const ABSL_LOCKS_EXCLUDED(mutex_);
+  bool AnyReady() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  ModelCatalogue(std::map<std::string, ModelStatus> models, std::string default_model, int workers);
+
+  const std::string default_model_;
+  const size_t workers_;
+  mutable Mutex mutex_;
+  std::map<std::string, ModelStatus> models_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace antidiffusion

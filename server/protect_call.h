@@ -1,0 +1,73 @@
+// The server's side of one Protect call: moves a job's events into the stream.
+#pragma once
+
+#include <grpcpp/impl/codegen/server_callback.h>
+#include <grpcpp/impl/codegen/server_context.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "antidiffusion/v1/protection.pb.h"
+#include "core/base/mutex.h"
+#include "server/job.h"
+
+namespace antidiffusion {
+
+// One write is in flight at a time; Finish is called exactly once, also after a cancel; the object
+// may be destroyed in OnDone and not before. The job never knows of it: it calls a listener, which
+// OnDone takes back.
+class ProtectCall : public grpc::ServerWriteReactor<v1::JobEvent> {
+ public:
+  struct Hooks {
+    // The caller is gone: nobody waits for the job any more.
+    std::function<void(const std::shared_ptr<Job>& job, const absl::Status& why)> abandon;
+    // The status is about to be sent.
+    std::function<void(const absl::Status& status, absl::Duration duration)> on_finish;
+    // gRPC needs the call no longer: destroys it.
+    std::function<void(ProtectCall* call)> on_done;
+    Job::Clock now;
+  };
+
+  // A stream that has been silent for this long gets its latest event again (proxies drop idle
+  // streams), and one whose write has been pending for this long is ended (a dead reader).
+  static constexpr absl::Duration kMaxSilence = absl::Seconds(8);
+  static constexpr absl::Duration kMaxWrite = absl::Seconds(30);
+
+  // `job` may be an error: the call then ends with it before any message. `context` is gRPC's.
+  ProtectCall(grpc::CallbackServerContext* context, absl::StatusOr<std::shared_ptr<Job>> job,
+              absl::Time started, const Hooks& hooks);
+
+  // Starts to talk. Once.
+  void Begin() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Called about every second.
+  void Tick(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnCancel() override ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnDone() override;
+
+ private:
+  void Pump() ABSL_LOCKS_EXCLUDED(mutex_);
+  Delivery Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Abandon() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  grpc::CallbackServerContext* const context_;
+  const absl::Status refusal_;
+  const std::shared_ptr<Job> job_;  // null when refused; shared with queue and worker
+  const absl::Time started_;
+  const Hooks& hooks_;
+
+  Mutex mutex_;
+  v1::JobEvent message_;  // gRPC's while writing_
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<absl::Status> gone_ ABSL_GUARDED_BY(mutex_);  // why nobody listens any more
+  absl::Time last_write_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace antidiffusion

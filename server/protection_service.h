@@ -1,0 +1,71 @@
+// The service itself: cheap checks on gRPC's threads, then the queue.
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "antidiffusion/v1/protection.grpc.pb.h"
+#include "core/base/mutex.h"
+#include "core/image/codec.h"
+#include "server/eta_estimator.h"
+#include "server/job.h"
+#include "server/job_queue.h"
+#include "server/log.h"
+#include "server/metrics.h"
+#include "server/model_catalogue.h"
+#include "server/protect_call.h"
+
+namespace antidiffusion {
+
+// What the service works with; all of it outlives the service.
+struct ServiceSurroundings {
+  DecodeLimits limits;
+  ModelCatalogue& catalogue;
+  JobQueue& queue;
+  const EtaEstimator& eta;
+  Metrics& metrics;
+  const Log& log;
+  Job::Clock now;
+};
+
+// Callback API: nothing here decodes, waits or touches a disk. Outlives the gRPC server and every
+// job that it admitted.
+class ProtectionService final : public v1::ProtectionService::CallbackService {
+ public:
+  explicit ProtectionService(const ServiceSurroundings& surroundings);
+
+  grpc::ServerWriteReactor<v1::JobEvent>* Protect(grpc::CallbackServerContext* context,
+                                                  const v1::ProtectRequest* request) override
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
+                                       const v1::ListModelsRequest* request,
+                                       v1::ListModelsResponse* response) override;
+
+  // About every second: ends waiting jobs whose deadline has passed, keeps streams alive, ends
+  // those that nobody reads.
+  void Tick(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Ends every waiting job and stops the running ones before their next step, with `why`.
+  void CancelAll(const absl::Status& why);
+
+  // False when calls of Protect are still open after `timeout`.
+  bool WaitIdle(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  absl::StatusOr<std::shared_ptr<Job>> Admit(const v1::ProtectRequest& request,
+                                             absl::Time deadline);
+  absl::Status CheckDeadline(const JobRequest& job, absl::Time deadline) const;
+  void CancelJob(Job& job, const absl::Status& why);
+  void OnJobFinished(const Job& job, const absl::Status& status);
+
+  const ServiceSurroundings with_;
+  const ProtectCall::Hooks hooks_;
+  Mutex mutex_;
+  CondVar idle_;
+  std::unordered_map<ProtectCall*, std::unique_ptr<ProtectCall>> calls_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace antidiffusion

@@ -1,0 +1,326 @@
+#include "server/proto_conversion.h"
+
+#include <algorithm>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_details.h"
+#include "core/base/status_macros.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "server/errors.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr size_t kMaxRequestIdCharacters = 128;
+constexpr int kMaxLabels = 16;
+constexpr size_t kMaxLabelCharacters = 64;
+
+// Characters of valid UTF-8 (protobuf refuses any other).
+size_t Characters(const std::string& text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+absl::Status CheckLength(const std::string& field, const std::string& text, size_t limit) {
+  const size_t length = Characters(text);
+  if (length <= limit) return absl::OkStatus();
+  return InvalidField(field, absl::StrCat(length, " characters"),
+                      absl::StrCat("at most ", limit, " characters"));
+}
+
+absl::Status UnknownEnum(const std::string& field, int value) {
+  return InvalidField(field, absl::StrCat(value), "a value of its enum");
+}
+
+absl::StatusOr<Method> ToMethod(v1::ProtectionOptions::Method method) {
+  using Options = v1::ProtectionOptions;
+  switch (method) {
+    case Options::METHOD_UNSPECIFIED:
+    case Options::ANTI_DIFFUSION:
+      return Method::kAntiDiffusion;
+    case Options::ANTI_DIFFUSION_NO_PT:
+      return Method::kAntiDiffusionNoPt;
+    case Options::ANTI_DIFFUSION_NO_SDL:
+      return Method::kAntiDiffusionNoSdl;
+    case Options::ANTI_DIFFUSION_NO_TUNING:
+      return Method::kAntiDiffusionNoTuning;
+    case Options::ADVDM:
+      return Method::kAdvDm;
+    case Options::PHOTOGUARD:
+      return Method::kPhotoGuard;
+    case Options::MIST:
+      return Method::kMist;
+    case Options::ANTI_DREAMBOOTH:
+      return Method::kAntiDreamBooth;
+    case Options::SDS:
+      return Method::kSds;
+    case Options::NOISE:
+      return Method::kNoise;
+    default:
+      return UnknownEnum("options.method", method);
+  }
+}
+
+absl::StatusOr<Mode> ToMode(v1::ProtectionOptions::Mode mode) {
+  switch (mode) {
+    case v1::ProtectionOptions::MODE_UNSPECIFIED:
+    case v1::ProtectionOptions::PAPER:
+      return Mode::kPaper;
+    case v1::ProtectionOptions::RELEASED:
+      return Mode::kReleased;
+    default:
+      return UnknownEnum("options.mode", mode);
+  }
+}
+
+absl::StatusOr<Effort> ToEffort(v1::ProtectionOptions::Effort effort) {
+  switch (effort) {
+    case v1::ProtectionOptions::DRAFT:
+      return Effort::kDraft;
+    case v1::ProtectionOptions::EFFORT_UNSPECIFIED:
+    case v1::ProtectionOptions::STANDARD:
+      return Effort::kStandard;
+    case v1::ProtectionOptions::STRONG:
+      return Effort::kStrong;
+    case v1::ProtectionOptions::PUBLISHED:
+      return Effort::kPublished;
+    default:
+      return UnknownEnum("options.effort", effort);
+  }
+}
+
+absl::StatusOr<ReportLevel> ToReportLevel(v1::ProtectionOptions::Report report) {
+  switch (report) {
+    case v1::ProtectionOptions::REPORT_UNSPECIFIED:
+    case v1::ProtectionOptions::BASIC:
+      return ReportLevel::kBasic;
+    case v1::ProtectionOptions::FULL:
+      return ReportLevel::kFull;
+    default:
+      return UnknownEnum("options.report", report);
+  }
+}
+
+absl::StatusOr<ProtectionOptions> ToOptions(const v1::ProtectionOptions& proto) {
+  ProtectionOptions options;
+  AD_ASSIGN_OR_RETURN(options.method, ToMethod(proto.method()));
+  AD_ASSIGN_OR_RETURN(options.mode, ToMode(proto.mode()));
+  AD_ASSIGN_OR_RETURN(options.effort, ToEffort(proto.effort()));
+  AD_ASSIGN_OR_RETURN(options.report, ToReportLevel(proto.report()));
+  options.prompt = proto.prompt();
+  if (proto.has_budget_levels()) options.budget_levels = proto.budget_levels();
+  if (proto.has_seed()) options.seed = proto.seed();
+  if (proto.has_epochs()) options.epochs = proto.epochs();
+  if (proto.has_prompt_steps()) options.prompt_steps = proto.prompt_steps();
+  if (proto.has_pgd_steps()) options.pgd_steps = proto.pgd_steps();
+  if (proto.has_tuning_steps()) options.tuning_steps = proto.tuning_steps();
+  if (proto.has_step_size_levels()) options.step_size_levels = proto.step_size_levels();
+  if (proto.has_prompt_lr()) options.prompt_lr = proto.prompt_lr();
+  if (proto.has_tuning_lr()) options.tuning_lr = proto.tuning_lr();
+  AD_RETURN_IF_ERROR(options.Validate());
+  return options;
+}
+
+absl::StatusOr<OutputFormat> ToOutputFormat(v1::OutputOptions::Format format) {
+  switch (format) {
+    case v1::OutputOptions::FORMAT_UNSPECIFIED:
+    case v1::OutputOptions::PNG:
+      return OutputFormat::kPng;
+    case v1::OutputOptions::SAME_AS_INPUT:
+      return OutputFormat::kSameAsInput;
+    case v1::OutputOptions::JPEG:
+      return OutputFormat::kJpeg;
+    case v1::OutputOptions::WEBP:
+      return OutputFormat::kWebp;
+    default:
+      return UnknownEnum("output.format", format);
+  }
+}
+
+absl::Status CheckLabels(const v1::ProtectRequest& request) {
+  if (request.labels_size() > kMaxLabels) {
+    return InvalidField("labels", absl::StrCat(request.labels_size(), " labels"),
+                        absl::StrCat("at most ", kMaxLabels));
+  }
+  for (const auto& [key, value] : request.labels()) {
+    AD_RETURN_IF_ERROR(CheckLength("labels", key, kMaxLabelCharacters));
+    AD_RETURN_IF_ERROR(CheckLength("labels", value, kMaxLabelCharacters));
+  }
+  return absl::OkStatus();
+}
+
+void ToProto(const Probe& probe, v1::Probe* proto) {
+  proto->set_denoising_loss(probe.denoising_loss);
+  proto->set_attention_concentration(probe.attention_concentration);
+  proto->set_gain_left(probe.gain_left);
+}
+
+void ToProto(const JobReport& report, v1::Report* proto) {
+  proto->set_max_difference(report.max_difference);
+  proto->set_budget(report.bound);
+  proto->set_psnr(report.psnr);
+  proto->set_ssim(report.ssim);
+  proto->set_codec_difference(report.codec_difference);
+  proto->set_codec_note(report.codec_note);
+  if (!report.full.has_value()) return;
+  v1::FullReport* full = proto->mutable_full();
+  ToProto(report.full->before, full->mutable_before());
+  ToProto(report.full->after, full->mutable_after());
+  ToProto(report.full->after_jpeg_q75, full->mutable_after_jpeg_q75());
+  ToProto(report.full->after_half_and_back, full->mutable_after_half_and_back());
+  ToProto(report.full->after_blur, full->mutable_after_blur());
+}
+
+void ToProto(const JobResult& result, v1::ProtectionResult* proto) {
+  proto->set_image(result.image);
+  proto->set_mime_type(std::string(MimeType(result.format)));
+  ToProto(result.report, proto->mutable_report());
+  proto->set_model(result.model.name);
+  proto->set_model_digest(result.model.digest);
+  proto->set_seed(result.seed);
+  for (const auto& [stage, seconds] : result.stage_seconds) {
+    (*proto->mutable_stage_seconds())[stage] = seconds;
+  }
+  proto->set_device(result.model.device);
+  proto->set_precision(result.model.precision);
+}
+
+void ToProto(const Progress& progress, v1::Progress* proto) {
+  proto->set_stage(progress.stage);
+  proto->set_step(progress.step);
+  proto->set_total(progress.total);
+  proto->set_fraction(progress.fraction);
+  proto->set_loss(progress.loss);
+  proto->set_eta_seconds(progress.eta_seconds);
+}
+
+v1::Model::State ToProto(ModelState state) {
+  switch (state) {
+    case ModelState::kLoading:
+      return v1::Model::LOADING;
+    case ModelState::kReady:
+      return v1::Model::READY;
+    case ModelState::kFailed:
+      return v1::Model::FAILED;
+  }
+  return v1::Model::STATE_UNSPECIFIED;
+}
+
+bool IsOutOfDeviceMemory(const absl::Status& status) {
+  return ReasonOf(status) == reason::kDeviceMemory;
+}
+
+void AddErrorInfo(const absl::Status& status, google::rpc::Status* rich) {
+  google::rpc::ErrorInfo info;
+  info.set_reason(ReasonOf(status));
+  info.set_domain("antidiffusion");
+  if (const auto given = GetErrorReason(status)) {
+    for (const auto& [key, value] : given->metadata) (*info.mutable_metadata())[key] = value;
+  } else if (const auto field = GetFieldViolation(status)) {
+    (*info.mutable_metadata())["field"] = field->field;
+    (*info.mutable_metadata())["value"] = field->value;
+    (*info.mutable_metadata())["limit"] = field->limit;
+  }
+  rich->add_details()->PackFrom(info);
+}
+
+}  // namespace
+
+absl::StatusOr<JobRequest> ToJobRequest(const v1::ProtectRequest& request) {
+  JobRequest job;
+  AD_RETURN_IF_ERROR(CheckLength("request_id", request.request_id(), kMaxRequestIdCharacters));
+  AD_RETURN_IF_ERROR(CheckLabels(request));
+  AD_ASSIGN_OR_RETURN(job.options, ToOptions(request.options()));
+  AD_ASSIGN_OR_RETURN(job.output, ToOutputFormat(request.output().format()));
+  if (request.output().has_quality()) {
+    job.quality = request.output().quality();
+    if (job.quality < 1 || job.quality > 100) {
+      return InvalidField("output.quality", absl::StrCat(job.quality), "1..100");
+    }
+  }
+  job.model = request.model();
+  job.request_id = request.request_id();
+  job.labels = {request.labels().begin(), request.labels().end()};
+  return job;
+}
+
+v1::JobEvent ToProto(const JobEvent& event, const std::string& job_name) {
+  v1::JobEvent proto;
+  proto.set_sequence(event.sequence);
+  std::visit(
+      [&](const auto& what) {
+        using T = std::decay_t<decltype(what)>;
+        if constexpr (std::is_same_v<T, QueuedEvent>) {
+          proto.mutable_queued()->set_job(job_name);
+          proto.mutable_queued()->set_position(what.position);
+          proto.mutable_queued()->set_eta_seconds(what.eta_seconds);
+        } else if constexpr (std::is_same_v<T, RunningEvent>) {
+          proto.mutable_running()->set_model(what.model);
+          proto.mutable_running()->set_device(what.device);
+        } else if constexpr (std::is_same_v<T, Progress>) {
+          ToProto(what, proto.mutable_progress());
+        } else {
+          ToProto(*what, proto.mutable_result());
+        }
+      },
+      event.what);
+  return proto;
+}
+
+v1::Model ToProto(const ModelStatus& model) {
+  v1::Model proto;
+  proto.set_name(model.name);
+  proto.set_family(model.info.family);
+  proto.set_prediction_type(model.info.prediction_type);
+  proto.set_native_side(model.info.native_side);
+  proto.set_digest(model.info.digest);
+  proto.set_state(ToProto(model.state));
+  proto.set_message(model.message);
+  for (const std::string& device : model.devices) proto.add_devices(device);
+  proto.set_precision(model.info.precision);
+  return proto;
+}
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  google::rpc::Status rich;
+  rich.set_code(static_cast<int>(status.code()));
+  rich.set_message(std::string(status.message()));
+  AddErrorInfo(status, &rich);
+  if (const auto field = GetFieldViolation(status)) {
+    google::rpc::BadRequest bad_request;
+    auto* violation = bad_request.add_field_violations();
+    violation->set_field(field->field);
+    violation->set_description(absl::StrCat(field->value, ", allowed: ", field->limit));
+    rich.add_details()->PackFrom(bad_request);
+  }
+  if (const auto delay = GetRetryDelay(status)) {
+    google::rpc::RetryInfo retry;
+    const absl::Duration seconds = absl::Floor(*delay, absl::Seconds(1));
+    retry.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(seconds));
+    retry.mutable_retry_delay()->set_nanos(
+        static_cast<int>(absl::ToInt64Nanoseconds(*delay - seconds)));
+    rich.add_details()->PackFrom(retry);
+  }
+  if (const auto missing = GetMissingResource(status)) {
+    google::rpc::ResourceInfo resource;
+    resource.set_resource_type(missing->type);
+    resource.set_resource_name(missing->name);
+    resource.set_description(std::string(status.message()));
+    rich.add_details()->PackFrom(resource);
+  }
+  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message()),
+          rich.SerializeAsString()};
+}
+
+std::string RetryPushback(const absl::Status& status) {
+  if (IsOutOfDeviceMemory(status)) return "-1";
+  const auto delay = GetRetryDelay(status);
+  return delay.has_value() ? absl::StrCat(absl::ToInt64Milliseconds(*delay)) : "";
+}
+
+}  // namespace antidiffusion

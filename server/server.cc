@@ -1,0 +1,252 @@
+#include "server/server.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "server/errors.h"
+#include "server/eta_estimator.h"
+#include "server/http_endpoint.h"
+#include "server/job_queue.h"
+#include "server/job_runner.h"
+#include "server/metrics.h"
+#include "server/model_catalogue.h"
+#include "server/protection_service.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr int64_t kMessageMargin = 1 << 20;  // a request beside its image
+constexpr absl::Duration kTick = absl::Seconds(1);
+constexpr absl::Duration kShutdownGrace = absl::Seconds(1);  // for calls that never end (Watch)
+constexpr int kMinPingIntervalMs = 10'000;
+
+std::string ListenAddress(const std::string& address, int port) {
+  const bool bare_ipv6 = absl::StrContains(address, ":") && !absl::StartsWith(address, "[");
+  return bare_ipv6 ? absl::StrCat("[", address, "]:", port) : absl::StrCat(address, ":", port);
+}
+
+JobQueue::Limits QueueLimits(const ServerConfig& config) {
+  return {static_cast<size_t>(config.max_queue_size), config.max_queue_bytes,
+          static_cast<int>(config.devices.size())};
+}
+
+DecodeLimits ImageLimits(const ServerConfig& config) {
+  DecodeLimits limits;
+  limits.max_bytes = config.max_image_bytes;
+  limits.max_pixels = config.max_image_pixels;
+  return limits;
+}
+
+}  // namespace
+
+// In the order of construction: what stands later uses what stands before.
+struct Server::Parts {
+  Parts(const ServerConfig& config, std::unique_ptr<ModelCatalogue> models, const Log& server_log)
+      : log(server_log),
+        strict_readiness(config.strict_readiness),
+        catalogue(std::move(models)),
+        metrics(ThisBuild(), static_cast<size_t>(config.max_queue_size)),
+        queue(QueueLimits(config)),
+        runner(ImageLimits(config), absl::Now),
+        service({ImageLimits(config), *catalogue, queue, eta, metrics, log, absl::Now}) {}
+
+  const Log& log;
+  const bool strict_readiness;
+  const std::unique_ptr<ModelCatalogue> catalogue;
+  Metrics metrics;
+  EtaEstimator eta;
+  JobQueue queue;
+  const JobRunner runner;
+  ProtectionService service;
+  std::unique_ptr<grpc::Server> grpc;
+  int grpc_port = 0;
+  std::atomic<bool> started = false;  // has been ready once
+  Mutex health_mutex;                 // orders changes of health
+  std::unique_ptr<HttpEndpoint> http;
+  std::unique_ptr<WorkerPool> workers;
+
+  Mutex ticker_mutex;
+  CondVar ticker_wakeup;
+  bool ticker_stopped ABSL_GUARDED_BY(ticker_mutex) = false;
+  std::jthread ticker;
+};
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config,
+                                                      ProtectorFactory load, const Log& log) {
+  AD_ASSIGN_OR_RETURN(const std::vector<ModelEntry> models,
+                      ScanModelRepository(config.model_repository, config.load_models));
+  AD_ASSIGN_OR_RETURN(std::unique_ptr<ModelCatalogue> catalogue,
+                      ModelCatalogue::Create(models, config.default_model,
+                                             static_cast<int>(config.devices.size())));
+  std::unique_ptr<Server> server(
+      new Server(std::make_unique<Parts>(config, std::move(catalogue), log)));
+  for (const ModelEntry& model : models) server->parts_->metrics.AddModel(model.name);
+  AD_RETURN_IF_ERROR(server->Listen(config));
+  log.Info("listening", {{"address", config.grpc_address},
+                         {"grpc_port", server->grpc_port()},
+                         {"metrics_port", server->metrics_port()}});
+  if (!config.port_file.empty()) AD_RETURN_IF_ERROR(server->WritePortFile(config.port_file));
+  server->StartWork(config, models, std::move(load));
+  return server;
+}
+
+Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Server::~Server() {
+  StartDrain();
+  CancelJobs();
+  parts_->workers.reset();  // joins: every job has ended
+  {
+    MutexLock lock(parts_->ticker_mutex);
+    parts_->ticker_stopped = true;
+    parts_->ticker_wakeup.NotifyAll();
+  }
+  if (parts_->ticker.joinable()) parts_->ticker.join();
+  if (parts_->grpc != nullptr) {
+    parts_->grpc->Shutdown(absl::ToChronoTime(absl::Now() + kShutdownGrace));
+    parts_->grpc->Wait();
+  }
+}
+
+absl::Status Server::Listen(const ServerConfig& config) {
+  AD_ASSIGN_OR_RETURN(parts_->http,
+                      HttpEndpoint::Start(config.grpc_address, config.metrics_port,
+                                          {.metrics = [this] { return MetricsText(); },
+                                           .live = [] { return true; },
+                                           .ready = [this] { return ready(); },
+                                           .started = [this] { return parts_->started.load(); }}));
+
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  const int64_t max_message = config.max_image_bytes + kMessageMargin;
+  const std::string address = ListenAddress(config.grpc_address, config.grpc_port);
+  grpc::ServerBuilder builder;
+  // A waiting job holds its image twice until its call ends: gRPC's copy and its own.
+  builder.SetResourceQuota(
+      grpc::ResourceQuota("antidiffusion")
+          .Resize(static_cast<size_t>(config.max_queue_bytes + 16 * max_message)));
+  builder.SetMaxReceiveMessageSize(static_cast<int>(max_message));
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(
+      GRPC_ARG_KEEPALIVE_TIME_MS,
+      static_cast<int>(absl::ToInt64Milliseconds(config.grpc_keepalive_time)));
+  builder.AddChannelArgument(
+      GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+      static_cast<int>(absl::ToInt64Milliseconds(config.grpc_keepalive_timeout)));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kMinPingIntervalMs);
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &parts_->grpc_port);
+  builder.RegisterService(&parts_->service);
+  parts_->grpc = builder.BuildAndStart();
+  if (parts_->grpc == nullptr || parts_->grpc_port == 0) {
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", address));
+  }
+  UpdateHealth();
+  return absl::OkStatus();
+}
+
+// Lines that a shell can source. Written beside and renamed: a reader sees all of it or nothing.
+absl::Status Server::WritePortFile(const std::string& path) const {
+  const std::string beside = absl::StrCat(path, ".new");
+  {
+    std::ofstream file(beside);
+    file << "GRPC_PORT=" << grpc_port() << "\nMETRICS_PORT=" << metrics_port() << "\n";
+    if (!file.flush()) return absl::UnavailableError(absl::StrCat("cannot write ", beside));
+  }
+  if (std::rename(beside.c_str(), path.c_str()) != 0) {
+    return absl::UnavailableError(absl::StrCat("cannot write ", path));
+  }
+  return absl::OkStatus();
+}
+
+void Server::StartWork(const ServerConfig& config, const std::vector<ModelEntry>& models,
+                       ProtectorFactory load) {
+  parts_->workers = std::make_unique<WorkerPool>(
+      WorkerOptions{config.devices, models, config.precision, config.threads},
+      WorkerSurroundings{.load = std::move(load),
+                         .catalogue = *parts_->catalogue,
+                         .queue = parts_->queue,
+                         .eta = parts_->eta,
+                         .runner = parts_->runner,
+                         .metrics = parts_->metrics,
+                         .log = parts_->log,
+                         .now = absl::Now,
+                         .on_models_changed = [this] { UpdateHealth(); }});
+  parts_->workers->Start();
+  parts_->ticker = std::jthread([this] {
+    MutexLock lock(parts_->ticker_mutex);
+    while (!parts_->ticker_stopped) {
+      parts_->ticker_wakeup.WaitFor(lock, kTick);
+      if (!parts_->ticker_stopped) Tick(absl::Now());
+    }
+  });
+}
+
+int Server::grpc_port() const { return parts_->grpc_port; }
+int Server::metrics_port() const { return parts_->http->port(); }
+
+bool Server::ready() const {
+  if (parts_->queue.closed()) return false;
+  return parts_->strict_readiness ? parts_->catalogue->AllReady() : parts_->catalogue->AnyReady();
+}
+
+void Server::UpdateHealth() {
+  MutexLock lock(parts_->health_mutex);
+  for (const ModelStatus& model : parts_->catalogue->List()) {
+    parts_->metrics.ModelLoaded(model.name, model.state == ModelState::kReady);
+  }
+  const bool now_ready = ready();
+  grpc::HealthCheckServiceInterface* health = parts_->grpc->GetHealthCheckService();
+  health->SetServingStatus("", now_ready);
+  health->SetServingStatus(v1::ProtectionService::service_full_name(), now_ready);
+  if (now_ready && !parts_->started.exchange(true)) parts_->log.Info("ready");
+}
+
+void Server::StartDrain() {
+  if (parts_->queue.closed()) return;
+  const JobQueue::Load load = parts_->queue.load();
+  parts_->log.Info("draining", {{"waiting", static_cast<int64_t>(load.waiting)},
+                                {"running", static_cast<int64_t>(load.running)}});
+  parts_->metrics.SetDraining(true);
+  parts_->queue.Close();
+  if (parts_->grpc != nullptr) UpdateHealth();
+}
+
+bool Server::WaitDrained(absl::Duration timeout) {
+  const absl::Time end = absl::Now() + timeout;
+  if (parts_->workers != nullptr && !parts_->workers->WaitFinished(timeout)) return false;
+  return parts_->service.WaitIdle(std::max(end - absl::Now(), absl::ZeroDuration()));
+}
+
+void Server::CancelJobs() { parts_->service.CancelAll(ShutdownError()); }
+
+void Server::Tick(absl::Time now) { parts_->service.Tick(now); }
+
+std::string Server::MetricsText() const {
+  const JobQueue::Load load = parts_->queue.load();
+  parts_->metrics.SetQueue(load.waiting, load.bytes);
+  return parts_->metrics.Text();
+}
+
+std::shared_ptr<grpc::Channel> Server::InProcessChannel() const {
+  return parts_->grpc->InProcessChannel(grpc::ChannelArguments());
+}
+
+}  // namespace antidiffusion

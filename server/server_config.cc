@@ -1,0 +1,173 @@
+#include "server/server_config.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <ostream>
+#include <system_error>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr int64_t kMaxImageBytes = int64_t{1} << 30;  // gRPC counts a message's bytes in 31 bits
+constexpr int64_t kMaxPixels = 1'000'000'000;
+
+// models/ of the installation that this program belongs to, else of the source tree.
+std::string DefaultModelRepository() {
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (!error) {
+    const auto installed = program.parent_path().parent_path() / "share/antidiffusion/models";
+    if (std::filesystem::is_directory(installed, error)) return installed.string();
+  }
+  return ANTIDIFFUSION_MODEL_REPOSITORY;
+}
+
+std::string EnvironmentName(const std::string& flag) {
+  return absl::StrCat("ANTIDIFFUSION_",
+                      absl::AsciiStrToUpper(absl::StrReplaceAll(flag, {{"-", "_"}})));
+}
+
+// As CLI11 parses them; units of the flags.
+struct RawConfig {
+  ServerConfig config;
+  int64_t keepalive_time_ms = 0;
+  int64_t keepalive_timeout_ms = 0;
+  double drain_timeout_s = 0;
+  bool print_config = false;
+};
+
+void AddListenFlags(CLI::App& app, ServerConfig& config) {
+  app.add_option("--grpc-address", config.grpc_address, "Address that both ports listen on");
+  app.add_option("--grpc-port", config.grpc_port, "Port of gRPC; 0: any free one")
+      ->check(CLI::Range(0, 65535));
+  app.add_option("--metrics-port", config.metrics_port,
+                 "Port of HTTP (/metrics /livez /readyz /startupz); 0: any free one")
+      ->check(CLI::Range(0, 65535));
+  app.add_option("--port-file", config.port_file,
+                 "File to write the chosen ports to, once both listen");
+}
+
+void AddModelFlags(CLI::App& app, ServerConfig& config) {
+  app.add_option("--model-repository", config.model_repository,
+                 "Folder whose sub-folders NAME hold a model_index.json (diffusers layout)");
+  app.add_option("--load-model", config.load_models,
+                 "Model to load; may be repeated. Without it every model is loaded")
+      ->delimiter(',');
+  app.add_option("--default-model", config.default_model,
+                 "Model of requests that name none; without it the alphabetically first");
+  app.add_option("--strict-readiness", config.strict_readiness,
+                 "true: ready once all models are loaded; false: once one is");
+  app.add_option("--device", config.devices,
+                 "auto, cpu, cuda:0, ...; one worker each, may be repeated")
+      ->delimiter(',');
+  app.add_option("--precision", config.precision, "auto (from the device), fp32, bf16")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}));
+  app.add_option("--threads", config.threads, "CPU threads; 0: one for each physical core")
+      ->check(CLI::Range(0, 4096));
+}
+
+void AddLimitFlags(CLI::App& app, ServerConfig& config) {
+  app.add_option("--max-queue-size", config.max_queue_size, "Jobs that may wait")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
+  app.add_option("--max-queue-bytes", config.max_queue_bytes,
+                 "Bytes that the encoded images of the waiting jobs may take together")
+      ->check(CLI::Range(int64_t{1}, std::numeric_limits<int64_t>::max()));
+  app.add_option("--max-image-bytes", config.max_image_bytes, "Bytes of one encoded image")
+      ->check(CLI::Range(int64_t{1}, kMaxImageBytes));
+  app.add_option("--max-image-pixels", config.max_image_pixels, "Width times height of an image")
+      ->check(CLI::Range(int64_t{1}, kMaxPixels));
+}
+
+void AddLifeFlags(CLI::App& app, RawConfig& raw) {
+  ServerConfig& config = raw.config;
+  raw.keepalive_time_ms = absl::ToInt64Milliseconds(config.grpc_keepalive_time);
+  raw.keepalive_timeout_ms = absl::ToInt64Milliseconds(config.grpc_keepalive_timeout);
+  raw.drain_timeout_s = absl::ToDoubleSeconds(config.drain_timeout);
+  app.add_option("--grpc-keepalive-time", raw.keepalive_time_ms,
+                 "Milliseconds of silence after which a client is pinged")
+      ->check(CLI::Range(int64_t{1000}, int64_t{std::numeric_limits<int>::max()}));
+  app.add_option("--grpc-keepalive-timeout", raw.keepalive_timeout_ms,
+                 "Milliseconds that a client may take to answer a ping")
+      ->check(CLI::Range(int64_t{100}, int64_t{std::numeric_limits<int>::max()}));
+  const std::map<std::string, LogFormat> formats = {{"text", LogFormat::kText},
+                                                    {"json", LogFormat::kJson}};
+  app.add_option("--log-format", config.log_format, "text, json")
+      ->transform(CLI::Transformer(formats))
+      ->default_str("text");
+  app.add_option("--log-level", config.log_level, "debug, info, warning, error, off")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}));
+  app.add_option("--drain-timeout", raw.drain_timeout_s,
+                 "Seconds that SIGTERM leaves to running and waiting jobs")
+      ->check(CLI::Range(0.0, 1e6));
+}
+
+// Puts the environment's values before the flags. CLI11's own twins rank below the configuration
+// file, ours above it.
+std::vector<std::string> WithEnvironment(const CLI::App& app, int argc, const char* const* argv) {
+  const std::vector<std::string> given(argv + std::min(argc, 1), argv + argc);
+  std::vector<std::string> arguments;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_lnames().empty()) continue;
+    const std::string& name = option->get_lnames().front();
+    const std::string flag = absl::StrCat("--", name);
+    const char* value = std::getenv(EnvironmentName(name).c_str());
+    const bool is_given = std::any_of(given.begin(), given.end(), [&](const std::string& word) {
+      return word == flag || absl::StartsWith(word, absl::StrCat(flag, "="));
+    });
+    if (value == nullptr || is_given || !option->get_configurable()) continue;
+    arguments.push_back(absl::StrCat(flag, "=", value));
+  }
+  arguments.insert(arguments.end(), given.begin(), given.end());
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+  return arguments;
+}
+
+}  // namespace
+
+std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* argv,
+                                                  std::ostream& out, std::ostream& err) {
+  RawConfig raw;
+  raw.config.model_repository = DefaultModelRepository();
+  CLI::App app("antidiffusiond: protects photographs against diffusion models, over gRPC",
+               "antidiffusiond");
+  app.footer(
+      "Each flag has a twin in the environment (--grpc-port: ANTIDIFFUSION_GRPC_PORT) and "
+      "a key in the configuration file (grpc-port=8001). Flag > environment > file.");
+  app.option_defaults()->always_capture_default();
+  app.set_version_flag("--version", ANTIDIFFUSION_VERSION);
+  app.set_config("--config", "", "Configuration file: lines of the form flag=value");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  AddListenFlags(app, raw.config);
+  AddModelFlags(app, raw.config);
+  AddLimitFlags(app, raw.config);
+  AddLifeFlags(app, raw);
+  app.add_flag("--print-config", raw.print_config, "Write what would be used, and exit")
+      ->configurable(false);
+  try {
+    std::vector<std::string> arguments = WithEnvironment(app, argc, argv);
+    const char* file = std::getenv(EnvironmentName("config").c_str());
+    if (file != nullptr) app.get_config_ptr()->default_str(file);
+    app.parse(std::move(arguments));
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error, out, err);
+  }
+  if (raw.print_config) {
+    out << app.config_to_str(true, false);
+    return 0;
+  }
+  raw.config.grpc_keepalive_time = absl::Milliseconds(raw.keepalive_time_ms);
+  raw.config.grpc_keepalive_timeout = absl::Milliseconds(raw.keepalive_timeout_ms);
+  raw.config.drain_timeout = absl::Seconds(raw.drain_timeout_s);
+  return raw.config;
+}
+
+}  // namespace antidiffusion

@@ -1,0 +1,49 @@
+// Everything that can be set from outside. The flags, their environment twins and the keys of the
+// configuration file are listed in docs/api.md and by `antidiffusiond --help`.
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "server/log.h"
+
+namespace antidiffusion {
+
+struct ServerConfig {
+  std::string grpc_address = "0.0.0.0";  // of both ports
+  int grpc_port = 8001;                  // 0: any free one, as the next
+  int metrics_port = 8002;
+  std::string port_file;  // where the chosen ports are written, "" nowhere
+
+  std::string model_repository;
+  std::vector<std::string> load_models;  // empty: all
+  std::string default_model;             // empty: the first
+  bool strict_readiness = true;          // ready once all models are loaded, else once one is
+
+  std::vector<std::string> devices = {"auto"};  // one worker each
+  std::string precision = "auto";
+  int threads = 0;  // of the CPU; 0: one for each physical core
+
+  int64_t max_queue_size = 64;
+  int64_t max_queue_bytes = int64_t{512} << 20;
+  int64_t max_image_bytes = int64_t{32} << 20;
+  int64_t max_image_pixels = 50'000'000;
+
+  absl::Duration grpc_keepalive_time = absl::Seconds(30);
+  absl::Duration grpc_keepalive_timeout = absl::Seconds(20);
+
+  LogFormat log_format = LogFormat::kText;
+  std::string log_level = "info";
+  absl::Duration drain_timeout = absl::Seconds(120);
+};
+
+// Flag > environment > file (--config) > default. The int is an exit code: the command line asked
+// for --help, --version or --print-config (0, told on `out`) or is wrong (told on `err`).
+std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* argv,
+                                                  std::ostream& out, std::ostream& err);
+
+}  // namespace antidiffusion
