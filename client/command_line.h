@@ -12,10 +12,10 @@
 namespace antidiffusion {
 
 struct CompareSettings {
-  std::string original;
-  std::string changed;
-  std::string output;  // empty: ORIGINAL's name.comparison.png beside CHANGED
-  double factor = 8;   // by which the shown difference is amplified, 1..255
+  std::string original = {};
+  std::string changed = {};
+  std::string output = {};  // empty: ORIGINAL's name.comparison.png beside CHANGED
+  double factor = 8;        // by which the shown difference is amplified, 1..255
 };
 
 struct CommandLine {

@@ -11,9 +11,9 @@
 namespace antidiffusion {
 
 struct NamingOptions {
-  std::filesystem::path output_folder;  // empty: beside the input
-  std::string extension = "png";        // of the copies; empty: that of the input
-  bool recursive = false;               // also what lies in folders below a given folder
+  std::filesystem::path output_folder = {};  // empty: beside the input
+  std::string extension = "png";             // of the copies; empty: that of the input
+  bool recursive = false;                    // also what lies in folders below a given folder
 };
 
 struct FileTask {

@@ -1,5 +1,6 @@
 #include "client/protection_client.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -43,7 +44,9 @@ bool InterruptibleSleep(absl::Duration duration, const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any stopped;
   std::unique_lock<std::mutex> lock(mutex);
-  stopped.wait_for(lock, stop, absl::ToChronoNanoseconds(duration),
+  // A year is for ever, and still fits when it is added to the clock.
+  const absl::Duration bounded = std::min(duration, absl::Hours(24 * 365));
+  stopped.wait_for(lock, stop, absl::ToChronoNanoseconds(bounded),
                    [&stop] { return stop.stop_requested(); });
   return !stop.stop_requested();
 }

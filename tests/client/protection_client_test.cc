@@ -1,0 +1,234 @@
+#include "client/protection_client.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "tests/client/fake_service.h"
+#include "tests/testing/status_matchers.h"
+
+namespace antidiffusion {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::SizeIs;
+
+// A client that does not wait, and remembers how long it would have.
+class ProtectionClientTest : public ::testing::Test {
+ protected:
+  ProtectionClient Client(const std::string& address) {
+    return ProtectionClient({.server = address,
+                             .retry = {.jitter = 0},
+                             .sleep = [this](absl::Duration delay, const std::stop_token& stop) {
+                               delays_.push_back(delay);
+                               if (on_sleep_) on_sleep_();
+                               return !stop.stop_requested();
+                             }});
+  }
+
+  absl::StatusOr<v1::ProtectionResult> Protect(const CallOptions& call = {}) {
+    v1::ProtectRequest request;
+    request.set_image("photograph");
+    request.set_request_id("id-1");
+    return Client(service_.address()).Protect(request, call, [this](const v1::JobEvent& event) {
+      events_.push_back(event);
+      if (on_event_) on_event_();
+    });
+  }
+
+  FakeService service_;
+  std::vector<absl::Duration> delays_;
+  std::vector<v1::JobEvent> events_;
+  std::function<void()> on_sleep_;
+  std::function<void()> on_event_;
+  std::stop_source stop_;
+};
+
+TEST_F(ProtectionClientTest, PassesEventsOnAndGivesTheResult) {
+  service_.protect = [](auto*, const auto&, EventWriter& writer) {
+    writer.Write(QueuedEvent(2));
+    writer.Write(ProgressEvent("pgd", 3, 10, 0.3));
+    writer.Write(ResultEvent("protected"));
+    return grpc::Status::OK;
+  };
+  const auto result = Protect();
+  ASSERT_THAT(result, IsOk());
+  EXPECT_EQ(result->image(), "protected");
+  ASSERT_THAT(events_, SizeIs(2));
+  EXPECT_EQ(events_[0].queued().position(), 2);
+  EXPECT_EQ(events_[1].progress().stage(), "pgd");
+  EXPECT_EQ(service_.requests()[0].image(), "photograph");
+}
+
+TEST_F(ProtectionClientTest, AStreamThatEndsWithoutAResultIsAnError) {
+  service_.protect = [](auto*, const auto&, EventWriter& writer) {
+    writer.Write(QueuedEvent(0));
+    return grpc::Status::OK;
+  };
+  EXPECT_THAT(Protect(), StatusIs(absl::StatusCode::kInternal));
+}
+
+TEST_F(ProtectionClientTest, RepeatsTheSameRequestUntilTheServerIsReady) {
+  std::atomic<int> calls = 0;
+  service_.protect = [&calls](auto*, const auto&, EventWriter& writer) {
+    if (++calls < 3) {
+      return DetailedStatus(grpc::StatusCode::UNAVAILABLE, "loading", {.reason = "LOADING"});
+    }
+    writer.Write(ResultEvent("protected"));
+    return grpc::Status::OK;
+  };
+  std::vector<int> attempts;
+  CallOptions call;
+  call.on_retry = [&attempts](const RetryNotice& notice) {
+    attempts.push_back(notice.next_attempt);
+    EXPECT_THAT(notice.status, StatusIs(absl::StatusCode::kUnavailable, "loading"));
+  };
+  EXPECT_THAT(Protect(call), IsOk());
+  EXPECT_THAT(attempts, ElementsAre(2, 3));
+  EXPECT_THAT(delays_, ElementsAre(absl::Milliseconds(500), absl::Seconds(1)));
+  ASSERT_THAT(service_.requests(), SizeIs(3));
+  for (const auto& request : service_.requests()) EXPECT_EQ(request.request_id(), "id-1");
+}
+
+TEST_F(ProtectionClientTest, HonoursPushbackAndRetryInfoOfAFullQueue) {
+  std::atomic<int> calls = 0;
+  service_.protect = [&calls](grpc::ServerContext* context, const auto&, EventWriter& writer) {
+    const int call = ++calls;
+    if (call == 1) context->AddTrailingMetadata("grpc-retry-pushback-ms", "7000");
+    if (call < 3) {
+      return DetailedStatus(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue full",
+                            {.reason = "QUEUE_FULL", .retry_delay_seconds = 2});
+    }
+    writer.Write(ResultEvent("protected"));
+    return grpc::Status::OK;
+  };
+  EXPECT_THAT(Protect(), IsOk());
+  EXPECT_THAT(delays_, ElementsAre(absl::Seconds(7), absl::Seconds(2)));
+}
+
+TEST_F(ProtectionClientTest, DoesNotRepeatAfterANegativePushback) {
+  service_.protect = [](grpc::ServerContext* context, const auto&, EventWriter&) {
+    context->AddTrailingMetadata("grpc-retry-pushback-ms", "-1");
+    return DetailedStatus(grpc::StatusCode::RESOURCE_EXHAUSTED, "too large for the device",
+                          {.reason = "DEVICE_MEMORY", .retry_delay_seconds = 1});
+  };
+  EXPECT_THAT(Protect(), StatusIs(absl::StatusCode::kResourceExhausted, "DEVICE_MEMORY"));
+  EXPECT_THAT(service_.requests(), SizeIs(1));
+}
+
+TEST_F(ProtectionClientTest, DoesNotRepeatAfterTheFirstMessage) {
+  service_.protect = [](auto*, const auto&, EventWriter& writer) {
+    writer.Write(QueuedEvent(0));
+    return DetailedStatus(grpc::StatusCode::UNAVAILABLE, "draining",
+                          {.reason = "DRAINING", .retry_delay_seconds = 1});
+  };
+  EXPECT_THAT(Protect(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(service_.requests(), SizeIs(1));
+}
+
+TEST_F(ProtectionClientTest, DoesNotRepeatWhatCannotSucceed) {
+  service_.protect = [](auto*, const auto&, EventWriter&) {
+    return DetailedStatus(grpc::StatusCode::INVALID_ARGUMENT, "bad option", {.reason = "OPTION"});
+  };
+  EXPECT_THAT(Protect(), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(service_.requests(), SizeIs(1));
+}
+
+TEST_F(ProtectionClientTest, GivesUpAfterABoundedNumberOfAttempts) {
+  service_.protect = [](auto*, const auto&, EventWriter&) {
+    return DetailedStatus(grpc::StatusCode::UNAVAILABLE, "loading", {.reason = "LOADING"});
+  };
+  EXPECT_THAT(Protect(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(service_.requests(), SizeIs(10));
+}
+
+TEST_F(ProtectionClientTest, RetriesCanBeSwitchedOff) {
+  service_.protect = [](auto*, const auto&, EventWriter&) {
+    return DetailedStatus(grpc::StatusCode::UNAVAILABLE, "loading", {.reason = "LOADING"});
+  };
+  EXPECT_THAT(Protect({.retry = false}), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(service_.requests(), SizeIs(1));
+}
+
+TEST_F(ProtectionClientTest, AServerThatIsNotThereIsNamed) {
+  const std::string address = UnusedAddress();
+  const auto result = Client(address).Protect({}, {}, nullptr);
+  EXPECT_THAT(result, StatusIs(absl::StatusCode::kUnavailable, address));
+  EXPECT_TRUE(IsUnreachable(result.status()));
+  EXPECT_THAT(delays_, SizeIs(3));
+}
+
+TEST_F(ProtectionClientTest, StoppingCancelsTheCallOnTheServer) {
+  // Nothing but the cancellation ends the handler, and the service's destructor waits for it.
+  service_.protect = [](auto*, const auto&, EventWriter& writer) {
+    while (writer.Write(ProgressEvent("pgd", 1, 10, 0.1))) {
+    }
+    return grpc::Status::CANCELLED;
+  };
+  on_event_ = [this] { stop_.request_stop(); };
+  EXPECT_THAT(Protect({.stop = stop_.get_token()}), StatusIs(absl::StatusCode::kCancelled));
+}
+
+TEST_F(ProtectionClientTest, StoppingEndsTheWaitBetweenAttempts) {
+  service_.protect = [](auto*, const auto&, EventWriter&) {
+    return DetailedStatus(grpc::StatusCode::UNAVAILABLE, "loading", {.reason = "LOADING"});
+  };
+  on_sleep_ = [this] { stop_.request_stop(); };
+  EXPECT_THAT(Protect({.stop = stop_.get_token()}), StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_THAT(service_.requests(), SizeIs(1));
+}
+
+TEST_F(ProtectionClientTest, NothingIsSentOnceStopped) {
+  stop_.request_stop();
+  EXPECT_THAT(Protect({.stop = stop_.get_token()}), StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_THAT(service_.requests(), SizeIs(0));
+}
+
+TEST_F(ProtectionClientTest, TheServerIsToldTheDeadlineAndOnlyIfThereIsOne) {
+  std::vector<absl::Time> deadlines;
+  service_.protect = [&deadlines](grpc::ServerContext* context, const auto&, EventWriter& writer) {
+    deadlines.push_back(absl::FromChrono(context->deadline()));
+    writer.Write(ResultEvent("protected"));
+    return grpc::Status::OK;
+  };
+  EXPECT_THAT(Protect(), IsOk());
+  EXPECT_THAT(Protect({.deadline = absl::Now() + absl::Hours(2)}), IsOk());
+  ASSERT_THAT(deadlines, SizeIs(2));
+  EXPECT_GT(deadlines[0], absl::Now() + absl::Hours(24 * 365));
+  EXPECT_GT(deadlines[1], absl::Now() + absl::Hours(1));
+  EXPECT_LT(deadlines[1], absl::Now() + absl::Hours(3));
+}
+
+TEST_F(ProtectionClientTest, DoesNotWaitBeyondTheDeadline) {
+  service_.protect = [](auto*, const auto&, EventWriter&) {
+    return DetailedStatus(grpc::StatusCode::UNAVAILABLE, "loading",
+                          {.reason = "LOADING", .retry_delay_seconds = 200});
+  };
+  EXPECT_THAT(Protect({.deadline = absl::Now() + absl::Seconds(100)}),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, "loading"));
+  EXPECT_THAT(delays_, SizeIs(0));
+}
+
+TEST_F(ProtectionClientTest, TakesResultsAboveGrpcsDefaultLimit) {
+  const std::string large(size_t{6} << 20, 'x');
+  service_.protect = [&large](auto*, const auto&, EventWriter& writer) {
+    writer.Write(ResultEvent(large));
+    return grpc::Status::OK;
+  };
+  const auto result = Protect();
+  ASSERT_THAT(result, IsOk());
+  EXPECT_EQ(result->image().size(), large.size());
+}
+
+TEST(InterruptibleSleepTest, TellsWhetherItWasStopped) {
+  std::stop_source stop;
+  EXPECT_TRUE(InterruptibleSleep(absl::ZeroDuration(), stop.get_token()));
+  stop.request_stop();
+  EXPECT_FALSE(InterruptibleSleep(absl::InfiniteDuration(), stop.get_token()));
+}
+
+}  // namespace
+}  // namespace antidiffusion
