@@ -18,8 +18,6 @@
 namespace antidiffusion {
 namespace {
 
-// Measured on photographs: level 4 is within 2 % of the size of level 6 in half of its time.
-constexpr int kPngCompression = 4;
 constexpr int kMaxWebpSide = 16'383;
 constexpr int kMaxJpegSide = 65'500;
 
@@ -186,9 +184,10 @@ absl::StatusOr<std::string> EncodeByOpenCv(const Picture& picture, const EncodeO
   const bool webp = options.format == ImageFormat::kWebp;
   std::vector<uint8_t> bytes;
   AD_RETURN_IF_ERROR(CatchOpenCv(absl::StatusCode::kInternal, [&] {
+    // PNG by OpenCV's own choice: on a photograph 4 % larger than zlib's level 6 in a fifth of the
+    // time, and with the noise of a protection smaller.
     const std::vector<int> parameters =
-        webp ? std::vector<int>{cv::IMWRITE_WEBP_QUALITY, options.quality}
-             : std::vector<int>{cv::IMWRITE_PNG_COMPRESSION, kPngCompression};
+        webp ? std::vector<int>{cv::IMWRITE_WEBP_QUALITY, options.quality} : std::vector<int>{};
     if (!cv::imencode(webp ? ".webp" : ".png", JoinSamples(picture, webp), bytes, parameters)) {
       return absl::InternalError("OpenCV cannot encode the image");
     }

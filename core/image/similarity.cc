@@ -15,7 +15,10 @@ namespace {
 
 constexpr int kWindow = 11;
 constexpr double kSigma = 1.5;
-constexpr int kBandPixels = 1 << 20;
+constexpr int kBandPixels = 1 << 18;
+// Taken off before squaring: a variance as the difference of two large floats would lose its
+// digits.
+constexpr double kMiddle = 128;
 
 absl::Status CheckShapes(const Image& a, const Image& b) {
   if (a.width == b.width && a.height == b.height && a.channels == b.channels &&
@@ -33,27 +36,29 @@ cv::Mat Blur(const cv::Mat& image) {
   return blurred;
 }
 
-// Equation 13 of Wang et al. 2004 for every pixel.
+// Equation 13 of Wang et al. 2004 for every pixel. `x` and `y` are less kMiddle.
 cv::Mat SsimMap(const cv::Mat& x, const cv::Mat& y) {
   constexpr double kC1 = 0.01 * 255 * 0.01 * 255, kC2 = 0.03 * 255 * 0.03 * 255;
-  const cv::Mat mean_x = Blur(x), mean_y = Blur(y);
-  const cv::Mat mean_xx = mean_x.mul(mean_x), mean_yy = mean_y.mul(mean_y);
-  const cv::Mat mean_xy = mean_x.mul(mean_y);
-  const cv::Mat variance_x = Blur(x.mul(x)) - mean_xx, variance_y = Blur(y.mul(y)) - mean_yy;
-  const cv::Mat covariance = Blur(x.mul(y)) - mean_xy;
-  const cv::Mat numerator = (2 * mean_xy + kC1).mul(2 * covariance + kC2);
-  const cv::Mat denominator = (mean_xx + mean_yy + kC1).mul(variance_x + variance_y + kC2);
+  cv::Mat mean_x = Blur(x), mean_y = Blur(y);
+  const cv::Mat variance_x = Blur(x.mul(x)) - mean_x.mul(mean_x);
+  const cv::Mat variance_y = Blur(y.mul(y)) - mean_y.mul(mean_y);
+  const cv::Mat covariance = Blur(x.mul(y)) - mean_x.mul(mean_y);
+  mean_x += kMiddle;
+  mean_y += kMiddle;
+  const cv::Mat numerator = (2 * mean_x.mul(mean_y) + kC1).mul(2 * covariance + kC2);
+  const cv::Mat denominator =
+      (mean_x.mul(mean_x) + mean_y.mul(mean_y) + kC1).mul(variance_x + variance_y + kC2);
   return numerator / denominator;
 }
 
-// Rows `first` to `last` of a channel.
+// Rows `first` to `last` of a channel, less kMiddle.
 cv::Mat Rows(const Image& image, int channel, int first, int last) {
   const cv::Mat samples(image.height, image.width, CV_8UC(image.channels),
                         const_cast<uint8_t*>(image.pixels.data()));
-  cv::Mat one, as_double;
+  cv::Mat one, as_float;
   cv::extractChannel(samples.rowRange(first, last), one, channel);
-  one.convertTo(as_double, CV_64F);
-  return as_double;
+  one.convertTo(as_float, CV_32F, 1, -kMiddle);
+  return as_float;
 }
 
 // The mean over the pixels whose window lies inside of the image, taken in bands of rows: the maps

@@ -37,7 +37,7 @@ TEST(SimilarityTest, AgreesWithScikitImage) {
     AD_ASSERT_OK_AND_ASSIGN(const double psnr, Psnr(a, b));
     AD_ASSERT_OK_AND_ASSIGN(const double ssim, Ssim(a, b));
     EXPECT_NEAR(psnr, reference.psnr, 1e-9);
-    EXPECT_NEAR(ssim, reference.ssim, 1e-9);
+    EXPECT_NEAR(ssim, reference.ssim, 1e-6);  // ours is computed in float
   }
 }
 
@@ -62,7 +62,7 @@ TEST(SimilarityTest, MaxDifferenceSeesASingleSampleInEitherDirection) {
   EXPECT_EQ(*MaxDifference(black, white), 255);
 }
 
-// The maps are taken in bands of about a megapixel: this image has several.
+// The maps are taken in bands of a quarter of a megapixel: this image has several.
 TEST(SimilarityTest, BandsDoNotShow) {
   Image wide_a, wide_b;
   const int width = 1500, height = 1600;
@@ -73,7 +73,7 @@ TEST(SimilarityTest, BandsDoNotShow) {
   const Image strip_b{width, 40, 1, {wide_b.pixels.begin(), wide_b.pixels.begin() + width * 40}};
   AD_ASSERT_OK_AND_ASSIGN(const double whole, Ssim(wide_a, wide_b));
   AD_ASSERT_OK_AND_ASSIGN(const double strip, Ssim(strip_a, strip_b));
-  EXPECT_NEAR(whole, strip, 1e-9);
+  EXPECT_NEAR(whole, strip, 1e-6);
 }
 
 TEST(SimilarityTest, RefusesDifferentShapes) {
