@@ -13,12 +13,14 @@ namespace antidiffusion {
 
 struct LoadedModel {
   std::unique_ptr<StableDiffusion> model;
-  std::string family;  // sd1, sd2
-  std::string digest;  // SHA-256, hex, over the weight files in a fixed order
+  std::string family;  // sd1, sd2 (see FamilyOf)
+  std::string digest;  // SHA-256, hex: the weights of text encoder, UNet and VAE in this order
 };
 
-// Reads configs, tokenizer and weights (fp16, bf16 or fp32, sharded or not) into fp32 parameters on
-// `device`. Errors as LoadProtector's (core/protect/protector.h).
+// Reads model_index.json, configs, tokenizer and weights (fp32 preferred to fp16 and bf16, in one
+// file or in shards) into fp32 parameters on `device`. Takes what published checkpoints hold: the
+// VAE's attention under its old names and as 1x1 convolutions, the text encoder's position_ids.
+// Blocking, seconds. Errors as LoadProtector's (core/protect/protector.h).
 absl::StatusOr<LoadedModel> LoadModelDirectory(const std::string& directory, c10::Device device,
                                                c10::ScalarType precision);
 

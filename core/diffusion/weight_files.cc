@@ -1,0 +1,136 @@
+#include "core/diffusion/weight_files.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <system_error>
+
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "core/base/json_file.h"
+#include "core/base/status_macros.h"
+
+namespace antidiffusion {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int64_t kMaxIndexBytes = int64_t{64} << 20;
+constexpr size_t kMaxShards = 1000;
+constexpr size_t kReadBytes = size_t{1} << 20;
+
+bool Exists(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error);
+}
+
+// A name of a file in the same folder: never a way out of it.
+bool IsPlainFileName(const std::string& name) {
+  return absl::EndsWith(name, ".safetensors") && name.front() != '.' &&
+         name.find('/') == std::string::npos && name.find('\\') == std::string::npos &&
+         name.find('\0') == std::string::npos;
+}
+
+absl::StatusOr<std::vector<std::string>> ShardsOfIndex(const std::string& folder,
+                                                       const std::string& path) {
+  AD_ASSIGN_OR_RETURN(const Json index, ReadJsonFile(path, kMaxIndexBytes));
+  const auto map = index.find("weight_map");
+  if (map == index.end() || !map->is_object() || map->empty()) {
+    return absl::DataLossError(absl::StrCat(path, ": no weight_map"));
+  }
+  std::set<std::string> names;
+  for (const Json& value : *map) {
+    if (!value.is_string() || !IsPlainFileName(value.get_ref<const std::string&>())) {
+      return absl::DataLossError(absl::StrCat(
+          path, ": ",
+          value.is_string() ? absl::CHexEscape(value.get<std::string>().substr(0, 100)) : "a value",
+          " is no name of a .safetensors file in the folder"));
+    }
+    names.insert(value.get<std::string>());
+    if (names.size() > kMaxShards)
+      return absl::DataLossError(absl::StrCat(path, ": over 1000 files"));
+  }
+  std::vector<std::string> paths;
+  for (const std::string& name : names) {
+    paths.push_back(absl::StrCat(folder, "/", name));
+    if (!Exists(paths.back())) {
+      return absl::NotFoundError(absl::StrCat(paths.back(), ", named in ", path, ", is missing"));
+    }
+  }
+  return paths;
+}
+
+struct CloseContext {
+  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+};
+
+}  // namespace
+
+std::string FindPickle(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string extension = entry->path().extension().string();
+    for (const char* pickled : {".bin", ".ckpt", ".pt", ".pth", ".pkl"}) {
+      if (extension == pickled) names.push_back(entry->path().filename().string());
+    }
+  }
+  return names.empty() ? "" : absl::CHexEscape(*std::min_element(names.begin(), names.end()));
+}
+
+absl::StatusOr<std::vector<std::string>> FindWeightFiles(const std::string& folder,
+                                                         const std::string& stem) {
+  for (const char* variant : {"", ".fp16", ".bf16"}) {
+    const std::string file = absl::StrCat(folder, "/", stem, variant, ".safetensors");
+    if (Exists(file)) return std::vector<std::string>{file};
+    // The variant's place in the name of an index changed between releases.
+    for (const std::string& index :
+         {absl::StrCat(folder, "/", stem, ".safetensors.index", variant, ".json"),
+          absl::StrCat(folder, "/", stem, variant, ".safetensors.index.json")}) {
+      if (Exists(index)) return ShardsOfIndex(folder, index);
+    }
+  }
+  const std::string pickle = FindPickle(folder);
+  if (pickle.empty()) {
+    return absl::NotFoundError(absl::StrCat(folder, ": no ", stem, ".safetensors"));
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      folder, ": only pickled weights (", pickle,
+      "), which may run code when they are read; convert them in Python with diffusers: "
+      "DiffusionPipeline.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER, "
+      "safe_serialization=True)"));
+}
+
+absl::StatusOr<std::string> Sha256OfFiles(const std::vector<std::string>& paths) {
+  const std::unique_ptr<EVP_MD_CTX, CloseContext> context(EVP_MD_CTX_new());
+  if (context == nullptr || EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) != 1) {
+    return absl::InternalError("OpenSSL has no SHA-256");
+  }
+  std::vector<char> buffer(kReadBytes);
+  for (const std::string& path : paths) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) return absl::ErrnoToStatus(errno, path);
+    while (file) {
+      file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+      EVP_DigestUpdate(context.get(), buffer.data(), static_cast<size_t>(file.gcount()));
+    }
+    if (file.bad()) return absl::DataLossError(absl::StrCat(path, ": cannot be read"));
+  }
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  EVP_DigestFinal_ex(context.get(), digest, &size);
+  return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest), size));
+}
+
+}  // namespace antidiffusion

@@ -1,0 +1,261 @@
+// The spellings, dtypes and file layouts in which published checkpoints come.
+#include <ATen/Functions.h>
+
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_replace.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/core/diffusion/model_folder.h"
+#include "tests/testing/status_matchers.h"
+
+namespace antidiffusion {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Json = nlohmann::json;
+
+constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
+constexpr absl::StatusCode kNotFound = absl::StatusCode::kNotFound;
+constexpr absl::StatusCode kFailedPrecondition = absl::StatusCode::kFailedPrecondition;
+
+at::Tensor OutputsOf(const ModelFolder& folder) {
+  auto loaded = folder.Load();
+  EXPECT_THAT(loaded, IsOk());
+  return loaded.ok() ? Outputs(*loaded->model) : at::Tensor();
+}
+
+at::Tensor GoldenOutputs(const std::string& name) { return OutputsOf(ModelFolder(name)); }
+
+// The VAE attention's names of today, out of those before diffusers 0.17.
+std::string NewName(const std::string& name) {
+  return absl::StrReplaceAll(name, {{".query.", ".to_q."},
+                                    {".key.", ".to_k."},
+                                    {".value.", ".to_v."},
+                                    {".proj_attn.", ".to_out.0."}});
+}
+
+TEST(ModelDirectoryWeightsTest, TakesOldAndNewNamesOfTheVaeAttention) {
+  const ModelFolder folder("sd1-like");
+  int renamed = 0;
+  folder.EditTensors(kVaeWeights, [&renamed](TensorMap& tensors) {
+    TensorMap edited;
+    for (const auto& [name, tensor] : tensors) {
+      edited[NewName(name)] = tensor;
+      if (NewName(name) != name) ++renamed;
+    }
+    tensors = edited;
+  });
+  EXPECT_EQ(renamed, 16);  // the golden file has the old names: weight and bias of 4, twice
+  EXPECT_TRUE(OutputsOf(folder).equal(GoldenOutputs("sd1-like")));
+}
+
+TEST(ModelDirectoryWeightsTest, TakesTheVaeAttentionAsConvolutions) {
+  const ModelFolder folder("sd1-like");
+  folder.EditTensors(kVaeWeights, [](TensorMap& tensors) {
+    for (auto& [name, tensor] : tensors) {
+      if (NewName(name) != name && tensor.dim() == 2) tensor = tensor.unsqueeze(2).unsqueeze(3);
+    }
+  });
+  EXPECT_TRUE(OutputsOf(folder).equal(GoldenOutputs("sd1-like")));
+}
+
+TEST(ModelDirectoryWeightsTest, TheTextEncodersPositionIdsMayBeThereOrNot) {
+  const ModelFolder folder("sd1-like");
+  folder.EditTensors(kTextWeights, [](TensorMap& tensors) {
+    EXPECT_EQ(tensors.erase("text_model.embeddings.position_ids"), 1U);
+  });
+  EXPECT_TRUE(OutputsOf(folder).equal(GoldenOutputs("sd1-like")));
+}
+
+void ConvertTo(c10::ScalarType type, TensorMap& tensors) {
+  for (auto& [name, tensor] : tensors) {
+    if (tensor.is_floating_point()) tensor = tensor.to(type);
+  }
+}
+
+TEST(ModelDirectoryWeightsTest, TakesHalfPrecision) {
+  for (const auto& [type, variant] :
+       {std::pair(c10::kHalf, ".fp16"), std::pair(c10::kBFloat16, ".bf16")}) {
+    const ModelFolder named("sd2-base-like");    // as a variant
+    const ModelFolder unnamed("sd2-base-like");  // under the plain name
+    const ModelFolder rounded("sd2-base-like");  // the same values, in fp32
+    for (const char* file : {kUNetWeights, kVaeWeights, kTextWeights}) {
+      const auto convert = [type = type](TensorMap& tensors) { ConvertTo(type, tensors); };
+      unnamed.EditTensors(file, convert);
+      rounded.EditTensors(file, [&convert](TensorMap& tensors) {
+        convert(tensors);
+        ConvertTo(c10::kFloat, tensors);
+      });
+      named.EditTensors(file, convert);
+      named.Rename(file, absl::StrReplaceAll(
+                             file, {{".safetensors", std::string(variant) + ".safetensors"}}));
+    }
+    const at::Tensor expected = OutputsOf(rounded);
+    EXPECT_TRUE(OutputsOf(named).equal(expected)) << variant;
+    EXPECT_TRUE(OutputsOf(unnamed).equal(expected)) << variant;
+    EXPECT_FALSE(expected.equal(GoldenOutputs("sd2-base-like")));
+  }
+}
+
+TEST(ModelDirectoryWeightsTest, PrefersFullPrecisionToAVariant) {
+  const ModelFolder folder("sd1-like");
+  folder.Write("unet/diffusion_pytorch_model.fp16.safetensors", "not even a file");
+  EXPECT_TRUE(OutputsOf(folder).equal(GoldenOutputs("sd1-like")));
+}
+
+// Splits a weight file into two shards with an index under `index_name`.
+void Shard(const ModelFolder& folder, const std::string& file, const std::string& index_name) {
+  const std::string part = std::filesystem::path(file).parent_path();
+  const TensorMap tensors = ReadSafetensors(folder.File(file));
+  TensorMap shards[2];
+  Json index = {{"metadata", {{"total_size", 1}}}, {"weight_map", Json::object()}};
+  size_t i = 0;
+  for (const auto& [name, tensor] : tensors) {
+    const size_t shard = (i++ / 3) % 2;
+    shards[shard][name] = tensor;
+    index["weight_map"][name] =
+        shard == 0 ? "model-00001-of-00002.safetensors" : "model-00002-of-00002.safetensors";
+  }
+  WriteSafetensors(folder.File(part + "/model-00001-of-00002.safetensors"), shards[0]);
+  WriteSafetensors(folder.File(part + "/model-00002-of-00002.safetensors"), shards[1]);
+  folder.Write(part + "/" + index_name, index.dump());
+  folder.Remove(file);
+}
+
+TEST(ModelDirectoryWeightsTest, TakesShards) {
+  const at::Tensor expected = GoldenOutputs("sd1-like");
+  for (const char* variant : {".safetensors.index.json", ".safetensors.index.fp16.json",
+                              ".fp16.safetensors.index.json"}) {
+    const ModelFolder folder("sd1-like");
+    Shard(folder, kUNetWeights, std::string("diffusion_pytorch_model") + variant);
+    Shard(folder, kTextWeights, std::string("model") + variant);
+    EXPECT_TRUE(OutputsOf(folder).equal(expected)) << variant;
+  }
+}
+
+TEST(ModelDirectoryWeightsTest, RefusesAMissingShard) {
+  const ModelFolder folder("sd1-like");
+  Shard(folder, kUNetWeights, "diffusion_pytorch_model.safetensors.index.json");
+  folder.Remove("unet/model-00002-of-00002.safetensors");
+  EXPECT_THAT(folder.Load(), StatusIs(kNotFound, "model-00002-of-00002.safetensors"));
+}
+
+TEST(ModelDirectoryWeightsTest, AnIndexNamesFilesOfItsOwnFolderOnly) {
+  const ModelFolder folder("sd1-like");
+  folder.Rename(kUNetWeights, "outside.safetensors");
+  for (const Json& name :
+       {Json("../outside.safetensors"), Json(folder.File("outside.safetensors")),
+        Json("sub/../../outside.safetensors"), Json("..\\outside.safetensors"),
+        Json(".safetensors"), Json(".."), Json(""), Json(std::string("x\0.safetensors", 14)),
+        Json("config.json"), Json(3), Json(nullptr), Json::array({"a.safetensors"})}) {
+    folder.Write("unet/diffusion_pytorch_model.safetensors.index.json",
+                 Json{{"weight_map", {{"conv_in.weight", name}}}}.dump());
+    EXPECT_THAT(folder.Load(), StatusIs(kDataLoss, "no name of a .safetensors file")) << name;
+  }
+}
+
+TEST(ModelDirectoryWeightsTest, RefusesAnIndexWithoutAMap) {
+  const ModelFolder folder("sd1-like");
+  folder.Remove(kUNetWeights);
+  for (const char* index : {"{}", R"({"weight_map": []})", R"({"weight_map": {}})"}) {
+    folder.Write("unet/diffusion_pytorch_model.safetensors.index.json", index);
+    EXPECT_THAT(folder.Load(), StatusIs(kDataLoss, "weight_map"));
+  }
+}
+
+TEST(ModelDirectoryWeightsTest, RefusesPicklesAndNamesTheToolThatConvertsThem) {
+  for (const auto& [file, pickle] : {std::pair(kUNetWeights, "unet/diffusion_pytorch_model.bin"),
+                                     std::pair(kVaeWeights, "vae/diffusion_pytorch_model.bin"),
+                                     std::pair(kTextWeights, "text_encoder/pytorch_model.bin")}) {
+    const ModelFolder folder("sd1-like");
+    folder.Write(pickle, "pickle");
+    EXPECT_THAT(folder.Load(), IsOk());  // beside safetensors it is left alone
+    folder.Remove(file);
+    EXPECT_THAT(folder.Load(), StatusIs(kFailedPrecondition, "safe_serialization=True"));
+    EXPECT_THAT(folder.Load(),
+                StatusIs(kFailedPrecondition,
+                         std::string(pickle).substr(1 + std::string(pickle).find('/'))));
+  }
+}
+
+TEST(ModelDirectoryWeightsTest, RefusesASingleCheckpointFile) {
+  const TempDir dir;
+  dir.Write("v1-5-pruned-emaonly.ckpt", "pickle");
+  const auto loaded = LoadModelDirectory(dir.path(), c10::kCPU, c10::kFloat);
+  EXPECT_THAT(loaded, StatusIs(kFailedPrecondition, "v1-5-pruned-emaonly.ckpt"));
+  EXPECT_THAT(loaded,
+              StatusIs(kFailedPrecondition, "convert_original_stable_diffusion_to_diffusers.py"));
+}
+
+TEST(ModelDirectoryWeightsTest, IsStrictAboutNamesAndShapes) {
+  const ModelFolder folder("sd1-like");
+  folder.EditTensors(kUNetWeights, [](TensorMap& tensors) {
+    tensors.erase("conv_in.weight");
+    tensors["mid_block.surplus.weight"] = at::ones(1);
+    tensors["conv_out.bias"] = at::ones(5);
+  });
+  const auto loaded = folder.Load();
+  EXPECT_THAT(loaded, StatusIs(kDataLoss, "1 keys missing, 1 surplus, 1 misshapen; first 3"));
+  const std::string message(loaded.status().message());
+  EXPECT_THAT(message, HasSubstr("missing conv_in.weight"));
+  EXPECT_THAT(message, HasSubstr("surplus mid_block.surplus.weight"));
+  EXPECT_THAT(message, HasSubstr("misshapen conv_out.bias [5] instead of [4]"));
+}
+
+TEST(ModelDirectoryWeightsTest, NamesTenOfManyMissingKeys) {
+  const ModelFolder folder("sd1-like");
+  folder.EditTensors(kVaeWeights, [](TensorMap& tensors) {
+    for (auto item = tensors.begin(); item != tensors.end();) {
+      item = absl::StartsWith(item->first, "decoder.up_blocks.") ? tensors.erase(item) : ++item;
+    }
+  });
+  const auto loaded = folder.Load();
+  EXPECT_THAT(loaded, StatusIs(kDataLoss, "first 10"));
+  const std::string message(loaded.status().message());
+  size_t named = 0;
+  for (size_t at = message.find("missing decoder."); at != std::string::npos;
+       at = message.find("missing decoder.", at + 1)) {
+    ++named;
+  }
+  EXPECT_EQ(named, 10U);
+}
+
+// The spellings of old releases belong to the VAE's attention and the text encoder alone.
+TEST(ModelDirectoryWeightsTest, TakesNoOtherSpelling) {
+  const ModelFolder convolution("sd2-base-like");
+  convolution.EditTensors(kUNetWeights, [](TensorMap& tensors) {
+    at::Tensor& projection = tensors.at("down_blocks.0.attentions.0.proj_in.weight");
+    projection = projection.unsqueeze(2).unsqueeze(3);
+  });
+  EXPECT_THAT(convolution.Load(), StatusIs(kDataLoss, "proj_in.weight"));
+  const ModelFolder positions("sd1-like");
+  positions.EditTensors(kUNetWeights, [](TensorMap& tensors) {
+    tensors["text_model.embeddings.position_ids"] = at::ones({1, 77}, at::kLong);
+  });
+  EXPECT_THAT(positions.Load(), StatusIs(kDataLoss, "position_ids"));
+}
+
+TEST(ModelDirectoryWeightsTest, RefusesTruncatedFiles) {
+  for (const char* file : {kUNetWeights, kVaeWeights, kTextWeights}) {
+    const ModelFolder folder("sd1-like");
+    const auto size = std::filesystem::file_size(folder.File(file));
+    for (const auto cut : {size - 1, size / 2, uintmax_t{100}, uintmax_t{0}}) {
+      std::filesystem::resize_file(folder.File(file), cut);
+      EXPECT_THAT(folder.Load(), StatusIs(kDataLoss, file)) << cut;
+    }
+  }
+}
+
+TEST(ModelDirectoryWeightsTest, RefusesWeightsThatAreNotFinite) {
+  const ModelFolder folder("sd1-like");
+  folder.EditTensors(kUNetWeights, [](TensorMap& tensors) {
+    tensors.at("conv_norm_out.weight")[3] = std::nan("");
+  });
+  EXPECT_THAT(folder.Load(), StatusIs(kDataLoss, "conv_norm_out.weight"));
+}
+
+}  // namespace
+}  // namespace antidiffusion
