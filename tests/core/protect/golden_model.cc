@@ -1,39 +1,16 @@
 #include "tests/core/protect/golden_model.h"
 
-#include <gtest/gtest.h>
-
+#include <stdexcept>
 #include <utility>
 
-#include "core/checkpoint/safetensors.h"
+#include "tests/testing/golden.h"
 
 namespace antidiffusion {
-namespace {
-
-const char kGolden[] = ANTIDIFFUSION_SOURCE_DIR "/tests/golden/";
-
-template <typename T>
-T ValueOrDie(absl::StatusOr<T> value) {
-  if (!value.ok()) {
-    ADD_FAILURE() << value.status();
-    std::abort();
-  }
-  return *std::move(value);
-}
-
-}  // namespace
-
-std::string GoldenModelDirectory(const std::string& name) {
-  return std::string(kGolden) + "models/" + name;
-}
 
 LoadedModel LoadGoldenModel(const std::string& name) {
-  return ValueOrDie(LoadModelDirectory(GoldenModelDirectory(name), c10::kCPU, c10::kFloat));
-}
-
-at::Tensor GoldenTensor(const std::string& name, const std::string& file, const std::string& key) {
-  const SafetensorsFile tensors =
-      ValueOrDie(SafetensorsFile::Open(kGolden + name + "/" + file + ".safetensors"));
-  return ValueOrDie(tensors.Read(key));
+  auto loaded = LoadModelDirectory(GoldenPath("models/" + name), c10::kCPU, c10::kFloat);
+  if (!loaded.ok()) throw std::runtime_error(loaded.status().ToString());
+  return *std::move(loaded);
 }
 
 }  // namespace antidiffusion

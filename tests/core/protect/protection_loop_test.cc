@@ -42,7 +42,7 @@ class ProtectionLoopTest : public testing::TestWithParam<Mode> {
 
   StableDiffusion& model() { return *loaded_.model; }
 
-  absl::StatusOr<at::Tensor> Run(const ProtectionOptions& options, const RunContext& run = {}) {
+  absl::StatusOr<at::Tensor> Protect(const ProtectionOptions& options, const RunContext& run = {}) {
     const ProtectionPlan plan = MakePlan(options, grey_);
     Random random(5);
     ProgressMeter progress(run, CountSteps(plan.schedule, options.mode), 0);
@@ -70,14 +70,14 @@ class ProtectionLoopTest : public testing::TestWithParam<Mode> {
 TEST_P(ProtectionLoopTest, ModelIsAsLoadedAfterAJob) {
   ProtectionOptions options = ShortOptions();
   options.mode = GetParam();
-  EXPECT_THAT(Run(options), IsOk());
+  EXPECT_THAT(Protect(options), IsOk());
   ExpectModelAsLoaded();
 }
 
 TEST_P(ProtectionLoopTest, CancelAtAnyStepEndsBeforeTheNextOne) {
   ProtectionOptions options = ShortOptions();
   options.mode = GetParam();
-  const at::Tensor uncancelled = Run(options).value();
+  const at::Tensor uncancelled = Protect(options).value();
   const int total = CountSteps(ResolveSchedule(options), options.mode).total();
   for (int last = 1; last < total; ++last) {
     std::stop_source stop;
@@ -88,11 +88,11 @@ TEST_P(ProtectionLoopTest, CancelAtAnyStepEndsBeforeTheNextOne) {
       seen = progress.step;
       if (progress.step == last) stop.request_stop();
     };
-    EXPECT_THAT(Run(options, run), StatusIs(absl::StatusCode::kCancelled)) << last;
+    EXPECT_THAT(Protect(options, run), StatusIs(absl::StatusCode::kCancelled)) << last;
     EXPECT_EQ(seen, last);
     ExpectModelAsLoaded();
   }
-  EXPECT_TRUE(at::equal(Run(options).value(), uncancelled));
+  EXPECT_TRUE(at::equal(Protect(options).value(), uncancelled));
 }
 
 TEST_P(ProtectionLoopTest, DeadlineEndsBeforeTheNextStep) {
@@ -107,7 +107,7 @@ TEST_P(ProtectionLoopTest, DeadlineEndsBeforeTheNextStep) {
     ++steps;
     now += absl::Seconds(1);
   };
-  const auto result = Run(options, run);
+  const auto result = Protect(options, run);
   EXPECT_THAT(result, StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_THAT(result, HasReason("DEADLINE_EXCEEDED"));
   EXPECT_EQ(steps, 6);  // the sixth is the second of surrogate tuning
@@ -122,7 +122,7 @@ TEST_P(ProtectionLoopTest, ModelIsAsLoadedAfterAnException) {
     run.on_progress = [&](const Progress& progress) {
       if (progress.stage == stage && progress.step > 4) throw std::runtime_error("device fault");
     };
-    EXPECT_THROW(Run(options, run).IgnoreError(), std::runtime_error) << stage;
+    EXPECT_THROW(Protect(options, run).IgnoreError(), std::runtime_error) << stage;
     ExpectModelAsLoaded();
   }
 }
@@ -133,7 +133,7 @@ TEST_P(ProtectionLoopTest, GreyStaysGreyAndWithinTheBudget) {
   options.epochs = 0;
   grey_ = true;
   image_ = image_.slice(1, 0, 1).expand({1, 3, 64, 32}).contiguous();
-  const at::Tensor result = Run(options).value();
+  const at::Tensor result = Protect(options).value();
   EXPECT_TRUE(at::equal(result.select(1, 0), result.select(1, 1)));
   EXPECT_TRUE(at::equal(result.select(1, 0), result.select(1, 2)));
   const double change = (result - image_).abs().max().item<double>();
@@ -142,8 +142,8 @@ TEST_P(ProtectionLoopTest, GreyStaysGreyAndWithinTheBudget) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, ProtectionLoopTest, testing::Values(Mode::kPaper, Mode::kReleased),
-                         [](const testing::TestParamInfo<Mode>& info) {
-                           return info.param == Mode::kPaper ? "Paper" : "Released";
+                         [](const auto& of) {
+                           return of.param == Mode::kPaper ? "Paper" : "Released";
                          });
 
 using MethodTest = ProtectionLoopTest;
@@ -156,7 +156,7 @@ TEST_P(MethodTest, EveryMethodChangesTheImageWithinTheBudget) {
     ProtectionOptions options = ShortOptions();
     options.method = method;
     options.prompt = "a photo";
-    const at::Tensor change = (Run(options).value() - image_).abs();
+    const at::Tensor change = (Protect(options).value() - image_).abs();
     EXPECT_GT(change.mean().item<double>(), 1 / 127.5) << static_cast<int>(method);
     EXPECT_LE(change.max().item<double>(), options.budget_levels / 127.5 + 1e-6);
     ExpectModelAsLoaded();
@@ -176,7 +176,7 @@ TEST_P(MethodTest, PhotoGuardMovesTheLatentToTheTarget) {
   at::Tensor moved;
   {
     const at::AutoGradMode grad(true);
-    moved = Run(options).value();
+    moved = Protect(options).value();
   }
   EXPECT_LT(distance(moved), 0.9 * distance(image_));
 }

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/core/protect/golden_model.h"
+#include "tests/testing/golden.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/synthetic_image.h"
 
@@ -36,7 +36,7 @@ class ProtectorTest : public testing::Test {
  protected:
   ProtectorTest() {
     LoadOptions options;
-    options.directory = GoldenModelDirectory("sd2-v-like") + "/";
+    options.directory = GoldenPath("models/sd2-v-like") + "/";
     options.device = "cpu";
     options.precision = "fp32";
     options.threads = 1;
@@ -209,10 +209,10 @@ TEST_F(ProtectorTest, FullReportMeasuresGainAndWhatIsLeftOfIt) {
 
 TEST(LoadProtectorTest, RefusesWhatIsNotThere) {
   LoadOptions options;
-  options.directory = GoldenModelDirectory("no-such-model");
+  options.directory = GoldenPath("models/no-such-model");
   options.device = "cpu";
   EXPECT_THAT(LoadProtector(options), StatusIs(absl::StatusCode::kNotFound));
-  options.directory = GoldenModelDirectory("sd2-v-like");
+  options.directory = GoldenPath("models/sd2-v-like");
   options.device = "tpu";
   EXPECT_THAT(LoadProtector(options), StatusIs(absl::StatusCode::kInvalidArgument));
   options.device = "cpu";

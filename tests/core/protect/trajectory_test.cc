@@ -6,7 +6,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -15,12 +15,11 @@
 #include <utility>
 #include <vector>
 
-#include "core/checkpoint/safetensors.h"
 #include "core/diffusion/unet_snapshot.h"
 #include "core/protect/protection_loop.h"
 #include "core/tensor/device.h"
 #include "tests/core/protect/golden_model.h"
-#include "tests/testing/status_matchers.h"
+#include "tests/testing/golden.h"
 
 namespace antidiffusion {
 namespace {
@@ -32,24 +31,20 @@ struct Case {
   std::string rules() const { return mode == Mode::kPaper ? "paper" : "released"; }
 };
 
-struct Run {
+struct Trajectory {
   std::string name;
   ProtectionOptions options;
-  std::unique_ptr<SafetensorsFile> golden;
+  std::unique_ptr<GoldenValues> golden;
   std::unique_ptr<StableDiffusion> model;
   Trace trace;
   at::Tensor image;  // the last one
 
-  at::Tensor Golden(const std::string& key) const { return golden->Read(key).value(); }
+  at::Tensor Golden(const std::string& key) const { return (*golden)[key]; }
 };
-
-std::string GoldenFolder(const std::string& model) {
-  return std::string(ANTIDIFFUSION_SOURCE_DIR) + "/tests/golden/" + model;
-}
 
 // What trajectory.json says of a run, as options of a caller.
 ProtectionOptions RecordedOptions(const Case& run) {
-  std::ifstream file(GoldenFolder(run.model) + "/trajectory.json");
+  std::ifstream file(GoldenPath(run.model + "/trajectory.json"));
   const nlohmann::json recorded = nlohmann::json::parse(file).at(run.rules());
   const nlohmann::json& schedule = recorded.at("schedule");
   ProtectionOptions options;
@@ -67,14 +62,12 @@ ProtectionOptions RecordedOptions(const Case& run) {
   return options;
 }
 
-std::unique_ptr<Run> MakeRun(const Case& of) {
+std::unique_ptr<Trajectory> MakeTrajectory(const Case& of) {
   ConfigureTorch(1);
-  auto run = std::make_unique<Run>();
+  auto run = std::make_unique<Trajectory>();
   run->name = of.model + " " + of.rules();
   run->options = RecordedOptions(of);
-  run->golden = std::make_unique<SafetensorsFile>(
-      SafetensorsFile::Open(GoldenFolder(of.model) + "/trajectory_" + of.rules() + ".safetensors")
-          .value());
+  run->golden = std::make_unique<GoldenValues>(of.model, "trajectory_" + of.rules());
   run->model = std::move(LoadGoldenModel(of.model).model);
   UNetSnapshot pristine(run->model->unet());
   Random random(*run->options.seed);
@@ -87,17 +80,11 @@ std::unique_ptr<Run> MakeRun(const Case& of) {
 }
 
 // Runs once for all tests of a case.
-const Run& RunOf(const Case& of) {
-  static std::map<std::string, std::unique_ptr<Run>> runs;
-  std::unique_ptr<Run>& run = runs[of.model + of.rules()];
-  if (run == nullptr) run = MakeRun(of);
+const Trajectory& TrajectoryOf(const Case& of) {
+  static std::map<std::string, std::unique_ptr<Trajectory>> runs;
+  std::unique_ptr<Trajectory>& run = runs[of.model + of.rules()];
+  if (run == nullptr) run = MakeTrajectory(of);
   return *run;
-}
-
-void ExpectParity(const Run& run, const std::string& kind, double deviation, double tolerance) {
-  std::printf("PARITY %s %s max_dev %.3g tolerance %.3g\n", run.name.c_str(), kind.c_str(),
-              deviation, tolerance);
-  EXPECT_LE(deviation, tolerance) << run.name << " " << kind;
 }
 
 double MaxAbs(const at::Tensor& a, const at::Tensor& b) {
@@ -122,7 +109,13 @@ at::Tensor Levels(const at::Tensor& image) {
 
 class TrajectoryTest : public testing::TestWithParam<Case> {
  protected:
-  const Run& run_ = RunOf(GetParam());
+  // Held against `tolerance`, and shown in the table of parities.
+  void ExpectParity(const std::string& kind, double deviation, double tolerance) {
+    parity_.ExpectDeviation(kind, kind, deviation, tolerance);
+  }
+
+  const Trajectory& run_ = TrajectoryOf(GetParam());
+  Parity parity_{run_.name};
 
   // A curve as [blocks, steps] float64, shaped as the golden one.
   at::Tensor Curve(const std::string& name) const {
@@ -141,7 +134,7 @@ class TrajectoryTest : public testing::TestWithParam<Case> {
 
 TEST_P(TrajectoryTest, DrawsEqualBitForBit) {
   std::vector<std::string> names;
-  for (const std::string& name : run_.golden->names()) {
+  for (const std::string& name : run_.golden->keys()) {
     if (name.rfind("draw/", 0) == 0) names.push_back(name);
   }
   ASSERT_EQ(run_.trace.draws.size(), names.size());
@@ -155,22 +148,22 @@ TEST_P(TrajectoryTest, FirstGradientsAgree) {
     const at::Tensor golden = run_.Golden(key).to(at::kDouble);
     const at::Tensor ours = Traced(key).to(at::kDouble);
     const double distance = ((ours - golden).norm() / golden.norm()).item<double>();
-    ExpectParity(run_, std::string(key) + " relative L2", distance, 1e-4);
+    ExpectParity(std::string(key) + " relative L2", distance, 1e-4);
     const at::Tensor flipped = ours.sign().ne(golden.sign());
-    ExpectParity(run_, std::string(key) + " signs flipped",
-                 flipped.to(at::kDouble).mean().item<double>(), 1e-3);
+    ExpectParity(std::string(key) + " signs flipped", flipped.to(at::kDouble).mean().item<double>(),
+                 1e-3);
   }
 }
 
 TEST_P(TrajectoryTest, FirstBlockAgreesTightly) {
-  ExpectParity(run_, "emb/init", MaxAbs(Traced("emb/init"), run_.Golden("emb/init")), 2e-5);
-  ExpectParity(run_, "emb/0 share beyond 2e-5",
-               ShareBeyond(Traced("emb/0"), run_.Golden("emb/0"), 2e-5), 1e-3);
-  ExpectParity(run_, "image/0 share beyond 1e-5",
+  ExpectParity("emb/init", MaxAbs(Traced("emb/init"), run_.Golden("emb/init")), 2e-5);
+  ExpectParity("emb/0 share beyond 2e-5", ShareBeyond(Traced("emb/0"), run_.Golden("emb/0"), 2e-5),
+               1e-3);
+  ExpectParity("image/0 share beyond 1e-5",
                ShareBeyond(Traced("image/0"), run_.Golden("image/0"), 1e-5), 1e-3);
   for (const char* name : {"pt_loss", "pgd_adv", "pgd_sdl", "tune_loss"}) {
     const at::Tensor golden = run_.Golden(std::string("curve/") + name)[0];
-    ExpectParity(run_, std::string(name) + " first block, relative",
+    ExpectParity(std::string(name) + " first block, relative",
                  MaxRelative(Curve(name).slice(0, 0, golden.numel()), golden), 1e-4);
   }
 }
@@ -178,38 +171,42 @@ TEST_P(TrajectoryTest, FirstBlockAgreesTightly) {
 TEST_P(TrajectoryTest, LossesFollow) {
   for (const char* name : {"pt_loss", "pgd_adv", "pgd_sdl", "tune_loss"}) {
     ASSERT_EQ(Curve(name).numel(), GoldenCurve(name).numel()) << name;
-    ExpectParity(run_, std::string(name) + " relative", MaxRelative(Curve(name), GoldenCurve(name)),
+    ExpectParity(std::string(name) + " relative", MaxRelative(Curve(name), GoldenCurve(name)),
                  2e-3);
   }
   // The denoising and the semantic part nearly cancel under the released rules.
-  ExpectParity(run_, "pgd_loss", MaxAbs(Curve("pgd_loss"), GoldenCurve("pgd_loss")), 2e-3);
+  ExpectParity("pgd_loss", MaxAbs(Curve("pgd_loss"), GoldenCurve("pgd_loss")), 2e-3);
 }
 
 TEST_P(TrajectoryTest, SurrogateMovesAlike) {
   for (const char* name : {"tune_grad_norm", "tune_stale_norm"}) {
     ASSERT_EQ(Curve(name).numel(), GoldenCurve(name).numel()) << name;
-    ExpectParity(run_, std::string(name) + " relative", MaxRelative(Curve(name), GoldenCurve(name)),
+    ExpectParity(std::string(name) + " relative", MaxRelative(Curve(name), GoldenCurve(name)),
                  5e-3);
   }
-  ExpectParity(run_, "unet_drift relative",
-               MaxRelative(Curve("unet_drift"), GoldenCurve("unet_drift")), 1e-3);
+  ExpectParity("unet_drift relative", MaxRelative(Curve("unet_drift"), GoldenCurve("unet_drift")),
+               1e-3);
 }
 
 TEST_P(TrajectoryTest, EmbeddingsAndImagesFollow) {
+  const std::vector<std::string> keys = run_.golden->keys();
+  const auto has = [&](const std::string& key) {
+    return std::find(keys.begin(), keys.end(), key) != keys.end();
+  };
   for (int block = 0; block <= *run_.options.epochs; ++block) {
     const std::string emb = "emb/" + std::to_string(block);
-    if (run_.golden->Contains(emb)) {
-      ExpectParity(run_, emb + " share beyond 1e-4",
-                   ShareBeyond(Traced(emb), run_.Golden(emb), 1e-4), 0.01);
+    if (has(emb)) {
+      ExpectParity(emb + " share beyond 1e-4", ShareBeyond(Traced(emb), run_.Golden(emb), 1e-4),
+                   0.01);
     } else {
       EXPECT_EQ(run_.trace.tensors.count(emb), 0U) << emb;
     }
     const std::string image = "image/" + std::to_string(block);
     const at::Tensor difference =
         (Levels(Traced(image)) - Levels(run_.Golden(image))).abs().to(at::kDouble);
-    ExpectParity(run_, image + " share of bytes that differ",
+    ExpectParity(image + " share of bytes that differ",
                  difference.gt(0).to(at::kDouble).mean().item<double>(), 0.15);
-    ExpectParity(run_, image + " mean difference in levels", difference.mean().item<double>(), 0.4);
+    ExpectParity(image + " mean difference in levels", difference.mean().item<double>(), 0.4);
   }
 }
 
@@ -225,18 +222,16 @@ TEST_P(TrajectoryTest, BudgetHoldsAroundTheOriginal) {
 }
 
 TEST_P(TrajectoryTest, ProtectionWorksAsWellAsTheReferences) {
-  const auto probe = [&](const std::string& key) {
-    return GoldenTensor(GetParam().model, "probe", key);
-  };
+  const GoldenValues probe(GetParam().model, "probe");
   const at::NoGradGuard no_grad;
   const auto losses = [&](const at::Tensor& image) {
     const at::Tensor latent = run_.model->EncodeImage(image).mean;
     const at::Tensor context = run_.model->EncodePrompt("");
     std::vector<double> values;
-    for (int64_t i = 0; i < probe("t").numel(); ++i) {
+    for (int64_t i = 0; i < probe["t"].numel(); ++i) {
       values.push_back(run_.model
-                           ->DenoisingLoss(latent, probe("noise").slice(0, i, i + 1),
-                                           probe("t").slice(0, i, i + 1), context)
+                           ->DenoisingLoss(latent, probe["noise"].slice(0, i, i + 1),
+                                           probe["t"].slice(0, i, i + 1), context)
                            .item<double>());
     }
     return at::tensor(values, at::kDouble);
@@ -244,29 +239,26 @@ TEST_P(TrajectoryTest, ProtectionWorksAsWellAsTheReferences) {
   // The recorded images through this engine: also shows that the UNet was restored.
   const std::string rules = GetParam().rules();
   const std::string last = "image/" + std::to_string(*run_.options.epochs);
-  ExpectParity(run_, "probe loss/clean",
-               MaxAbs(losses(run_.Golden("image/original")), probe("loss/clean")), 2e-5);
-  ExpectParity(run_, "probe loss/" + rules + "_float",
-               MaxAbs(losses(run_.Golden(last)), probe("loss/" + rules + "_float")), 4e-5);
-  ExpectParity(run_, "probe loss of our image, mean relative",
-               MaxRelative(losses(run_.image).mean(), probe("loss/" + rules + "_float").mean()),
+  ExpectParity("probe loss/clean",
+               MaxAbs(losses(run_.Golden("image/original")), probe["loss/clean"]), 2e-5);
+  ExpectParity("probe loss/" + rules + "_float",
+               MaxAbs(losses(run_.Golden(last)), probe["loss/" + rules + "_float"]), 4e-5);
+  ExpectParity("probe loss of our image, mean relative",
+               MaxRelative(losses(run_.image).mean(), probe["loss/" + rules + "_float"].mean()),
                0.05);
 }
 
 std::vector<Case> Cases() {
   std::vector<Case> cases;
-  for (const char* model : {"sd1-like", "sd2-base-like", "sd2-v-like"}) {
+  for (const std::string& model : GoldenModelNames()) {
     for (const Mode mode : {Mode::kPaper, Mode::kReleased}) cases.push_back({model, mode});
   }
   return cases;
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, TrajectoryTest, testing::ValuesIn(Cases()),
-                         [](const testing::TestParamInfo<Case>& info) {
-                           std::string name = info.param.model + "_" + info.param.rules();
-                           for (char& c : name) c = c == '-' ? '_' : c;
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Golden, TrajectoryTest, testing::ValuesIn(Cases()), [](const auto& of) {
+  return GoldenTestName(of.param.model) + "_" + of.param.rules();
+});
 
 }  // namespace
 }  // namespace antidiffusion
