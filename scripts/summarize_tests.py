@@ -11,6 +11,16 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 
+def skip_reason(skipped):
+    """What a <skipped> element says; pytest puts the reason of a whole file into its text."""
+    if skipped is None:
+        return "disabled"
+    reason = skipped.get("message") or "no reason"
+    if reason == "collection skipped" and skipped.text:
+        reason = skipped.text.rpartition("Skipped: ")[2].rstrip("')")
+    return " ".join(reason.split())
+
+
 class Tally:
     """Names of what passed, failed and was skipped (with the reason)."""
 
@@ -28,8 +38,7 @@ class Tally:
             if case.find("failure") is not None or case.find("error") is not None:
                 self.failed.append(name)
             elif skipped is not None or case.get("status") in ("notrun", "disabled"):
-                reason = "disabled" if skipped is None else skipped.get("message") or "no reason"
-                self.skipped.append(f"{name}: {' '.join(reason.split())}")
+                self.skipped.append(f"{name}: {skip_reason(skipped)}")
             else:
                 self.passed.append(name)
         return len(self.failed) - failed_before
