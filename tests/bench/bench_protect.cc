@@ -1,7 +1,7 @@
-// Seconds a protection takes, by stage, on one image and one model folder:
-//   bench_protect MODEL_DIR [IMAGE] [ROUNDS]
-// fp32 and bf16, modes paper and released, in turn (A B A B) in one process; the least of all
-// rounds is shown, since shared cores only ever add time.
+// What a protection costs and gains, by stage, on one image and one model folder:
+//   bench_protect MODEL_DIR [IMAGE] [ROUNDS] [fp32|bf16|both]
+// All settings in turn (A B C A B C) in one process; the least seconds of all rounds are shown,
+// since shared cores only ever add time. The denoising loss is that of the full report.
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -15,102 +15,122 @@
 #include <utility>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "core/image/codec.h"
+#include "core/image/similarity.h"
 #include "core/protect/protector.h"
 #include "tests/testing/synthetic_image.h"
 
 namespace antidiffusion {
 namespace {
 
-struct Setting {
-  std::string precision;
-  Mode mode;
-  Effort effort;
-  std::string name() const {
-    const std::string schedule = effort == Effort::kPublished ? "published" : "standard";
-    return precision + " " + (mode == Mode::kPaper ? "paper" : "released") + " " + schedule;
+// The value, or the end of the program with the status on stderr.
+template <typename T>
+T ValueOrExit(absl::StatusOr<T> value) {
+  if (!value.ok()) {
+    std::fprintf(stderr, "%s\n", value.status().ToString().c_str());
+    std::exit(1);
   }
+  return *std::move(value);
+}
+
+struct Setting {
+  std::string name;
+  ProtectionOptions options;
 };
+
+Setting MakeSetting(const std::string& name, Method method, Mode mode, Effort effort) {
+  Setting setting{name, {}};
+  setting.options.method = method;
+  setting.options.mode = mode;
+  setting.options.effort = effort;
+  setting.options.seed = 1;
+  setting.options.report = ReportLevel::kFull;
+  return setting;
+}
+
+std::vector<Setting> Settings() {
+  constexpr Method kOurs = Method::kAntiDiffusion;
+  return {MakeSetting("noise", Method::kNoise, Mode::kPaper, Effort::kStandard),
+          MakeSetting("draft", kOurs, Mode::kPaper, Effort::kDraft),
+          MakeSetting("standard", kOurs, Mode::kPaper, Effort::kStandard),
+          MakeSetting("strong", kOurs, Mode::kPaper, Effort::kStrong),
+          MakeSetting("published, paper", kOurs, Mode::kPaper, Effort::kPublished),
+          MakeSetting("published, released", kOurs, Mode::kReleased, Effort::kPublished)};
+}
 
 Image ReadImage(const std::string& path, int native_side) {
   if (path.empty()) return SyntheticImage(native_side, native_side);
   std::ifstream file(path, std::ios::binary);
   const std::string bytes(std::istreambuf_iterator<char>(file), {});
-  auto picture = DecodePicture(bytes, {});
-  if (!picture.ok()) {
-    std::fprintf(stderr, "%s: %s\n", path.c_str(), picture.status().ToString().c_str());
-    std::exit(1);
-  }
-  return std::move(picture->image);
+  return std::move(ValueOrExit(DecodePicture(bytes, {})).image);
 }
 
-std::unique_ptr<Protector> Load(const std::string& directory, const std::string& precision) {
-  LoadOptions options;
-  options.directory = directory;
-  options.precision = precision;
-  auto protector = LoadProtector(options);
-  if (!protector.ok()) {
-    std::fprintf(stderr, "%s\n", protector.status().ToString().c_str());
-    std::exit(1);
-  }
-  return *std::move(protector);
-}
+struct Outcome {
+  std::map<std::string, double> seconds;  // least, by stage
+  ProtectionResult result;                // of the last round
 
-// Least seconds of each stage over the rounds, and of the whole.
-using Seconds = std::map<std::string, double>;
-
-void Measure(Protector& protector, const Image& image, const Setting& setting, Seconds& least) {
-  ProtectionOptions options;
-  options.mode = setting.mode;
-  options.effort = setting.effort;
-  options.seed = 1;
-  const absl::Time start = absl::Now();
-  const auto result = protector.Protect(image, options, {});
-  if (!result.ok()) {
-    std::fprintf(stderr, "%s\n", result.status().ToString().c_str());
-    std::exit(1);
+  double Seconds(const std::string& stage) const {
+    const auto entry = seconds.find(stage);
+    return entry == seconds.end() ? 0 : entry->second;
   }
-  Seconds seconds = result->stage_seconds;
-  seconds["total"] = absl::ToDoubleSeconds(absl::Now() - start);
-  for (const auto& [stage, value] : seconds) {
-    const auto [entry, is_new] = least.emplace(stage, value);
+};
+
+void Measure(Protector& protector, const Image& image, const Setting& setting, Outcome& outcome) {
+  outcome.result = ValueOrExit(protector.Protect(image, setting.options, {}));
+  for (const auto& [stage, value] : outcome.result.stage_seconds) {
+    const auto [entry, is_new] = outcome.seconds.emplace(stage, value);
     if (!is_new) entry->second = std::min(entry->second, value);
   }
 }
 
+void Print(const std::string& precision, const std::string& name, const Image& image,
+           const Outcome& outcome) {
+  const double prompt = outcome.Seconds("prompt_tuning");
+  const double pgd = outcome.Seconds("pgd");
+  const double tuning = outcome.Seconds("surrogate_tuning");
+  const FullReport& report = outcome.result.full.value();
+  std::printf("%-5s %-20s %8.2f %8.2f %8.2f %8.2f  %7.4f %7.4f %6.1f%%  %5.1f dB  max %d\n",
+              precision.c_str(), name.c_str(), prompt + pgd + tuning, prompt, pgd, tuning,
+              report.before.denoising_loss, report.after.denoising_loss,
+              100 * (report.after.denoising_loss / report.before.denoising_loss - 1),
+              ValueOrExit(Psnr(image, outcome.result.image)), outcome.result.max_difference);
+}
+
 int Main(const std::vector<std::string>& arguments) {
   if (arguments.empty()) {
-    std::fprintf(stderr, "usage: bench_protect MODEL_DIR [IMAGE] [ROUNDS]\n");
+    std::fprintf(stderr, "usage: bench_protect MODEL_DIR [IMAGE] [ROUNDS] [fp32|bf16|both]\n");
     return 2;
   }
   const int rounds = arguments.size() > 2 ? std::max(1, std::atoi(arguments[2].c_str())) : 3;
+  const std::string which = arguments.size() > 3 ? arguments[3] : "both";
   std::map<std::string, std::unique_ptr<Protector>> protectors;
-  for (const char* precision : {"fp32", "bf16"}) {
-    protectors[precision] = Load(arguments[0], precision);
+  for (const std::string precision : {"fp32", "bf16"}) {
+    if (which != "both" && which != precision) continue;
+    LoadOptions options;
+    options.directory = arguments[0];
+    options.precision = precision;
+    protectors[precision] = ValueOrExit(LoadProtector(options));
   }
-  const ModelInfo& info = protectors["fp32"]->model();
+  if (protectors.empty()) return 2;
+  const ModelInfo& info = protectors.begin()->second->model();
   const Image image = ReadImage(arguments.size() > 1 ? arguments[1] : "", info.native_side);
-  std::vector<Setting> settings;
-  for (const Effort effort : {Effort::kStandard, Effort::kPublished}) {
-    for (const Mode mode : {Mode::kPaper, Mode::kReleased}) {
-      for (const char* precision : {"fp32", "bf16"}) settings.push_back({precision, mode, effort});
-    }
-  }
-  std::map<std::string, Seconds> results;
-  for (int round = 0; round < rounds; ++round) {
-    for (const Setting& setting : settings) {
-      Measure(*protectors[setting.precision], image, setting, results[setting.name()]);
-    }
-  }
-  std::printf("model %s, %dx%d, native side %d, device %s, threads %d, least of %d rounds\n",
+  std::printf("model %s, %dx%d, native side %d, device %s, threads %d, jemalloc, least of %d\n",
               info.name.c_str(), image.width, image.height, info.native_side, info.device.c_str(),
               at::get_num_threads(), rounds);
-  std::printf("%-26s %8s %8s %8s %8s  seconds\n", "", "total", "pt", "pgd", "tuning");
-  for (const Setting& setting : settings) {
-    Seconds& seconds = results[setting.name()];
-    std::printf("%-26s %8.3f %8.3f %8.3f %8.3f\n", setting.name().c_str(), seconds["total"],
-                seconds["prompt_tuning"], seconds["pgd"], seconds["surrogate_tuning"]);
+  std::map<std::pair<std::string, std::string>, Outcome> outcomes;
+  for (int round = 0; round < rounds; ++round) {
+    for (const Setting& setting : Settings()) {
+      for (const auto& [precision, protector] : protectors) {
+        Measure(*protector, image, setting, outcomes[{precision, setting.name}]);
+      }
+    }
+  }
+  std::printf("%-26s %8s %8s %8s %8s  %7s %7s %7s\n", "", "seconds", "pt", "pgd", "tuning",
+              "before", "after", "loss");
+  for (const auto& [precision, protector] : protectors) {
+    for (const Setting& setting : Settings()) {
+      Print(precision, setting.name, image, outcomes[{precision, setting.name}]);
+    }
   }
   return 0;
 }

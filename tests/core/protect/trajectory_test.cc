@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -62,7 +63,9 @@ ProtectionOptions RecordedOptions(const Case& run) {
   return options;
 }
 
-std::unique_ptr<Trajectory> MakeTrajectory(const Case& of) {
+// `bend` may change the plan before it is run.
+std::unique_ptr<Trajectory> MakeTrajectory(
+    const Case& of, const std::function<void(ModeRules&)>& bend = [](ModeRules&) {}) {
   ConfigureTorch(1);
   auto run = std::make_unique<Trajectory>();
   run->name = of.model + " " + of.rules();
@@ -71,7 +74,8 @@ std::unique_ptr<Trajectory> MakeTrajectory(const Case& of) {
   run->model = std::move(LoadGoldenModel(of.model).model);
   UNetSnapshot pristine(run->model->unet());
   Random random(*run->options.seed);
-  const ProtectionPlan plan = MakePlan(run->options, /*grey=*/false);
+  ProtectionPlan plan = MakePlan(run->options, /*grey=*/false);
+  bend(plan.rules);
   ProgressMeter progress({}, CountSteps(plan.schedule, of.mode), /*report_steps=*/0);
   StageContext context(random, progress, &run->trace);
   run->image =
@@ -109,9 +113,10 @@ at::Tensor Levels(const at::Tensor& image) {
 
 class TrajectoryTest : public testing::TestWithParam<Case> {
  protected:
-  // Held against `tolerance`, and shown in the table of parities.
-  void ExpectParity(const std::string& kind, double deviation, double tolerance) {
-    parity_.ExpectDeviation(kind, kind, deviation, tolerance);
+  // Held against `tolerance`; the table of parities shows the worst of a kind.
+  void ExpectParity(const std::string& kind, const std::string& label, double deviation,
+                    double tolerance) {
+    parity_.ExpectDeviation(kind, label, deviation, tolerance);
   }
 
   const Trajectory& run_ = TrajectoryOf(GetParam());
@@ -148,22 +153,23 @@ TEST_P(TrajectoryTest, FirstGradientsAgree) {
     const at::Tensor golden = run_.Golden(key).to(at::kDouble);
     const at::Tensor ours = Traced(key).to(at::kDouble);
     const double distance = ((ours - golden).norm() / golden.norm()).item<double>();
-    ExpectParity(std::string(key) + " relative L2", distance, 1e-4);
+    ExpectParity("first gradients, relative L2", key, distance, 1e-4);
     const at::Tensor flipped = ours.sign().ne(golden.sign());
-    ExpectParity(std::string(key) + " signs flipped", flipped.to(at::kDouble).mean().item<double>(),
-                 1e-3);
+    ExpectParity("first gradients, share of signs", key,
+                 flipped.to(at::kDouble).mean().item<double>(), 1e-3);
   }
 }
 
 TEST_P(TrajectoryTest, FirstBlockAgreesTightly) {
-  ExpectParity("emb/init", MaxAbs(Traced("emb/init"), run_.Golden("emb/init")), 2e-5);
-  ExpectParity("emb/0 share beyond 2e-5", ShareBeyond(Traced("emb/0"), run_.Golden("emb/0"), 2e-5),
-               1e-3);
-  ExpectParity("image/0 share beyond 1e-5",
+  ExpectParity("prompt embedding", "emb/init", MaxAbs(Traced("emb/init"), run_.Golden("emb/init")),
+               2e-5);
+  ExpectParity("first tuned embedding, share beyond 2e-5", "emb/0",
+               ShareBeyond(Traced("emb/0"), run_.Golden("emb/0"), 2e-5), 1e-3);
+  ExpectParity("first protected image, share beyond 1e-5", "image/0",
                ShareBeyond(Traced("image/0"), run_.Golden("image/0"), 1e-5), 1e-3);
   for (const char* name : {"pt_loss", "pgd_adv", "pgd_sdl", "tune_loss"}) {
     const at::Tensor golden = run_.Golden(std::string("curve/") + name)[0];
-    ExpectParity(std::string(name) + " first block, relative",
+    ExpectParity("losses of the first blocks, relative", name,
                  MaxRelative(Curve(name).slice(0, 0, golden.numel()), golden), 1e-4);
   }
 }
@@ -171,23 +177,30 @@ TEST_P(TrajectoryTest, FirstBlockAgreesTightly) {
 TEST_P(TrajectoryTest, LossesFollow) {
   for (const char* name : {"pt_loss", "pgd_adv", "pgd_sdl", "tune_loss"}) {
     ASSERT_EQ(Curve(name).numel(), GoldenCurve(name).numel()) << name;
-    ExpectParity(std::string(name) + " relative", MaxRelative(Curve(name), GoldenCurve(name)),
-                 2e-3);
+    ExpectParity("losses, relative", name, MaxRelative(Curve(name), GoldenCurve(name)), 2e-3);
   }
-  // The denoising and the semantic part nearly cancel under the released rules.
-  ExpectParity("pgd_loss", MaxAbs(Curve("pgd_loss"), GoldenCurve("pgd_loss")), 2e-3);
+  // The denoising and the semantic part nearly cancel under the released rules: relative to 1
+  // there.
+  ExpectParity("losses of PGD", "pgd_loss",
+               ((Curve("pgd_loss") - GoldenCurve("pgd_loss")).abs() /
+                GoldenCurve("pgd_loss").abs().clamp_min(1))
+                   .max()
+                   .item<double>(),
+               2e-3);
 }
 
 TEST_P(TrajectoryTest, SurrogateMovesAlike) {
   for (const char* name : {"tune_grad_norm", "tune_stale_norm"}) {
     ASSERT_EQ(Curve(name).numel(), GoldenCurve(name).numel()) << name;
-    ExpectParity(std::string(name) + " relative", MaxRelative(Curve(name), GoldenCurve(name)),
-                 5e-3);
+    ExpectParity("gradient norms of tuning, relative", name,
+                 MaxRelative(Curve(name), GoldenCurve(name)), 5e-3);
   }
-  ExpectParity("unet_drift relative", MaxRelative(Curve("unet_drift"), GoldenCurve("unet_drift")),
-               1e-3);
+  ExpectParity("drift of the UNet, relative", "unet_drift",
+               MaxRelative(Curve("unet_drift"), GoldenCurve("unet_drift")), 1e-3);
 }
 
+// One flipped sign of AdamW's first steps moves an entry of an embedding by 2 lr, and with it about
+// 1 % of the others by more than 1e-4.
 TEST_P(TrajectoryTest, EmbeddingsAndImagesFollow) {
   const std::vector<std::string> keys = run_.golden->keys();
   const auto has = [&](const std::string& key) {
@@ -196,17 +209,17 @@ TEST_P(TrajectoryTest, EmbeddingsAndImagesFollow) {
   for (int block = 0; block <= *run_.options.epochs; ++block) {
     const std::string emb = "emb/" + std::to_string(block);
     if (has(emb)) {
-      ExpectParity(emb + " share beyond 1e-4", ShareBeyond(Traced(emb), run_.Golden(emb), 1e-4),
-                   0.01);
+      ExpectParity("embeddings, share beyond 1e-4", emb,
+                   ShareBeyond(Traced(emb), run_.Golden(emb), 1e-4), 0.03);
     } else {
       EXPECT_EQ(run_.trace.tensors.count(emb), 0U) << emb;
     }
     const std::string image = "image/" + std::to_string(block);
     const at::Tensor difference =
         (Levels(Traced(image)) - Levels(run_.Golden(image))).abs().to(at::kDouble);
-    ExpectParity(image + " share of bytes that differ",
+    ExpectParity("images, share of bytes", image,
                  difference.gt(0).to(at::kDouble).mean().item<double>(), 0.15);
-    ExpectParity(image + " mean difference in levels", difference.mean().item<double>(), 0.4);
+    ExpectParity("images, mean levels", image, difference.mean().item<double>(), 0.4);
   }
 }
 
@@ -239,11 +252,11 @@ TEST_P(TrajectoryTest, ProtectionWorksAsWellAsTheReferences) {
   // The recorded images through this engine: also shows that the UNet was restored.
   const std::string rules = GetParam().rules();
   const std::string last = "image/" + std::to_string(*run_.options.epochs);
-  ExpectParity("probe loss/clean",
+  ExpectParity("probe losses of recorded images", "clean",
                MaxAbs(losses(run_.Golden("image/original")), probe["loss/clean"]), 2e-5);
-  ExpectParity("probe loss/" + rules + "_float",
+  ExpectParity("probe losses of recorded images", rules,
                MaxAbs(losses(run_.Golden(last)), probe["loss/" + rules + "_float"]), 4e-5);
-  ExpectParity("probe loss of our image, mean relative",
+  ExpectParity("probe loss of our image, relative", rules,
                MaxRelative(losses(run_.image).mean(), probe["loss/" + rules + "_float"].mean()),
                0.05);
 }
@@ -259,6 +272,52 @@ std::vector<Case> Cases() {
 INSTANTIATE_TEST_SUITE_P(Golden, TrajectoryTest, testing::ValuesIn(Cases()), [](const auto& of) {
   return GoldenTestName(of.param.model) + "_" + of.param.rules();
 });
+
+// One rule of the released mode replaced by the paper's must show, far outside of the tolerances
+// above: else these tests would prove nothing about the rule.
+class BentRuleTest : public testing::Test {
+ protected:
+  // The relative deviation of a curve of the bent run from the golden one.
+  static double Deviation(const std::string& curve, const std::function<void(ModeRules&)>& bend) {
+    const auto bent = MakeTrajectory({"sd2-v-like", Mode::kReleased}, bend);
+    std::vector<double> values;
+    for (const auto& row : bent->trace.curves.at(curve)) {
+      values.insert(values.end(), row.begin(), row.end());
+    }
+    return MaxRelative(at::tensor(values, at::kDouble), bent->Golden("curve/" + curve).flatten());
+  }
+};
+
+TEST_F(BentRuleTest, CentreShows) {
+  const auto bent = MakeTrajectory({"sd2-v-like", Mode::kReleased},
+                                   [](ModeRules& rules) { rules.centre_on_original = true; });
+  const at::Tensor equal =
+      Levels(bent->trace.tensors.at("image/1")).eq(Levels(bent->Golden("image/1")));
+  EXPECT_LT(equal.to(at::kDouble).mean().item<double>(), 0.6);
+}
+
+TEST_F(BentRuleTest, StaleGradientsShow) {
+  EXPECT_GT(Deviation("tune_grad_norm", [](ModeRules& rules) { rules.stale_gradients = false; }),
+            0.1);
+}
+
+TEST_F(BentRuleTest, ClippingShows) {
+  EXPECT_GT(Deviation("unet_drift", [](ModeRules& rules) { rules.clip_norm = 1; }), 2e-3);
+}
+
+TEST_F(BentRuleTest, HeadsShow) {
+  EXPECT_GT(Deviation("pgd_sdl", [](ModeRules& rules) { rules.all_heads = true; }), 4e-3);
+}
+
+TEST_F(BentRuleTest, FormOfTheSemanticLossShows) {
+  EXPECT_GT(Deviation("pgd_sdl", [](ModeRules& rules) { rules.clamped_semantic_loss = false; }),
+            0.1);
+}
+
+TEST_F(BentRuleTest, PromptTargetShows) {
+  EXPECT_GT(Deviation("pt_loss", [](ModeRules& rules) { rules.prompt_target_is_noise = false; }),
+            0.1);
+}
 
 }  // namespace
 }  // namespace antidiffusion
