@@ -1,0 +1,58 @@
+#include "server/eta_estimator.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace antidiffusion {
+namespace {
+
+TEST(EtaEstimatorTest, KnowsOnlyKindsOfJobsThatRan) {
+  EtaEstimator eta;
+  ProtectionOptions options;
+  EXPECT_FALSE(eta.Expected("m", options).has_value());
+  eta.Record("m", options, 10);
+  EXPECT_EQ(eta.Expected("m", options), 10);
+  EXPECT_FALSE(eta.Expected("other", options).has_value());
+  options.effort = Effort::kPublished;
+  EXPECT_FALSE(eta.Expected("m", options).has_value());
+  options.effort = Effort::kStandard;
+  options.pgd_steps = 3;
+  EXPECT_FALSE(eta.Expected("m", options).has_value());
+}
+
+TEST(EtaEstimatorTest, SeedAndPromptAreNoOtherKind) {
+  EtaEstimator eta;
+  ProtectionOptions options;
+  eta.Record("m", options, 10);
+  options.seed = 7;
+  options.prompt = "a photo";
+  EXPECT_EQ(eta.Expected("m", options), 10);
+}
+
+TEST(EtaEstimatorTest, FollowsTheNewestMeasurements) {
+  EtaEstimator eta;
+  const ProtectionOptions options;
+  eta.Record("m", options, 10);
+  for (int i = 0; i < 20; ++i) eta.Record("m", options, 20);
+  EXPECT_NEAR(*eta.Expected("m", options), 20, 0.1);
+}
+
+TEST(EtaEstimatorTest, ForgetsTheKindNotSeenForLongest) {
+  EtaEstimator eta;
+  ProtectionOptions options;
+  for (int kind = 0; kind <= static_cast<int>(EtaEstimator::kMaxKinds); ++kind) {
+    options.pgd_steps = kind;
+    eta.Record("m", options, 10);
+    options.pgd_steps = 0;
+    if (kind > 0) eta.Record("m", options, 10);  // kind 0 is seen all the time
+  }
+  EXPECT_TRUE(eta.Expected("m", options).has_value());
+  options.pgd_steps = 1;
+  EXPECT_FALSE(eta.Expected("m", options).has_value());
+  options.pgd_steps = 2;
+  EXPECT_TRUE(eta.Expected("m", options).has_value());
+}
+
+}  // namespace
+}  // namespace antidiffusion

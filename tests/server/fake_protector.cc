@@ -1,0 +1,140 @@
+#include "tests/server/fake_protector.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <stop_token>
+#include <utility>
+
+#include "core/base/status_macros.h"
+
+namespace antidiffusion {
+
+class FakeProtector : public Protector {
+ public:
+  FakeProtector(FakeEngine& engine, std::string name) : engine_(engine) {
+    info_.name = std::move(name);
+    info_.family = "sd1";
+    info_.prediction_type = "epsilon";
+    info_.native_side = 64;
+    info_.digest = "0123abcd";
+    info_.device = "fake:0";
+    info_.precision = "fp32";
+  }
+
+  absl::StatusOr<ProtectionResult> Protect(const Image& image, const ProtectionOptions& options,
+                                           const RunContext& run) override {
+    return engine_.Run(image, options, run);
+  }
+  const ModelInfo& model() const override { return info_; }
+  DeviceMemory memory() const override { return {100, 200, 300}; }
+
+ private:
+  FakeEngine& engine_;
+  ModelInfo info_;
+};
+
+ProtectorFactory FakeEngine::Factory() {
+  return [this](const LoadOptions& options) { return Load(options); };
+}
+
+absl::StatusOr<std::unique_ptr<Protector>> FakeEngine::Load(const LoadOptions& options) {
+  const std::string name = std::filesystem::path(options.directory).filename().string();
+  MutexLock lock(mutex_);
+  while (orders_.hold_loading) changed_.Wait(lock);
+  const auto broken = orders_.broken_models.find(name);
+  if (broken != orders_.broken_models.end()) return broken->second;
+  return std::make_unique<FakeProtector>(*this, name);
+}
+
+absl::StatusOr<ProtectionResult> FakeEngine::Run(const Image& image,
+                                                 const ProtectionOptions& options,
+                                                 const RunContext& run) {
+  Orders orders;
+  {
+    MutexLock lock(mutex_);
+    orders = orders_;
+    last_options_ = options;
+    ++jobs_;
+    changed_.NotifyAll();
+  }
+  const std::stop_callback on_stop(run.stop, [this] {
+    MutexLock lock(mutex_);
+    ++stops_;
+    changed_.NotifyAll();
+  });
+  for (int step = 1; step <= orders.steps; ++step) {
+    AD_RETURN_IF_ERROR(run.Check());
+    OneStep();
+    if (run.on_progress) {
+      run.on_progress({"pgd", step, orders.steps, static_cast<double>(step) / orders.steps, 0.5,
+                       orders.eta_seconds, 0.01});
+    }
+  }
+  AD_RETURN_IF_ERROR(run.Check());
+  if (!orders.error.ok()) return orders.error;
+  ProtectionResult result;
+  result.image = image;
+  for (uint8_t& sample : result.image.pixels) {
+    sample = static_cast<uint8_t>(sample < 128 ? sample + orders.difference
+                                               : sample - orders.difference);
+  }
+  result.max_difference = orders.difference;
+  result.bound = orders.bound;
+  result.seed = options.seed.value_or(42);
+  result.stage_seconds = {{"pgd", 0.25}};
+  if (options.report == ReportLevel::kFull) result.full = FullReport{};
+  return result;
+}
+
+void FakeEngine::OneStep() {
+  MutexLock lock(mutex_);
+  while (orders_.hold_steps && allowed_steps_ == 0) changed_.Wait(lock);
+  if (orders_.hold_steps) --allowed_steps_;
+  ++steps_;
+  changed_.NotifyAll();
+}
+
+void FakeEngine::ReleaseLoading() {
+  MutexLock lock(mutex_);
+  orders_.hold_loading = false;
+  changed_.NotifyAll();
+}
+
+void FakeEngine::AllowSteps(int count) {
+  MutexLock lock(mutex_);
+  allowed_steps_ += count;
+  changed_.NotifyAll();
+}
+
+void FakeEngine::AllowAllSteps() {
+  MutexLock lock(mutex_);
+  orders_.hold_steps = false;
+  changed_.NotifyAll();
+}
+
+void FakeEngine::WaitForJobs(int started) {
+  MutexLock lock(mutex_);
+  while (jobs_ < started) changed_.Wait(lock);
+}
+
+void FakeEngine::WaitForStop() {
+  MutexLock lock(mutex_);
+  while (stops_ == 0) changed_.Wait(lock);
+}
+
+int FakeEngine::jobs() const {
+  MutexLock lock(mutex_);
+  return jobs_;
+}
+
+int FakeEngine::steps() const {
+  MutexLock lock(mutex_);
+  return steps_;
+}
+
+ProtectionOptions FakeEngine::last_options() const {
+  MutexLock lock(mutex_);
+  return last_options_;
+}
+
+}  // namespace antidiffusion

@@ -1,0 +1,189 @@
+#include "server/job_queue.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "server/errors.h"
+#include "tests/testing/status_matchers.h"
+
+namespace antidiffusion {
+namespace {
+
+const absl::Time kStart = absl::FromUnixSeconds(1'000'000);
+
+std::shared_ptr<Job> MakeJob(size_t bytes = 10, std::optional<double> expected = std::nullopt,
+                             absl::Time deadline = absl::InfiniteFuture()) {
+  JobRequest request;
+  request.image = std::string(bytes, 'x');
+  request.model = "model";
+  return std::make_shared<Job>(
+      std::move(request), deadline, expected, [] { return kStart; }, nullptr);
+}
+
+QueuedEvent LastQueued(Job& job) {
+  const Delivery delivery = job.Take();
+  return std::get<QueuedEvent>(delivery.event->what);
+}
+
+TEST(JobQueueTest, PopsInTheOrderOfPushes) {
+  JobQueue queue({});
+  const auto first = MakeJob();
+  const auto second = MakeJob();
+  EXPECT_THAT(queue.TryPush(first), IsOk());
+  EXPECT_THAT(queue.TryPush(second), IsOk());
+  EXPECT_EQ(queue.Pop(), first);
+  EXPECT_EQ(queue.Pop(), second);
+}
+
+TEST(JobQueueTest, RefusesAboveTheCountWithARetryDelay) {
+  JobQueue queue({.count = 1});
+  EXPECT_THAT(queue.TryPush(MakeJob()), IsOk());
+  const absl::Status status = queue.TryPush(MakeJob());
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(status, HasReason(reason::kQueueFull));
+  EXPECT_TRUE(GetRetryDelay(status).has_value());
+  queue.Pop();
+  EXPECT_THAT(queue.TryPush(MakeJob()), IsOk()) << "a place was freed";
+}
+
+TEST(JobQueueTest, RefusesAboveTheBytesAndCountsThemBack) {
+  JobQueue queue({.count = 10, .bytes = 100});
+  const auto first = MakeJob(60);
+  EXPECT_THAT(queue.TryPush(first), IsOk());
+  const absl::Status status = queue.TryPush(MakeJob(41));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(status, HasReason(reason::kQueueBytesFull));
+  EXPECT_THAT(queue.TryPush(MakeJob(40)), IsOk()) << "exactly full";
+  EXPECT_EQ(queue.load().bytes, 100);
+  EXPECT_TRUE(queue.Remove(*first));
+  EXPECT_EQ(queue.load().bytes, 40);
+}
+
+TEST(JobQueueTest, ClosedRefusesButHandsOutWhatWaits) {
+  JobQueue queue({});
+  const auto waiting = MakeJob();
+  EXPECT_THAT(queue.TryPush(waiting), IsOk());
+  queue.Close();
+  const absl::Status status = queue.TryPush(MakeJob());
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(status, HasReason(reason::kDraining));
+  EXPECT_EQ(queue.Pop(), waiting);
+  EXPECT_EQ(queue.Pop(), nullptr);
+}
+
+TEST(JobQueueTest, CloseWakesAWaitingWorker) {
+  JobQueue queue({});
+  std::jthread worker([&] { EXPECT_EQ(queue.Pop(), nullptr); });
+  queue.Close();
+}
+
+TEST(JobQueueTest, PositionCountsRunningJobsAndMovesUp) {
+  JobQueue queue({});
+  const auto running = MakeJob();
+  const auto waiting = MakeJob();
+  EXPECT_THAT(queue.TryPush(running), IsOk());
+  EXPECT_EQ(LastQueued(*running).position, 0);
+  queue.Pop();
+  EXPECT_THAT(queue.TryPush(waiting), IsOk());
+  EXPECT_EQ(LastQueued(*waiting).position, 1);
+  queue.Done(*running);
+  EXPECT_EQ(LastQueued(*waiting).position, 0);
+}
+
+TEST(JobQueueTest, EtaIsTheWorkBeforePlusItsOwn) {
+  JobQueue queue({});
+  const auto first = MakeJob(10, 5);
+  const auto second = MakeJob(10, 7);
+  EXPECT_THAT(queue.TryPush(first), IsOk());
+  EXPECT_THAT(queue.TryPush(second), IsOk());
+  EXPECT_EQ(LastQueued(*first).eta_seconds, 5);
+  EXPECT_EQ(LastQueued(*second).eta_seconds, 12);
+  EXPECT_EQ(queue.WaitSeconds(), 12);
+}
+
+TEST(JobQueueTest, EtaIsUnknownBehindAJobOfUnknownLength) {
+  JobQueue queue({});
+  const auto first = MakeJob(10, std::nullopt);
+  const auto second = MakeJob(10, 7);
+  EXPECT_THAT(queue.TryPush(first), IsOk());
+  EXPECT_THAT(queue.TryPush(second), IsOk());
+  EXPECT_EQ(LastQueued(*second).eta_seconds, 0);
+  EXPECT_EQ(queue.WaitSeconds(), std::nullopt);
+}
+
+TEST(JobQueueTest, WorkersShareTheWork) {
+  JobQueue queue({.workers = 2});
+  EXPECT_EQ(queue.WaitSeconds(), 0);
+  EXPECT_THAT(queue.TryPush(MakeJob(10, 6)), IsOk());
+  EXPECT_EQ(queue.WaitSeconds(), 0) << "the second worker is free";
+  EXPECT_THAT(queue.TryPush(MakeJob(10, 8)), IsOk());
+  EXPECT_EQ(queue.WaitSeconds(), 7);
+}
+
+TEST(JobQueueTest, ARunningJobIsJudgedByItsProgress) {
+  JobQueue queue({});
+  const auto running = MakeJob(10, 100);
+  EXPECT_THAT(queue.TryPush(running), IsOk());
+  queue.Pop();
+  Progress progress;
+  progress.fraction = 0.9;
+  progress.eta_seconds = 4;
+  running->Report(progress);
+  EXPECT_EQ(queue.WaitSeconds(), 4);
+}
+
+TEST(JobQueueTest, TakesOutExpiredJobsOnly) {
+  JobQueue queue({});
+  const auto early = MakeJob(10, std::nullopt, kStart + absl::Seconds(1));
+  const auto late = MakeJob(10, std::nullopt, kStart + absl::Seconds(9));
+  EXPECT_THAT(queue.TryPush(early), IsOk());
+  EXPECT_THAT(queue.TryPush(late), IsOk());
+  const auto expired = queue.TakeExpired(kStart + absl::Seconds(1));
+  ASSERT_EQ(expired.size(), 1u);
+  EXPECT_EQ(expired.front(), early);
+  EXPECT_EQ(queue.load().waiting, 1u);
+}
+
+TEST(JobQueueTest, ARunningJobCannotBeRemoved) {
+  JobQueue queue({});
+  const auto job = MakeJob();
+  EXPECT_THAT(queue.TryPush(job), IsOk());
+  queue.Pop();
+  EXPECT_FALSE(queue.Remove(*job));
+  EXPECT_EQ(queue.load().running, 1u);
+  EXPECT_EQ(queue.running().front(), job);
+}
+
+TEST(JobQueueTest, EachJobReachesExactlyOneWorker) {
+  constexpr int kJobs = 200;
+  JobQueue queue({.count = kJobs, .workers = 4});
+  std::atomic<int> popped = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        while (const auto job = queue.Pop()) {
+          ++popped;
+          queue.Done(*job);
+        }
+      });
+    }
+    std::vector<std::jthread> producers;
+    for (int i = 0; i < 2; ++i) {
+      producers.emplace_back([&] {
+        for (int j = 0; j < kJobs / 2; ++j) EXPECT_THAT(queue.TryPush(MakeJob()), IsOk());
+      });
+    }
+    producers.clear();
+    queue.Close();
+  }
+  EXPECT_EQ(popped, kJobs);
+  EXPECT_EQ(queue.load().running, 0u);
+  EXPECT_EQ(queue.load().bytes, 0);
+}
+
+}  // namespace
+}  // namespace antidiffusion

@@ -1,0 +1,286 @@
+#include "server/proto_conversion.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "core/base/status_details.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "server/errors.h"
+#include "tests/testing/status_matchers.h"
+
+namespace antidiffusion {
+namespace {
+
+// The detail of type T in a status, as a client reads it; default when there is none.
+template <typename T>
+std::optional<T> DetailOf(const grpc::Status& status) {
+  google::rpc::Status rich;
+  EXPECT_TRUE(rich.ParseFromString(status.error_details()));
+  EXPECT_EQ(rich.code(), status.error_code());
+  EXPECT_EQ(rich.message(), status.error_message());
+  for (const auto& any : rich.details()) {
+    T detail;
+    if (any.UnpackTo(&detail)) return detail;
+  }
+  return std::nullopt;
+}
+
+struct ErrorCase {
+  absl::Status status;
+  grpc::StatusCode code;
+  std::string reason;
+  std::string pushback;
+};
+
+TEST(ToGrpcStatusTest, EveryErrorHasItsCodeReasonAndPushback) {
+  const std::vector<ErrorCase> cases = {
+      {DrainingError(), grpc::UNAVAILABLE, "DRAINING", "1000"},
+      {ShutdownError(), grpc::UNAVAILABLE, "SERVER_SHUTDOWN", "1000"},
+      {ModelLoadingError("m"), grpc::UNAVAILABLE, "MODEL_LOADING", "5000"},
+      {ModelFailedError("m"), grpc::UNAVAILABLE, "MODEL_FAILED", "60000"},
+      {ModelNotFoundError("m"), grpc::NOT_FOUND, "MODEL_NOT_FOUND", ""},
+      {QueueFullError(3, absl::Milliseconds(2500)), grpc::RESOURCE_EXHAUSTED, "QUEUE_FULL", "2500"},
+      {QueueBytesFullError(3, absl::Seconds(7)), grpc::RESOURCE_EXHAUSTED, "QUEUE_BYTES_FULL",
+       "7000"},
+      {DeadlinePassedError("queue"), grpc::DEADLINE_EXCEEDED, "DEADLINE_PASSED", ""},
+      {DeadlineUnreachableError(12.5), grpc::DEADLINE_EXCEEDED, "DEADLINE_UNREACHABLE", ""},
+      {CallerGoneError(), grpc::CANCELLED, "CANCELLED", ""},
+      {BudgetNotKeptError("pixels", 9, 6), grpc::INTERNAL, "BUDGET_NOT_KEPT", ""},
+      {InvalidField("image", "7 bytes", "PNG"), grpc::INVALID_ARGUMENT, "INVALID_FIELD", ""},
+      {WithReason(absl::ResourceExhaustedError("out of memory"), {"DEVICE_MEMORY", {}}),
+       grpc::RESOURCE_EXHAUSTED, "DEVICE_MEMORY", "-1"},
+      {absl::InternalError("a bug"), grpc::INTERNAL, "INTERNAL", ""},
+      {absl::DataLossError("broken"), grpc::DATA_LOSS, "DATA_LOSS", ""},
+  };
+  for (const ErrorCase& error : cases) {
+    SCOPED_TRACE(error.status.ToString());
+    const grpc::Status status = ToGrpcStatus(error.status);
+    EXPECT_EQ(status.error_code(), error.code);
+    const auto info = DetailOf<google::rpc::ErrorInfo>(status);
+    ASSERT_TRUE(info.has_value());
+    EXPECT_EQ(info->reason(), error.reason);
+    EXPECT_EQ(info->domain(), "antidiffusion");
+    EXPECT_EQ(RetryPushback(error.status), error.pushback);
+    const bool has_delay = !error.pushback.empty() && error.pushback != "-1";
+    EXPECT_EQ(DetailOf<google::rpc::RetryInfo>(status).has_value(), has_delay);
+  }
+}
+
+TEST(ToGrpcStatusTest, OkHasNoDetails) {
+  const grpc::Status status = ToGrpcStatus(absl::OkStatus());
+  EXPECT_TRUE(status.ok());
+  EXPECT_TRUE(status.error_details().empty());
+}
+
+TEST(ToGrpcStatusTest, NamesFieldValueAndLimit) {
+  const grpc::Status status =
+      ToGrpcStatus(InvalidField("options.budget_levels", "1000", "(0, 32]"));
+  const auto bad = DetailOf<google::rpc::BadRequest>(status);
+  ASSERT_TRUE(bad.has_value());
+  ASSERT_EQ(bad->field_violations_size(), 1);
+  EXPECT_EQ(bad->field_violations(0).field(), "options.budget_levels");
+  EXPECT_EQ(bad->field_violations(0).description(), "1000, allowed: (0, 32]");
+  const auto info = DetailOf<google::rpc::ErrorInfo>(status);
+  EXPECT_EQ(info->metadata().at("field"), "options.budget_levels");
+  EXPECT_EQ(info->metadata().at("value"), "1000");
+  EXPECT_EQ(info->metadata().at("limit"), "(0, 32]");
+}
+
+TEST(ToGrpcStatusTest, TellsWhenToRetry) {
+  const auto retry =
+      DetailOf<google::rpc::RetryInfo>(ToGrpcStatus(QueueFullError(1, absl::Milliseconds(2500))));
+  ASSERT_TRUE(retry.has_value());
+  EXPECT_EQ(retry->retry_delay().seconds(), 2);
+  EXPECT_EQ(retry->retry_delay().nanos(), 500'000'000);
+}
+
+TEST(ToGrpcStatusTest, NamesTheMissingModelShortened) {
+  const auto resource = DetailOf<google::rpc::ResourceInfo>(
+      ToGrpcStatus(ModelNotFoundError(std::string(100'000, 'm'))));
+  ASSERT_TRUE(resource.has_value());
+  EXPECT_EQ(resource->resource_type(), "model");
+  EXPECT_EQ(resource->resource_name(), std::string(200, 'm'));
+}
+
+TEST(ToJobRequestTest, UnsetFieldsTakeTheDefaults) {
+  AD_ASSERT_OK_AND_ASSIGN(const JobRequest job, ToJobRequest(v1::ProtectRequest()));
+  const ProtectionOptions defaults;
+  EXPECT_EQ(job.options.method, defaults.method);
+  EXPECT_EQ(job.options.mode, defaults.mode);
+  EXPECT_EQ(job.options.effort, defaults.effort);
+  EXPECT_EQ(job.options.budget_levels, defaults.budget_levels);
+  EXPECT_FALSE(job.options.seed.has_value());
+  EXPECT_FALSE(job.options.epochs.has_value());
+  EXPECT_FALSE(job.options.prompt_lr.has_value());
+  EXPECT_EQ(job.output, OutputFormat::kPng);
+  EXPECT_EQ(job.quality, 95);
+}
+
+TEST(ToJobRequestTest, ZeroIsNotUnset) {
+  v1::ProtectRequest request;
+  auto* options = request.mutable_options();
+  options->set_seed(0);
+  options->set_epochs(0);
+  options->set_prompt_steps(0);
+  options->set_pgd_steps(0);
+  options->set_tuning_steps(0);
+  AD_ASSERT_OK_AND_ASSIGN(const JobRequest job, ToJobRequest(request));
+  EXPECT_EQ(job.options.seed, 0u);
+  EXPECT_EQ(job.options.epochs, 0);
+  EXPECT_EQ(job.options.prompt_steps, 0);
+  EXPECT_EQ(job.options.pgd_steps, 0);
+  EXPECT_EQ(job.options.tuning_steps, 0);
+  options->set_budget_levels(0);
+  EXPECT_THAT(ToJobRequest(request), ViolatesField("options.budget_levels"));
+}
+
+TEST(ToJobRequestTest, CarriesEveryField) {
+  v1::ProtectRequest request;
+  request.set_model("m");
+  request.set_request_id("id");
+  (*request.mutable_labels())["user"] = "7";
+  auto* options = request.mutable_options();
+  options->set_method(v1::ProtectionOptions::MIST);
+  options->set_mode(v1::ProtectionOptions::RELEASED);
+  options->set_effort(v1::ProtectionOptions::PUBLISHED);
+  options->set_report(v1::ProtectionOptions::FULL);
+  options->set_budget_levels(8);
+  options->set_seed(std::numeric_limits<uint64_t>::max());
+  options->set_prompt("a photo");
+  options->set_epochs(1);
+  options->set_prompt_steps(2);
+  options->set_pgd_steps(3);
+  options->set_tuning_steps(4);
+  options->set_step_size_levels(0.5);
+  options->set_prompt_lr(0.01);
+  options->set_tuning_lr(1e-6);
+  request.mutable_output()->set_format(v1::OutputOptions::SAME_AS_INPUT);
+  request.mutable_output()->set_quality(80);
+  AD_ASSERT_OK_AND_ASSIGN(const JobRequest job, ToJobRequest(request));
+  EXPECT_EQ(job.model, "m");
+  EXPECT_EQ(job.request_id, "id");
+  EXPECT_EQ(job.labels.at("user"), "7");
+  EXPECT_EQ(job.options.method, Method::kMist);
+  EXPECT_EQ(job.options.mode, Mode::kReleased);
+  EXPECT_EQ(job.options.effort, Effort::kPublished);
+  EXPECT_EQ(job.options.report, ReportLevel::kFull);
+  EXPECT_EQ(job.options.budget_levels, 8);
+  EXPECT_EQ(job.options.seed, std::numeric_limits<uint64_t>::max());
+  EXPECT_EQ(job.options.prompt, "a photo");
+  EXPECT_EQ(job.options.epochs, 1);
+  EXPECT_EQ(job.options.prompt_steps, 2);
+  EXPECT_EQ(job.options.pgd_steps, 3);
+  EXPECT_EQ(job.options.tuning_steps, 4);
+  EXPECT_EQ(job.options.step_size_levels, 0.5);
+  EXPECT_EQ(job.options.prompt_lr, 0.01);
+  EXPECT_EQ(job.options.tuning_lr, 1e-6);
+  EXPECT_EQ(job.output, OutputFormat::kSameAsInput);
+  EXPECT_EQ(job.quality, 80);
+}
+
+struct BadRequestCase {
+  std::string field;
+  std::function<void(v1::ProtectRequest&)> spoil;
+};
+
+TEST(ToJobRequestTest, NamesTheFieldThatIsWrong) {
+  const std::vector<BadRequestCase> cases = {
+      {"options.budget_levels", [](auto& r) { r.mutable_options()->set_budget_levels(1000); }},
+      {"options.budget_levels",
+       [](auto& r) { r.mutable_options()->set_budget_levels(std::nan("")); }},
+      {"options.epochs", [](auto& r) { r.mutable_options()->set_epochs(1001); }},
+      {"options.pgd_steps", [](auto& r) { r.mutable_options()->set_pgd_steps(-1); }},
+      {"options.step_size_levels", [](auto& r) { r.mutable_options()->set_step_size_levels(0); }},
+      {"options.prompt_lr", [](auto& r) { r.mutable_options()->set_prompt_lr(2); }},
+      {"options.tuning_lr", [](auto& r) { r.mutable_options()->set_tuning_lr(-1); }},
+      {"options.prompt", [](auto& r) { r.mutable_options()->set_prompt(std::string(1001, 'a')); }},
+      {"options.method",
+       [](auto& r) {
+         r.mutable_options()->set_method(static_cast<v1::ProtectionOptions::Method>(99));
+       }},
+      {"options.mode",
+       [](auto& r) {
+         r.mutable_options()->set_mode(static_cast<v1::ProtectionOptions::Mode>(99));
+       }},
+      {"options.effort",
+       [](auto& r) {
+         r.mutable_options()->set_effort(static_cast<v1::ProtectionOptions::Effort>(99));
+       }},
+      {"options.report",
+       [](auto& r) {
+         r.mutable_options()->set_report(static_cast<v1::ProtectionOptions::Report>(99));
+       }},
+      {"output.format",
+       [](auto& r) { r.mutable_output()->set_format(static_cast<v1::OutputOptions::Format>(99)); }},
+      {"output.quality", [](auto& r) { r.mutable_output()->set_quality(0); }},
+      {"output.quality", [](auto& r) { r.mutable_output()->set_quality(101); }},
+      {"request_id", [](auto& r) { r.set_request_id(std::string(129, 'i')); }},
+      {"labels", [](auto& r) { (*r.mutable_labels())[std::string(65, 'k')] = "v"; }},
+      {"labels", [](auto& r) { (*r.mutable_labels())["k"] = std::string(65, 'v'); }},
+      {"labels",
+       [](auto& r) {
+         for (int i = 0; i < 17; ++i) (*r.mutable_labels())[std::to_string(i)] = "v";
+       }},
+  };
+  for (const BadRequestCase& bad : cases) {
+    v1::ProtectRequest request;
+    bad.spoil(request);
+    EXPECT_THAT(ToJobRequest(request), ViolatesField(bad.field)) << request.ShortDebugString();
+  }
+}
+
+TEST(ToJobRequestTest, LimitsCountCharactersNotBytes) {
+  v1::ProtectRequest request;
+  std::string id;
+  for (int i = 0; i < 128; ++i) id += "\u00e9";
+  request.set_request_id(id);
+  EXPECT_THAT(ToJobRequest(request), IsOk());
+}
+
+TEST(ToProtoTest, ResultKeepsEverything) {
+  JobResult result;
+  result.image = "bytes";
+  result.format = ImageFormat::kWebp;
+  result.report = {.max_difference = 5,
+                   .bound = 6,
+                   .psnr = 40.5,
+                   .ssim = 0.99,
+                   .codec_difference = 3,
+                   .codec_note = "note",
+                   .full = FullReport{}};
+  result.report.full->after = {1.5, 2.5, 1};
+  result.model.name = "m";
+  result.model.digest = "abc";
+  result.model.device = "cpu";
+  result.model.precision = "fp32";
+  result.seed = 7;
+  result.stage_seconds = {{"pgd", 1.25}};
+  const v1::JobEvent event =
+      ToProto(JobEvent{9, std::make_shared<const JobResult>(std::move(result))}, "job");
+  EXPECT_EQ(event.sequence(), 9u);
+  const v1::ProtectionResult& proto = event.result();
+  EXPECT_EQ(proto.image(), "bytes");
+  EXPECT_EQ(proto.mime_type(), "image/webp");
+  EXPECT_EQ(proto.report().max_difference(), 5);
+  EXPECT_EQ(proto.report().budget(), 6);
+  EXPECT_EQ(proto.report().psnr(), 40.5);
+  EXPECT_EQ(proto.report().ssim(), 0.99);
+  EXPECT_EQ(proto.report().codec_difference(), 3);
+  EXPECT_EQ(proto.report().codec_note(), "note");
+  EXPECT_EQ(proto.report().full().after().denoising_loss(), 1.5);
+  EXPECT_EQ(proto.report().full().after().attention_concentration(), 2.5);
+  EXPECT_EQ(proto.report().full().after().gain_left(), 1);
+  EXPECT_EQ(proto.model(), "m");
+  EXPECT_EQ(proto.model_digest(), "abc");
+  EXPECT_EQ(proto.device(), "cpu");
+  EXPECT_EQ(proto.precision(), "fp32");
+  EXPECT_EQ(proto.seed(), 7u);
+  EXPECT_EQ(proto.stage_seconds().at("pgd"), 1.25);
+}
+
+}  // namespace
+}  // namespace antidiffusion

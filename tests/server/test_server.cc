@@ -1,0 +1,131 @@
+#include "tests/server/test_server.h"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "core/image/codec.h"
+#include "google/rpc/status.pb.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/synthetic_image.h"
+
+namespace antidiffusion {
+namespace {
+
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
+
+std::string Png(int side) {
+  Picture picture;
+  picture.image = SyntheticImage(side, side);
+  return EncodePicture(picture, {}).value();
+}
+
+}  // namespace
+
+std::string SmallPng() { return Png(64); }
+std::string LargePng() { return Png(700); }
+
+v1::ProtectRequest RequestWith(const std::string& image) {
+  v1::ProtectRequest request;
+  request.set_image(image);
+  return request;
+}
+
+google::rpc::ErrorInfo ErrorInfoOf(const grpc::Status& status) {
+  google::rpc::Status rich;
+  google::rpc::ErrorInfo info;
+  if (!rich.ParseFromString(status.error_details())) return info;
+  for (const auto& detail : rich.details()) {
+    if (detail.UnpackTo(&info)) break;
+  }
+  return info;
+}
+
+OpenCall::OpenCall(v1::ProtectionService::Stub& stub, const v1::ProtectRequest& request,
+                   std::optional<absl::Duration> timeout) {
+  if (timeout.has_value()) context_.set_deadline(absl::ToChronoTime(absl::Now() + *timeout));
+  reader_ = stub.Protect(&context_, request);
+}
+
+std::optional<v1::JobEvent> OpenCall::Next() {
+  v1::JobEvent event;
+  if (!reader_->Read(&event)) return std::nullopt;
+  last_ = event;
+  ++events_;
+  return event;
+}
+
+grpc::Status OpenCall::Finish() {
+  while (Next().has_value()) {
+  }
+  return reader_->Finish();
+}
+
+std::string OpenCall::Trailer(const std::string& name) const {
+  const auto& trailers = context_.GetServerTrailingMetadata();
+  const auto found = trailers.find(name);
+  return found == trailers.end() ? "" : std::string(found->second.data(), found->second.size());
+}
+
+TestServer::TestServer(FakeEngine::Orders orders,
+                       const std::function<void(ServerConfig&)>& configure,
+                       const std::vector<std::string>& models)
+    : engine_(std::move(orders)), log_(Log::Create(LogFormat::kText, "off").value()) {
+  for (const std::string& model : models) repository_.Write(model + "/model_index.json", "{}");
+  ServerConfig config;
+  config.grpc_address = "127.0.0.1";
+  config.grpc_port = 0;
+  config.metrics_port = 0;
+  config.model_repository = repository_.path();
+  if (configure) configure(config);
+  auto server = Server::Start(config, engine_.Factory(), *log_);
+  EXPECT_THAT(server, IsOk());
+  server_ = *std::move(server);
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  channel_ = grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", server_->grpc_port()),
+                                       grpc::InsecureChannelCredentials(), arguments);
+  stub_ = v1::ProtectionService::NewStub(channel_);
+  health_ = grpc::health::v1::Health::NewStub(channel_);
+}
+
+bool TestServer::Healthy(const std::string& service) {
+  grpc::ClientContext context;
+  HealthCheckRequest request;
+  HealthCheckResponse response;
+  request.set_service(service);
+  const grpc::Status status = health_->Check(&context, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return response.status() == HealthCheckResponse::SERVING;
+}
+
+void TestServer::WaitForHealth(bool serving) {
+  grpc::ClientContext context;
+  const auto wanted = serving ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
+  const auto watch = health_->Watch(&context, HealthCheckRequest());
+  HealthCheckResponse response;
+  do {
+    ASSERT_TRUE(watch->Read(&response));
+  } while (response.status() != wanted);
+  context.TryCancel();
+}
+
+std::optional<double> TestServer::Metric(const std::string& series) {
+  const std::string text = "\n" + Get("/metrics").body;
+  const std::string wanted = absl::StrCat("\nantidiffusion_", series, " ");
+  const size_t found = text.find(wanted);
+  if (found == std::string::npos) return std::nullopt;
+  return std::strtod(text.c_str() + found + wanted.size(), nullptr);
+}
+
+void TestServer::WaitForMetric(const std::string& series, double value) {
+  while (Metric(series) != value) {
+  }
+}
+
+}  // namespace antidiffusion

@@ -1,0 +1,98 @@
+// A real server with a fake engine, and a plain client of it.
+//
+//   TestServer server({.steps = 2});
+//   server.WaitReady();
+//   ProtectCallOutcome outcome = server.Protect(RequestWith(SmallPng()));
+#pragma once
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/sync_stream.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "antidiffusion/v1/protection.grpc.pb.h"
+#include "google/rpc/error_details.pb.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "server/server.h"
+#include "tests/server/fake_protector.h"
+#include "tests/server/http_get.h"
+#include "tests/testing/temp_dir.h"
+
+namespace antidiffusion {
+
+std::string SmallPng();  // 64x64 RGB
+std::string LargePng();  // of several 100 kB
+v1::ProtectRequest RequestWith(const std::string& image);
+
+// The ErrorInfo of a status, empty when it has none.
+google::rpc::ErrorInfo ErrorInfoOf(const grpc::Status& status);
+
+// One Protect call under way; cancelled when destroyed unfinished.
+class OpenCall {
+ public:
+  OpenCall(v1::ProtectionService::Stub& stub, const v1::ProtectRequest& request,
+           std::optional<absl::Duration> timeout = std::nullopt);
+  ~OpenCall() { context_.TryCancel(); }
+  OpenCall(const OpenCall&) = delete;
+  OpenCall& operator=(const OpenCall&) = delete;
+
+  // The next event; nullopt at the end of the stream.
+  std::optional<v1::JobEvent> Next();
+  // Reads what is left, and gives the last event that was read, from then on.
+  grpc::Status Finish();
+  const v1::JobEvent& last() const { return last_; }
+  int events() const { return events_; }
+  void Cancel() { context_.TryCancel(); }
+  std::string Trailer(const std::string& name) const;  // after Finish; "" without it
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<v1::JobEvent>> reader_;
+  v1::JobEvent last_;
+  int events_ = 0;
+};
+
+class TestServer {
+ public:
+  explicit TestServer(FakeEngine::Orders orders = {},
+                      const std::function<void(ServerConfig&)>& configure = nullptr,
+                      const std::vector<std::string>& models = {"alpha"});
+
+  FakeEngine& engine() { return engine_; }
+  void Stop() { server_.reset(); }
+  Server& server() { return *server_; }
+  v1::ProtectionService::Stub& stub() { return *stub_; }
+
+  std::unique_ptr<OpenCall> Open(const v1::ProtectRequest& request,
+                                 std::optional<absl::Duration> timeout = std::nullopt) {
+    return std::make_unique<OpenCall>(*stub_, request, timeout);
+  }
+  // The status of a whole call.
+  grpc::Status Protect(const v1::ProtectRequest& request) { return Open(request)->Finish(); }
+
+  bool Healthy(const std::string& service = "");
+  void WaitForHealth(bool serving);  // by Watch
+  void WaitReady() { WaitForHealth(true); }
+  HttpReply Get(const std::string& path) { return HttpGet(server_->metrics_port(), path); }
+
+  // The value of a series as Prometheus sees it, by its full name without the prefix
+  // (`jobs_total{model="alpha",outcome="failed",reason="INTERNAL"}`); nullopt when it is absent.
+  std::optional<double> Metric(const std::string& series);
+  // Waits until it has this value.
+  void WaitForMetric(const std::string& series, double value);
+
+ private:
+  TempDir repository_;
+  FakeEngine engine_;
+  std::unique_ptr<Log> log_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::ProtectionService::Stub> stub_;
+  std::unique_ptr<grpc::health::v1::Health::Stub> health_;
+};
+
+}  // namespace antidiffusion
