@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -57,7 +58,7 @@ std::string OneLine(const std::string& message, const Details& details) {
   if (details.info.has_value()) {
     std::vector<std::string> words = {details.info->reason()};
     for (const auto& [key, value] : details.info->metadata()) {
-      words.push_back(absl::StrCat(key, "=", value));
+      if (!absl::StrContains(line, value)) words.push_back(absl::StrCat(key, "=", value));
     }
     std::sort(words.begin() + 1, words.end());
     absl::StrAppend(&line, line.empty() ? "[" : " [", absl::StrJoin(words, " "), "]");

@@ -15,8 +15,8 @@ using TrailingMetadata = std::multimap<grpc::string_ref, grpc::string_ref>;
 
 struct CallError {
   // gRPC's code. The message is one line: the server's words, the violated fields that these do
-  // not name yet, and the reason in brackets. Carries an ErrorReason when the server sent
-  // google.rpc.ErrorInfo.
+  // not name yet, and in brackets the reason and those of its facts that are not told yet. Carries
+  // an ErrorReason when the server sent google.rpc.ErrorInfo.
   absl::Status status;
   // The longer one of google.rpc.RetryInfo and `grpc-retry-pushback-ms`; unset without both.
   std::optional<absl::Duration> retry_after;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/status_details.h"
 #include "core/base/status_macros.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
@@ -126,6 +127,9 @@ absl::Status ProtectionClient::Call(
     if (IsUnreachable(error.status)) {
       error.status = absl::UnavailableError(
           absl::StrCat("server ", options_.server, ": ", error.status.message()));
+    }
+    if (absl::IsDeadlineExceeded(error.status) && !GetErrorReason(error.status).has_value()) {
+      return absl::DeadlineExceededError("the time given ended before the answer came");
     }
     if (made.message_received || !call.retry) return error.status;
     const std::optional<absl::Duration> delay = policy.NextDelay(error);

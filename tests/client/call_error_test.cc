@@ -20,6 +20,14 @@ TEST(CallErrorTest, TellsCodeMessageReasonAndFactsInOneLine) {
   EXPECT_THAT(error.status, HasReason("QUEUE_FULL"));
 }
 
+TEST(CallErrorTest, FactsThatTheMessageTellsAreNotRepeated) {
+  EXPECT_EQ(ReadCallError(DetailedStatus(grpc::StatusCode::INVALID_ARGUMENT, "64, allowed: 32",
+                                         {.reason = "INVALID_FIELD"}),
+                          {})
+                .status.message(),
+            "64, allowed: 32 [INVALID_FIELD]");
+}
+
 TEST(CallErrorTest, NamesViolatedFieldsOnce) {
   const StatusDetails details = {.field = "options.budget_levels",
                                  .description = "0, allowed: (0, 32]"};

@@ -212,6 +212,16 @@ TEST_F(ProtectionClientTest, DoesNotWaitBeyondTheDeadline) {
   EXPECT_THAT(delays_, SizeIs(0));
 }
 
+TEST_F(ProtectionClientTest, ADeadlineThatPassesEndsTheCallOnBothSides) {
+  service_.protect = [](auto*, const auto&, EventWriter& writer) {
+    while (writer.Write(ProgressEvent("pgd", 1, 10, 0.1))) {
+    }
+    return grpc::Status::CANCELLED;
+  };
+  EXPECT_THAT(Protect({.deadline = absl::Now() + absl::Milliseconds(50)}),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, "the time given"));
+}
+
 TEST_F(ProtectionClientTest, TakesResultsAboveGrpcsDefaultLimit) {
   const std::string large(size_t{6} << 20, 'x');
   service_.protect = [&large](auto*, const auto&, EventWriter& writer) {
