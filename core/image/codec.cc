@@ -164,8 +164,8 @@ absl::Status CheckEncodable(const Picture& picture, const EncodeOptions& options
 cv::Mat JoinSamples(const Picture& picture, bool always_color) {
   const Image& image = picture.image;
   const bool gray = image.channels == 1;
-  const cv::Mat samples(image.height, image.width, CV_8UC(image.channels),
-                        const_cast<uint8_t*>(image.pixels.data()));
+  cv::Mat samples(image.height, image.width, CV_8UC(image.channels),
+                  const_cast<uint8_t*>(image.pixels.data()));
   if (gray && picture.alpha.empty() && !always_color) return samples;
   std::vector<cv::Mat> sources = {samples};
   std::vector<int> from_to =

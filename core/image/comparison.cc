@@ -20,8 +20,8 @@ constexpr int kMinPanel = 192;  // panels narrower than this are enlarged
 constexpr double kInk = 32;     // of captions, on white
 
 cv::Mat ToRgb(const Image& image) {
-  const cv::Mat samples(image.height, image.width, CV_8UC(image.channels),
-                        const_cast<uint8_t*>(image.pixels.data()));
+  cv::Mat samples(image.height, image.width, CV_8UC(image.channels),
+                  const_cast<uint8_t*>(image.pixels.data()));
   if (image.channels == 3) return samples;
   cv::Mat rgb;
   cv::cvtColor(samples, rgb, cv::COLOR_GRAY2RGB);

@@ -86,8 +86,8 @@ void AppendChunk(std::string& out, absl::string_view type, absl::string_view dat
 
 // iCCP: a name of 1..79 bytes, 0, the method 0, a zlib stream.
 std::string ReadIccp(absl::string_view data) {
-  const size_t end = data.find('\0');
-  if (end == absl::string_view::npos || end > 79 || data.size() < end + 2) return "";
+  const size_t end = data.find('\0');  // npos is more than 79, too
+  if (end > 79 || data.size() < end + 2) return "";
   return data[end + 1] == 0 ? Inflate(data.substr(end + 2), kMaxIccBytes) : "";
 }
 

@@ -35,6 +35,7 @@ class Counter {
 TEST(MutexTest, ExcludesAndWakes) {
   Counter counter;
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < Counter::kTarget / 4; ++i) counter.Add();

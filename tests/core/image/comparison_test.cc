@@ -17,7 +17,7 @@ Image Brighter(Image image, int levels) {
 }
 
 int SampleAt(const Image& image, int x, int y, int c) {
-  return image.pixels[static_cast<size_t>((y * image.width + x) * 3 + c)];
+  return image.pixels.at((size_t{1} * y * image.width + x) * 3 + c);
 }
 
 TEST(CompareImagesTest, ShowsOriginalProtectedAndAmplifiedDifference) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/image/bytes.h"
 #include "core/image/codec.h"
 #include "core/image/container.h"
 #include "tests/core/image/fixtures.h"
@@ -27,13 +28,11 @@ void ExpectRefused(const std::string& bytes, const std::string& value, const std
 }
 
 // A PNG that tells a size and has next to nothing in it.
-std::string PngOfSize(int width, int height) {
-  std::string bytes = Fixture("gray.png");
-  for (int i = 0; i < 4; ++i) {
-    bytes[static_cast<size_t>(16 + i)] = static_cast<char>(width >> (8 * (3 - i)));
-    bytes[static_cast<size_t>(20 + i)] = static_cast<char>(height >> (8 * (3 - i)));
-  }
-  return bytes;
+std::string PngOfSize(uint32_t width, uint32_t height) {
+  std::string size;
+  AppendBigEndian(size, width, 4);
+  AppendBigEndian(size, height, 4);
+  return Fixture("gray.png").replace(16, 8, size);
 }
 
 TEST(ReadImageHeaderTest, TellsFormatAndStoredSize) {
@@ -98,8 +97,7 @@ TEST(ReadImageHeaderTest, RefusesASmallSide) {
 
 TEST(ReadImageHeaderTest, RefusesImpossibleSizes) {
   ExpectRefused(PngOfSize(0, 64), "a PNG of 0x64", "a valid PNG");
-  ExpectRefused(PngOfSize(64, static_cast<int>(0x80000000)), "a PNG of 64x2147483648",
-                "a valid PNG");
+  ExpectRefused(PngOfSize(64, 0x80000000), "a PNG of 64x2147483648", "a valid PNG");
 }
 
 TEST(ReadImageHeaderTest, RefusesAnimations) {

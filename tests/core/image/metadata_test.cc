@@ -63,7 +63,7 @@ Image UprightByDefinition(const Image& stored, int orientation) {
       }
       for (int c = 0; c < stored.channels; ++c) {
         upright.pixels.push_back(
-            stored.pixels[static_cast<size_t>((row * w + column) * stored.channels + c)]);
+            stored.pixels.at((size_t{1} * row * w + column) * stored.channels + c));
       }
     }
   }
