@@ -1,11 +1,15 @@
 #include <zlib.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "core/base/status_macros.h"
 #include "core/image/bytes.h"
 #include "core/image/container.h"
@@ -16,6 +20,8 @@ namespace {
 constexpr absl::string_view kSignature("\x89PNG\r\n\x1a\n", 8);
 constexpr size_t kIhdrEnd = 8 + 8 + 13 + 4;  // signature, chunk head, IHDR, CRC
 constexpr uint32_t kMaxChunk = 0x7fffffff;
+constexpr absl::string_view kExifPrefix("Exif\0\0", 6);
+constexpr size_t kMaxTextBytes = size_t{1} << 20;
 
 struct Chunk {
   absl::string_view type;
@@ -91,6 +97,29 @@ std::string ReadIccp(absl::string_view data) {
   return data[end + 1] == 0 ? Inflate(data.substr(end + 2), kMaxIccBytes) : "";
 }
 
+// EXIF as tools wrote it before eXIf (ImageMagick, exiv2 up to 0.27 and what is built on it): a
+// text chunk of a name of its own whose text is, in lines, "exif", the number of bytes, and their
+// hexadecimal digits. Empty for any other text.
+std::string ReadExifText(const Chunk& chunk) {
+  const size_t end = chunk.data.find('\0');
+  const absl::string_view name = chunk.data.substr(0, end);
+  if (name != "Raw profile type exif" && name != "Raw profile type APP1") return "";
+  absl::string_view rest = chunk.data.substr(std::min(chunk.data.size(), end + 1));
+  std::string text(rest);
+  if (chunk.type == "zTXt") {
+    if (rest.empty() || rest[0] != 0) return "";
+    text = Inflate(rest.substr(1), kMaxTextBytes);
+  }
+  if (text.size() > kMaxTextBytes) return "";
+  const std::vector<absl::string_view> lines = absl::StrSplit(text, '\n', absl::SkipEmpty());
+  size_t size = 0;
+  if (lines.size() < 3 || !absl::SimpleAtoi(lines[1], &size)) return "";
+  std::string exif;
+  for (size_t i = 2; i < lines.size(); ++i) exif += absl::HexStringToBytes(lines[i]);
+  if (exif.size() < size || !absl::StartsWith(exif, kExifPrefix)) return "";
+  return exif.substr(kExifPrefix.size(), size - std::min(size, kExifPrefix.size()));
+}
+
 bool IsValidDepth(int color_type, int bit_depth) {
   switch (color_type) {
     case 0:
@@ -160,6 +189,9 @@ absl::StatusOr<PngContents> ReadPng(absl::string_view bytes) {
       contents.metadata.icc = ReadIccp(chunk.data);
     } else if (chunk.type == "eXIf" && contents.metadata.exif.empty()) {
       contents.metadata.exif = std::string(chunk.data);
+    } else if (chunk.type == "zTXt" || chunk.type == "tEXt") {
+      std::string exif = ReadExifText(chunk);
+      if (contents.metadata.exif.empty()) contents.metadata.exif = std::move(exif);
     } else if (chunk.type == "tRNS" && header.color_type == 0 && chunk.data.size() == 2) {
       contents.transparent_gray = static_cast<int>(BigEndian(chunk.data, 0, 2));
     }

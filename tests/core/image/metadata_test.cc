@@ -198,5 +198,26 @@ TEST(SecondOpinionTest, Exiv2ReadsWhatIsWritten) {
   }
 }
 
+TEST(SecondOpinionTest, ExifThatExiv2WroteIntoAPngIsRead) {
+  Picture picture;
+  picture.image = SyntheticImage(80, 64);
+  AD_ASSERT_OK_AND_ASSIGN(const std::string plain, EncodePicture(picture, {}));
+  const auto file = Exiv2::ImageFactory::open(reinterpret_cast<const Exiv2::byte*>(plain.data()),
+                                              static_cast<long>(plain.size()));
+  file->readMetadata();
+  file->exifData()["Exif.Image.Make"] = "Somebody";
+  file->exifData()["Exif.Image.Orientation"] = uint16_t{6};
+  file->writeMetadata();
+  Exiv2::BasicIo& io = file->io();
+  ASSERT_EQ(io.open(), 0);
+  const Exiv2::DataBuf written = io.read(static_cast<long>(io.size()));
+  const std::string bytes(reinterpret_cast<const char*>(written.pData_),
+                          static_cast<size_t>(written.size_));
+  ASSERT_THAT(bytes, HasSubstr("Raw profile type exif")) << "exiv2 writes eXIf now";
+  AD_ASSERT_OK_AND_ASSIGN(const Picture decoded, DecodePicture(bytes, {}));
+  EXPECT_EQ(decoded.image, UprightByDefinition(picture.image, 6));
+  EXPECT_THAT(decoded.metadata.exif, HasSubstr("Somebody"));
+}
+
 }  // namespace
 }  // namespace antidiffusion
