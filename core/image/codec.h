@@ -28,7 +28,9 @@ struct ImageHeader {
   int height = 0;
 };
 
-// What a file carries beside its pixels. Blobs are raw; empty when absent.
+// What a file carries beside its pixels. Blobs are raw; empty when absent, or when they cannot be
+// read. Left behind on purpose: thumbnails and previews in EXIF, which would show the photograph
+// before protection, and XMP and IPTC.
 struct ImageMetadata {
   std::string exif;  // TIFF structure without the "Exif\0\0" prefix; orientation already reset to 1
   std::string icc;
@@ -53,11 +55,14 @@ struct EncodeOptions {
 absl::StatusOr<ImageHeader> ReadImageHeader(absl::string_view bytes, const DecodeLimits& limits);
 
 // Decodes completely. Palettes become RGB (RGBA when transparent), grey stays grey.
-// INVALID_ARGUMENT: as ReadImageHeader, and truncated or corrupt data.
+// INVALID_ARGUMENT: as ReadImageHeader, and truncated or corrupt data. Bytes behind the image's end
+// are ignored (cameras put previews and films there). RESOURCE_EXHAUSTED: no memory.
 absl::StatusOr<Picture> DecodePicture(absl::string_view bytes, const DecodeLimits& limits);
 
-// Writes pixels, alpha (not JPEG), EXIF and ICC. INVALID_ARGUMENT: alpha with JPEG, a bad quality;
-// INTERNAL: the encoder failed.
+// Writes pixels, alpha (not JPEG), EXIF and ICC; equal pictures give equal bytes. WebP has no grey:
+// there it becomes RGB. INVALID_ARGUMENT: field "output.format" (alpha or EXIF over 65,527 bytes
+// with JPEG, a side that the format cannot hold), field "output.quality", or sizes that do not add
+// up; INTERNAL: the encoder failed.
 absl::StatusOr<std::string> EncodePicture(const Picture& picture, const EncodeOptions& options);
 
 absl::string_view MimeType(ImageFormat format);       // image/png ...
