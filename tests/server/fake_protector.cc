@@ -88,6 +88,8 @@ absl::StatusOr<ProtectionResult> FakeEngine::Run(const Image& image,
 
 void FakeEngine::OneStep() {
   MutexLock lock(mutex_);
+  ++steps_begun_;
+  changed_.NotifyAll();
   while (orders_.hold_steps && allowed_steps_ == 0) changed_.Wait(lock);
   if (orders_.hold_steps) --allowed_steps_;
   ++steps_;
@@ -115,6 +117,11 @@ void FakeEngine::AllowAllSteps() {
 void FakeEngine::WaitForJobs(int started) {
   MutexLock lock(mutex_);
   while (jobs_ < started) changed_.Wait(lock);
+}
+
+void FakeEngine::WaitForStepBegun(int step) {
+  MutexLock lock(mutex_);
+  while (steps_begun_ < step) changed_.Wait(lock);
 }
 
 void FakeEngine::WaitForStop() {

@@ -38,7 +38,8 @@ class FakeEngine {
 
   // Each waits for what it is named after.
   void WaitForJobs(int started) ABSL_LOCKS_EXCLUDED(mutex_);
-  void WaitForStop() ABSL_LOCKS_EXCLUDED(mutex_);  // a running job was asked to stop
+  void WaitForStepBegun(int step) ABSL_LOCKS_EXCLUDED(mutex_);  // counted over all jobs
+  void WaitForStop() ABSL_LOCKS_EXCLUDED(mutex_);               // a running job was asked to stop
 
   int jobs() const ABSL_LOCKS_EXCLUDED(mutex_);   // started
   int steps() const ABSL_LOCKS_EXCLUDED(mutex_);  // done, of all jobs
@@ -58,6 +59,7 @@ class FakeEngine {
   Orders orders_ ABSL_GUARDED_BY(mutex_);
   int allowed_steps_ ABSL_GUARDED_BY(mutex_) = 0;
   int jobs_ ABSL_GUARDED_BY(mutex_) = 0;
+  int steps_begun_ ABSL_GUARDED_BY(mutex_) = 0;
   int steps_ ABSL_GUARDED_BY(mutex_) = 0;
   int stops_ ABSL_GUARDED_BY(mutex_) = 0;
   ProtectionOptions last_options_ ABSL_GUARDED_BY(mutex_);

@@ -103,6 +103,7 @@ TEST(ServerLifeTest, CancelJobsEndsThemWithUnavailable) {
   server.engine().WaitForJobs(1);
   const auto waiting = server.Open(RequestWith(SmallPng()));
   ASSERT_TRUE(waiting->Next()->has_queued());
+  server.engine().WaitForStepBegun(1);
   server.server().StartDrain();
   server.server().CancelJobs();
   server.engine().WaitForStop();

@@ -198,9 +198,10 @@ TEST(ServiceTest, AClientThatLeavesFreesTheWorkerAtTheNextStep) {
   server.engine().AllowSteps(1);
   while (!call->Next()->has_progress() || call->last().progress().step() < 1) {
   }
+  server.engine().WaitForStepBegun(2);
   call->Cancel();
   EXPECT_EQ(call->Finish().error_code(), grpc::CANCELLED);
-  server.engine().WaitForStop();  // in the middle of the second step
+  server.engine().WaitForStop();
   server.engine().AllowSteps(1);
   server.WaitForMetric(kCancelled, 1);
   EXPECT_EQ(server.engine().steps(), 2) << "the second step was finished, no third was begun";
@@ -231,12 +232,29 @@ TEST(ServiceTest, ADeadlinePassesInTheQueue) {
   server.WaitReady();
   const auto running = server.Open(RequestWith(SmallPng()));
   server.engine().WaitForJobs(1);
-  const auto waiting = server.Open(RequestWith(SmallPng()), absl::Milliseconds(300));
-  EXPECT_EQ(waiting->Finish().error_code(), grpc::DEADLINE_EXCEEDED);
-  server.WaitForMetric(kExpired, 1);
+  const auto waiting = server.Open(RequestWith(SmallPng()), absl::Seconds(20));
+  ASSERT_TRUE(waiting->Next()->has_queued());
+  server.server().Tick(absl::Now() + absl::Seconds(21));
+  const grpc::Status status = waiting->Finish();
+  EXPECT_EQ(status.error_code(), grpc::DEADLINE_EXCEEDED);
+  EXPECT_EQ(ErrorInfoOf(status).reason(), "DEADLINE_PASSED");
+  EXPECT_EQ(ErrorInfoOf(status).metadata().at("stage"), "queue");
+  EXPECT_EQ(server.Metric(kExpired), 1);
   server.engine().AllowAllSteps();
   EXPECT_TRUE(running->Finish().ok());
-  EXPECT_EQ(server.engine().jobs(), 1);
+  EXPECT_EQ(server.engine().jobs(), 1) << "the expired one never ran";
+}
+
+TEST(ServiceTest, AClientsOwnDeadlineFreesItsPlaceInTheQueue) {
+  TestServer server({.hold_steps = true});
+  server.WaitReady();
+  const auto running = server.Open(RequestWith(SmallPng()));
+  server.engine().WaitForJobs(1);
+  const auto waiting = server.Open(RequestWith(SmallPng()), absl::Milliseconds(300));
+  EXPECT_EQ(waiting->Finish().error_code(), grpc::DEADLINE_EXCEEDED);
+  server.WaitForMetric(R"(queue_depth{class="interactive"})", 0);
+  server.engine().AllowAllSteps();
+  EXPECT_TRUE(running->Finish().ok());
 }
 
 TEST(ServiceTest, ADeadlineOutOfReachIsRefused) {

@@ -88,6 +88,7 @@ TestServer::TestServer(FakeEngine::Orders orders,
   server_ = *std::move(server);
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // the window stays at 64 KiB
   channel_ = grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", server_->grpc_port()),
                                        grpc::InsecureChannelCredentials(), arguments);
   stub_ = v1::ProtectionService::NewStub(channel_);
