@@ -140,6 +140,7 @@ absl::Status LoadParameters(const std::vector<SafetensorsFile>& files, torch::nn
   AD_ASSIGN_OR_RETURN(const Sources sources, CollectSources(files, rules));
   Parameters parameters = module.named_parameters();
   std::vector<std::string> paths;
+  paths.reserve(files.size());
   for (const SafetensorsFile& file : files) paths.push_back(file.path());
   AD_RETURN_IF_ERROR(CheckNamesAndShapes(sources, parameters, rules, absl::StrJoin(paths, " + ")));
   const at::NoGradGuard no_grad;
