@@ -52,12 +52,12 @@ bool InterruptibleSleep(absl::Duration duration, const std::stop_token& stop) {
   return !stop.stop_requested();
 }
 
-ProtectionClient::ProtectionClient(ClientOptions options)
+ProtectionClient::ProtectionClient(const ClientOptions& options)
     : ProtectionClient(options, MakeChannel(options.server)) {}
 
-ProtectionClient::ProtectionClient(ClientOptions options,
+ProtectionClient::ProtectionClient(const ClientOptions& options,
                                    const std::shared_ptr<grpc::Channel>& channel)
-    : options_(std::move(options)),
+    : options_(options),
       protection_(v1::ProtectionService::NewStub(channel)),
       health_(grpc::health::v1::Health::NewStub(channel)) {}
 

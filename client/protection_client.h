@@ -45,7 +45,7 @@ struct CallOptions {
 class ProtectionClient {
  public:
   // Does not connect yet.
-  explicit ProtectionClient(ClientOptions options);
+  explicit ProtectionClient(const ClientOptions& options);
 
   // `on_event` hears all events but the result, in order, on the calling thread. INTERNAL when the
   // stream ends well without a result.
@@ -72,7 +72,7 @@ class ProtectionClient {
   const std::unique_ptr<v1::ProtectionService::Stub> protection_;
   const std::unique_ptr<grpc::health::v1::Health::Stub> health_;
 
-  ProtectionClient(ClientOptions options, const std::shared_ptr<grpc::Channel>& channel);
+  ProtectionClient(const ClientOptions& options, const std::shared_ptr<grpc::Channel>& channel);
 };
 
 }  // namespace antidiffusion
