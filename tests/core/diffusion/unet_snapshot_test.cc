@@ -20,8 +20,8 @@ TEST(UNetSnapshotTest, RestoresEveryBitAndMeasuresTheDrift) {
 
   const at::NoGradGuard no_grad;
   at::Tensor first = weights.front(), last = weights.back();
-  first.flatten()[0] += 3;
-  last.flatten()[0] -= 4;
+  first[0][0][0][0] += 3;
+  last[0] -= 4;
   EXPECT_FALSE(snapshot.IsPristine());
   EXPECT_NEAR(snapshot.Drift(), 5, 1e-5);
 
