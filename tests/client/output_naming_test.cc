@@ -12,7 +12,6 @@ namespace antidiffusion {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 // The outputs, below `dir`, of the tasks that can be tried.
