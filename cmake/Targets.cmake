@@ -42,5 +42,7 @@ function(antidiffusion_test name)
   target_compile_definitions(${name} PRIVATE ANTIDIFFUSION_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 1200)
+  # One OpenMP thread: the tests run side by side, and spinning threads would fight for the cores.
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 1200
+                                          ENVIRONMENT "OMP_NUM_THREADS=1")
 endfunction()
