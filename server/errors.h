@@ -52,6 +52,9 @@ absl::Status BudgetNotKeptError(const std::string& where, int difference, int bo
 // The reason attached to `status`, else the one its code stands for. "" for OK.
 std::string ReasonOf(const absl::Status& status);
 
+// "CODE: message", without the details meant for programs.
+std::string TextOf(const absl::Status& status);
+
 // `status` with the time after which a retry makes sense.
 absl::Status WithRetryDelay(absl::Status status, absl::Duration delay);
 std::optional<absl::Duration> GetRetryDelay(const absl::Status& status);

@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/protect/protector.h"
+#include "server/errors.h"
 #include "server/log.h"
 #include "server/server.h"
 #include "server/server_config.h"
@@ -62,7 +63,7 @@ int Main(int argc, char** argv) {
   const sigset_t signals = BlockSignals();
   auto server = Server::Start(config, LoadProtector, **log);
   if (!server.ok()) {
-    (*log)->Error("cannot start", {{"error", server.status().ToString()}});
+    (*log)->Error("cannot start", {{"error", TextOf(server.status())}});
     return 1;
   }
   int received = 0;

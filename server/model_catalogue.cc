@@ -81,7 +81,7 @@ void ModelCatalogue::Failed(const std::string& name, const std::string& device,
   const auto found = models_.find(name);
   if (found == models_.end()) return;
   found->second.state = ModelState::kFailed;
-  found->second.message = absl::StrCat(device, ": ", status.ToString());
+  found->second.message = absl::StrCat(device, ": ", TextOf(status));
 }
 
 absl::Status ModelCatalogue::Check(const std::string& name) const {

@@ -164,7 +164,7 @@ void ProtectionService::OnJobFinished(const Job& job, const absl::Status& status
                                                 {"model", model},
                                                 {"seconds", seconds},
                                                 {"reason", ReasonOf(status)},
-                                                {"error", status.ToString()}});
+                                                {"error", TextOf(status)}});
 }
 
 }  // namespace antidiffusion

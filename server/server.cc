@@ -18,6 +18,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "grpc/health/v1/health.pb.h"
 #include "server/errors.h"
 #include "server/eta_estimator.h"
 #include "server/http_endpoint.h"
@@ -133,6 +134,8 @@ absl::Status Server::Listen(const ServerConfig& config) {
 
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  // gRPC's own health service brings no description: link ours, so that reflection can show it.
+  grpc::health::v1::HealthCheckRequest::descriptor();
   const int64_t max_message = config.max_image_bytes + kMessageMargin;
   const std::string address = ListenAddress(config.grpc_address, config.grpc_port);
   grpc::ServerBuilder builder;

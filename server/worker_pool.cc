@@ -34,7 +34,7 @@ class WorkerPool::Worker {
     if (!protector.ok()) {
       with_.log.Error("model not loaded", {{"model", model.name},
                                            {"device", wanted_device_},
-                                           {"error", protector.status().ToString()}});
+                                           {"error", TextOf(protector.status())}});
       with_.catalogue.Failed(model.name, wanted_device_, protector.status());
       with_.on_models_changed();
       return;

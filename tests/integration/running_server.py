@@ -1,0 +1,165 @@
+"""antidiffusiond as a child process, and a client that learns the service by reflection."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import grpc
+from google.protobuf import descriptor_pool, message_factory
+from google.rpc import error_details_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+from grpc_status import rpc_status
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ROOT / "tests/golden/models"
+PROTECT = "/antidiffusion.v1.ProtectionService/Protect"
+LIST_MODELS = "/antidiffusion.v1.ProtectionService/ListModels"
+SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"  # HealthCheckResponse on the wire
+WAIT_S = 120  # for anything: longer means that it will never come
+
+
+def until(condition, what):
+    """Waits for a condition of another process."""
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+class RunningServer:
+    """One tiny model, loopback, free ports; more flags on demand."""
+
+    def __init__(self, folder, *flags):
+        self.log_path = folder / "server.log"
+        ports = folder / "ports"
+        command = [
+            os.environ["ANTIDIFFUSIOND"], "--grpc-address=127.0.0.1", "--grpc-port=0",
+            "--metrics-port=0", f"--port-file={ports}", f"--model-repository={MODELS}",
+            "--load-model=sd1-like", "--precision=fp32", "--threads=1", *flags,
+        ]
+        with open(self.log_path, "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        until(lambda: ports.exists() or self.process.poll() is not None, "the ports")
+        assert self.process.poll() is None, self.log()
+        values = dict(line.split("=") for line in ports.read_text().split())
+        self.address = f"127.0.0.1:{values['GRPC_PORT']}"
+        self.metrics_port = int(values["METRICS_PORT"])
+        self.channel = grpc.insecure_channel(
+            self.address, options=[("grpc.max_receive_message_length", -1),
+                                   ("grpc.enable_retries", 0)])
+        until(lambda: self.http("/readyz") == 200, "the models")
+        self.pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
+
+    def log(self):
+        return self.log_path.read_text(encoding="utf-8")
+
+    def http(self, path):
+        """The status code of a GET."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}{path}",
+                                        timeout=WAIT_S) as reply:
+                return reply.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def metrics(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics",
+                                    timeout=WAIT_S) as reply:
+            return reply.read().decode()
+
+    def metric(self, series):
+        """The value of a series, or the sum of all series of a family that match the labels given."""
+        name, _, labels = series.partition("{")
+        wanted = [label for label in labels.rstrip("}").split(",") if label]
+        values = [
+            float(value)
+            for found, value in re.findall(
+                rf"^antidiffusion_{name}(\{{.*\}}|) (\S+)$", self.metrics(), re.MULTILINE)
+            if all(label in found for label in wanted)
+        ]
+        assert values, f"no series {series}"
+        return sum(values)
+
+    def message(self, name):
+        """The class of a message, as the server describes it."""
+        return message_factory.GetMessageClass(
+            self.pool.FindMessageTypeByName(f"antidiffusion.v1.{name}"))
+
+    def request(self, image, **fields):
+        return self.message("ProtectRequest")(image=image, **fields)
+
+    def protect(self, request, timeout=None):
+        """The call, an iterator over the events."""
+        method = self.channel.unary_stream(
+            PROTECT, request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=self.message("JobEvent").FromString)
+        return method(request, timeout=timeout)
+
+    def result(self, request):
+        """The result of a whole call."""
+        return list(self.protect(request))[-1].result
+
+    def refusal(self, request, timeout=None):
+        """The error of a call that must fail before its first event."""
+        call = self.protect(request, timeout)
+        try:
+            event = next(call)
+        except grpc.RpcError:
+            return Refusal(call)
+        raise AssertionError(f"not refused: {event}")
+
+    def health(self, service=""):
+        method = self.channel.unary_unary("/grpc.health.v1.Health/Check")
+        request = b"" if not service else b"\x0a" + bytes([len(service)]) + service.encode()
+        return method(request)
+
+    def watch_health(self):
+        return self.channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self):
+        """The exit code."""
+        return self.process.wait(WAIT_S)
+
+    def close(self):
+        self.channel.close()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Refusal:
+    """Code and google.rpc details of a failed call."""
+
+    def __init__(self, call):
+        self.code = call.code()
+        self.message = call.details()
+        self.trailers = {key: value for key, value in call.trailing_metadata() or ()}
+        self._status = rpc_status.from_call(call)
+        self.info = self.detail(error_details_pb2.ErrorInfo)
+        assert self.info is not None, "every error carries an ErrorInfo"
+        assert self.info.domain == "antidiffusion"
+        self.reason = self.info.reason
+
+    def detail(self, kind):
+        for packed in self._status.details:
+            if packed.Is(kind.DESCRIPTOR):
+                found = kind()
+                packed.Unpack(found)
+                return found
+        return None
+
+    def violated_fields(self):
+        bad = self.detail(error_details_pb2.BadRequest)
+        return [violation.field for violation in bad.field_violations] if bad else []
