@@ -10,7 +10,8 @@
 
 namespace antidiffusion {
 
-// Scalars on the image's graph; a term that the objective lacks is undefined.
+// Scalars on the image's graph; a term that the objective lacks, or that the
+// model has no captured layer for, is undefined.
 struct PgdLoss {
   at::Tensor total;
   at::Tensor denoising;

@@ -13,6 +13,7 @@
 #include "core/base/status_macros.h"
 #include "core/diffusion/model_directory.h"
 #include "core/diffusion/unet_snapshot.h"
+#include "core/image/similarity.h"
 #include "core/protect/image_seed.h"
 #include "core/protect/protection_loop.h"
 #include "core/protect/report.h"
@@ -38,14 +39,6 @@ absl::Status CheckImage(const Image& image) {
                         absl::StrCat(image.size(), " samples"));
   }
   return absl::OkStatus();
-}
-
-int LargestDifference(const Image& a, const Image& b) {
-  int largest = 0;
-  for (size_t i = 0; i < a.pixels.size(); ++i) {
-    largest = std::max(largest, std::abs(int{a.pixels[i]} - int{b.pixels[i]}));
-  }
-  return largest;
 }
 
 // Steps of all pieces; a job too long to count in an int is shown as the largest one.
@@ -114,7 +107,7 @@ class LocalProtector : public Protector {
     StageContext context(random, progress);
     AD_ASSIGN_OR_RETURN(const at::Tensor difference, Difference(image, grid, plan, context));
     result.image = ApplyDifference(image, difference, result.bound);
-    result.max_difference = LargestDifference(image, result.image);
+    AD_ASSIGN_OR_RETURN(result.max_difference, MaxDifference(image, result.image));
     if (full) {
       AD_ASSIGN_OR_RETURN(result.full,
                           MakeFullReport(*model_, image, result.image, grid, progress));

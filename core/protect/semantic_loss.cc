@@ -11,6 +11,7 @@ namespace antidiffusion {
 at::Tensor SemanticLoss(const AttentionCapture& capture, const SemanticLossOptions& options) {
   if (capture.probabilities.empty()) return at::zeros({}, at::kFloat);
   std::vector<at::Tensor> maps;
+  maps.reserve(capture.probabilities.size());
   for (const at::Tensor& layer : capture.probabilities) {
     const at::Tensor heads = layer.flatten(0, 1);  // [heads,positions,T]
     maps.push_back(options.all_heads ? heads : heads.slice(0, heads.size(0) / 2));

@@ -28,6 +28,7 @@ std::vector<int> PieceStarts(int length, int piece, int overlap) {
   const int stride = piece - overlap;
   const int count = (length - overlap + stride - 1) / stride;
   std::vector<int> starts;
+  starts.reserve(count);
   for (int64_t i = 0; i < count; ++i) {
     starts.push_back(static_cast<int>(i * (length - piece) / (count - 1)));
   }

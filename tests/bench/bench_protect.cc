@@ -1,5 +1,6 @@
 // What a protection costs and gains, by stage, on one image and one model folder:
-//   bench_protect MODEL_DIR [IMAGE] [ROUNDS] [fp32|bf16|both]
+//   bench_protect MODEL_DIR [IMAGE] [ROUNDS] [fp32|bf16|both] [SETTING]
+// SETTING: only those whose name contains it.
 // All settings in turn (A B C A B C) in one process; the least seconds of all rounds are shown,
 // since shared cores only ever add time. The denoising loss is that of the full report.
 #include <ATen/Parallel.h>
@@ -48,14 +49,21 @@ Setting MakeSetting(const std::string& name, Method method, Mode mode, Effort ef
   return setting;
 }
 
-std::vector<Setting> Settings() {
+std::vector<Setting> SettingsNamed(const std::string& part) {
   constexpr Method kOurs = Method::kAntiDiffusion;
-  return {MakeSetting("noise", Method::kNoise, Mode::kPaper, Effort::kStandard),
-          MakeSetting("draft", kOurs, Mode::kPaper, Effort::kDraft),
-          MakeSetting("standard", kOurs, Mode::kPaper, Effort::kStandard),
-          MakeSetting("strong", kOurs, Mode::kPaper, Effort::kStrong),
-          MakeSetting("published, paper", kOurs, Mode::kPaper, Effort::kPublished),
-          MakeSetting("published, released", kOurs, Mode::kReleased, Effort::kPublished)};
+  std::vector<Setting> settings = {
+      MakeSetting("noise", Method::kNoise, Mode::kPaper, Effort::kStandard),
+      MakeSetting("draft", kOurs, Mode::kPaper, Effort::kDraft),
+      MakeSetting("standard", kOurs, Mode::kPaper, Effort::kStandard),
+      MakeSetting("strong", kOurs, Mode::kPaper, Effort::kStrong),
+      MakeSetting("published, paper", kOurs, Mode::kPaper, Effort::kPublished),
+      MakeSetting("published, released", kOurs, Mode::kReleased, Effort::kPublished)};
+  settings.erase(std::remove_if(settings.begin(), settings.end(),
+                                [&](const Setting& setting) {
+                                  return setting.name.find(part) == std::string::npos;
+                                }),
+                 settings.end());
+  return settings;
 }
 
 Image ReadImage(const std::string& path, int native_side) {
@@ -98,7 +106,8 @@ void Print(const std::string& precision, const std::string& name, const Image& i
 
 int Main(const std::vector<std::string>& arguments) {
   if (arguments.empty()) {
-    std::fprintf(stderr, "usage: bench_protect MODEL_DIR [IMAGE] [ROUNDS] [fp32|bf16|both]\n");
+    std::fprintf(stderr,
+                 "usage: bench_protect MODEL_DIR [IMAGE] [ROUNDS] [fp32|bf16|both] [SETTING]\n");
     return 2;
   }
   const int rounds = arguments.size() > 2 ? std::max(1, std::atoi(arguments[2].c_str())) : 3;
@@ -117,10 +126,12 @@ int Main(const std::vector<std::string>& arguments) {
   std::printf("model %s, %dx%d, native side %d, device %s, threads %d, jemalloc, least of %d\n",
               info.name.c_str(), image.width, image.height, info.native_side, info.device.c_str(),
               at::get_num_threads(), rounds);
+  const std::vector<Setting> settings = SettingsNamed(arguments.size() > 4 ? arguments[4] : "");
   std::map<std::pair<std::string, std::string>, Outcome> outcomes;
   for (int round = 0; round < rounds; ++round) {
-    for (const Setting& setting : Settings()) {
+    for (const Setting& setting : settings) {
       for (const auto& [precision, protector] : protectors) {
+        std::fprintf(stderr, "round %d: %s %s\n", round, precision.c_str(), setting.name.c_str());
         Measure(*protector, image, setting, outcomes[{precision, setting.name}]);
       }
     }
@@ -128,7 +139,7 @@ int Main(const std::vector<std::string>& arguments) {
   std::printf("%-26s %8s %8s %8s %8s  %7s %7s %7s\n", "", "seconds", "pt", "pgd", "tuning",
               "before", "after", "loss");
   for (const auto& [precision, protector] : protectors) {
-    for (const Setting& setting : Settings()) {
+    for (const Setting& setting : settings) {
       Print(precision, setting.name, image, outcomes[{precision, setting.name}]);
     }
   }

@@ -2,12 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "core/image/similarity.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/synthetic_image.h"
@@ -24,28 +24,20 @@ ProtectionOptions ShortOptions() {
   return options;
 }
 
-int LargestDifference(const Image& a, const Image& b) {
-  int largest = 0;
-  for (size_t i = 0; i < a.pixels.size(); ++i) {
-    largest = std::max(largest, std::abs(int{a.pixels[i]} - int{b.pixels[i]}));
-  }
-  return largest;
-}
-
 class ProtectorTest : public testing::Test {
  protected:
-  ProtectorTest() {
+  static std::unique_ptr<Protector> Load(const std::string& precision) {
     LoadOptions options;
     options.directory = GoldenPath("models/sd2-v-like") + "/";
     options.device = "cpu";
-    options.precision = "fp32";
+    options.precision = precision;
     options.threads = 1;
     auto loaded = LoadProtector(options);
-    EXPECT_THAT(loaded, IsOk());
-    protector_ = *std::move(loaded);
+    if (!loaded.ok()) throw std::runtime_error(loaded.status().ToString());
+    return *std::move(loaded);
   }
 
-  std::unique_ptr<Protector> protector_;
+  std::unique_ptr<Protector> protector_ = Load("fp32");
 };
 
 TEST_F(ProtectorTest, TellsAboutItsModel) {
@@ -74,7 +66,7 @@ TEST_F(ProtectorTest, KeepsShapeAndBudgetAtEverySize) {
     EXPECT_EQ(result.image.channels, size.channels);
     ASSERT_EQ(result.image.pixels.size(), image.pixels.size());
     EXPECT_EQ(result.bound, 6);
-    EXPECT_EQ(result.max_difference, LargestDifference(image, result.image));
+    EXPECT_EQ(result.max_difference, MaxDifference(image, result.image).value());
     EXPECT_LE(result.max_difference, 6);
     EXPECT_GE(result.max_difference, 2);
     EXPECT_FALSE(result.full.has_value());
@@ -88,6 +80,22 @@ TEST_F(ProtectorTest, EqualInputsGiveEqualBytes) {
   AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult second, protector_->Protect(image, options, {}));
   EXPECT_EQ(first.image, second.image);
   EXPECT_EQ(first.seed, second.seed);
+}
+
+TEST_F(ProtectorTest, ComputesInBf16Alike) {
+  const std::unique_ptr<Protector> bf16 = Load("bf16");
+  EXPECT_EQ(bf16->model().precision, "bf16");
+  const Image image = SyntheticImage(96, 96);
+  ProtectionOptions options = ShortOptions();
+  options.report = ReportLevel::kFull;
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult half, bf16->Protect(image, options, {}));
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult full, protector_->Protect(image, options, {}));
+  EXPECT_LE(half.max_difference, half.bound);
+  const auto gain = [](const ProtectionResult& result) {
+    return result.full->after.denoising_loss - result.full->before.denoising_loss;
+  };
+  EXPECT_GT(gain(half), 0.7 * gain(full));
+  EXPECT_NE(half.image, full.image);  // else bf16 was not used
 }
 
 TEST_F(ProtectorTest, SeedDecidesAndIsTold) {
