@@ -163,6 +163,7 @@ TEST(JobQueueTest, EachJobReachesExactlyOneWorker) {
   std::atomic<int> popped = 0;
   {
     std::vector<std::jthread> threads;
+    threads.reserve(4);
     for (int i = 0; i < 4; ++i) {
       threads.emplace_back([&] {
         while (const auto job = queue.Pop()) {
@@ -172,6 +173,7 @@ TEST(JobQueueTest, EachJobReachesExactlyOneWorker) {
       });
     }
     std::vector<std::jthread> producers;
+    producers.reserve(2);
     for (int i = 0; i < 2; ++i) {
       producers.emplace_back([&] {
         for (int j = 0; j < kJobs / 2; ++j) EXPECT_THAT(queue.TryPush(MakeJob()), IsOk());

@@ -331,6 +331,7 @@ TEST(ServiceTest, ManyCallersAtOnce) {
   TestServer server;
   server.WaitReady();
   std::vector<std::jthread> callers;
+  callers.reserve(8);
   for (int i = 0; i < 8; ++i) {
     callers.emplace_back([&, i] {
       for (int j = 0; j < 5; ++j) {
