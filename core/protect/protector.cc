@@ -63,10 +63,9 @@ class LocalProtector : public Protector {
     AD_RETURN_IF_ERROR(options.Validate());
     AD_RETURN_IF_ERROR(CheckImage(image));
     ProtectionResult result;
-    AD_RETURN_IF_ERROR(CatchTorch([&] {
-      auto protection = ProtectImage(image, options, run);
-      if (protection.ok()) result = *std::move(protection);
-      return protection.status();
+    AD_RETURN_IF_ERROR(CatchTorch([&]() -> absl::Status {
+      AD_ASSIGN_OR_RETURN(result, ProtectImage(image, options, run));
+      return absl::OkStatus();
     }));
     return result;
   }

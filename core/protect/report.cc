@@ -33,7 +33,7 @@ Probe Measure(StableDiffusion& model, const Image& image, const WorkGrid& grid) 
   const at::Tensor prompt = model.EncodePrompt("");
   Random random(kProbeSeed);
   Probe probe;
-  for (int i = 0; i < kProbes; ++i) {
+  for (int64_t i = 0; i < kProbes; ++i) {
     const at::Tensor noise = random.Normal(latent.sizes()).to(model.device());
     const int64_t t = (2 * i + 1) * model.schedule().timesteps() / (2 * kProbes);
     const at::Tensor timestep = at::full({1}, t, at::kLong).to(model.device());
@@ -96,9 +96,8 @@ absl::StatusOr<FullReport> MakeFullReport(StableDiffusion& model, const Image& b
   const ImagePiece& piece = grid.pieces[grid.pieces.size() / 2];
   const Image clean = Cut(before, piece);
   const Image protected_piece = Cut(after, piece);
-  const auto measure = [&](const Image& image, Probe& probe) {
-    const absl::Status status = progress.Check(Stage::kReport);
-    if (!status.ok()) return status;
+  const auto measure = [&](const Image& image, Probe& probe) -> absl::Status {
+    AD_RETURN_IF_ERROR(progress.Check(Stage::kReport));
     probe = Measure(model, image, grid);
     progress.StepDone(Stage::kReport, probe.denoising_loss);
     return absl::OkStatus();
