@@ -19,7 +19,7 @@
 namespace antidiffusion {
 namespace {
 
-constexpr int kProbes = 8;
+constexpr int64_t kProbes = 8;
 constexpr uint64_t kProbeSeed = 20250305;
 constexpr int kJpegQuality = 75;
 constexpr double kBlurSigma = 1;
