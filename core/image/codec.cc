@@ -129,37 +129,6 @@ std::string FormatName(ImageFormat format) {
   return "";
 }
 
-absl::Status CheckEncodable(const Picture& picture, const EncodeOptions& options) {
-  const Image& image = picture.image;
-  const size_t samples = static_cast<size_t>(image.width) * static_cast<size_t>(image.height);
-  if (image.width < 1 || image.height < 1 || (image.channels != 1 && image.channels != 3) ||
-      image.pixels.size() != image.size() ||
-      (!picture.alpha.empty() && picture.alpha.size() != samples)) {
-    return absl::InvalidArgumentError("a picture whose sizes do not add up");
-  }
-  if (options.quality < 1 || options.quality > 100) {
-    return InvalidField("output.quality", absl::StrCat(options.quality), "[1, 100]");
-  }
-  const std::string format = FormatName(options.format);
-  if (options.format == ImageFormat::kJpeg) {
-    if (!picture.alpha.empty()) {
-      return InvalidField("output.format", format, "PNG or WEBP: the image has transparency");
-    }
-    if (picture.metadata.exif.size() > kMaxJpegExifBytes) {
-      return InvalidField("output.format", format, "PNG or WEBP: EXIF too large for JPEG");
-    }
-  }
-  const int max_side = options.format == ImageFormat::kJpeg   ? kMaxJpegSide
-                       : options.format == ImageFormat::kWebp ? kMaxWebpSide
-                                                              : std::numeric_limits<int>::max();
-  if (std::max(image.width, image.height) > max_side) {
-    return InvalidField("output.format",
-                        absl::StrCat(format, " of ", image.width, "x", image.height),
-                        absl::StrCat("sides of at most ", max_side, " pixels, or PNG"));
-  }
-  return absl::OkStatus();
-}
-
 // The image in OpenCV's order; `always_color`: grey is written as BGR.
 cv::Mat JoinSamples(const Picture& picture, bool always_color) {
   const Image& image = picture.image;
@@ -208,6 +177,37 @@ absl::StatusOr<Picture> DecodePicture(absl::string_view bytes, const DecodeLimit
   picture.metadata.icc = UsableIcc(std::move(metadata.icc));
   ApplyOrientation(exif.orientation, picture.image, picture.alpha);
   return picture;
+}
+
+absl::Status CheckEncodable(const Picture& picture, const EncodeOptions& options) {
+  const Image& image = picture.image;
+  const size_t samples = static_cast<size_t>(image.width) * static_cast<size_t>(image.height);
+  if (image.width < 1 || image.height < 1 || (image.channels != 1 && image.channels != 3) ||
+      image.pixels.size() != image.size() ||
+      (!picture.alpha.empty() && picture.alpha.size() != samples)) {
+    return absl::InvalidArgumentError("a picture whose sizes do not add up");
+  }
+  if (options.quality < 1 || options.quality > 100) {
+    return InvalidField("output.quality", absl::StrCat(options.quality), "[1, 100]");
+  }
+  const std::string format = FormatName(options.format);
+  if (options.format == ImageFormat::kJpeg) {
+    if (!picture.alpha.empty()) {
+      return InvalidField("output.format", format, "PNG or WEBP: the image has transparency");
+    }
+    if (picture.metadata.exif.size() > kMaxJpegExifBytes) {
+      return InvalidField("output.format", format, "PNG or WEBP: EXIF too large for JPEG");
+    }
+  }
+  const int max_side = options.format == ImageFormat::kJpeg   ? kMaxJpegSide
+                       : options.format == ImageFormat::kWebp ? kMaxWebpSide
+                                                              : std::numeric_limits<int>::max();
+  if (std::max(image.width, image.height) > max_side) {
+    return InvalidField("output.format",
+                        absl::StrCat(format, " of ", image.width, "x", image.height),
+                        absl::StrCat("sides of at most ", max_side, " pixels, or PNG"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> EncodePicture(const Picture& picture, const EncodeOptions& options) {

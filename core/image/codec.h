@@ -59,10 +59,15 @@ absl::StatusOr<ImageHeader> ReadImageHeader(absl::string_view bytes, const Decod
 // are ignored (cameras put previews and films there). RESOURCE_EXHAUSTED: no memory.
 absl::StatusOr<Picture> DecodePicture(absl::string_view bytes, const DecodeLimits& limits);
 
+// Whether EncodePicture can write the picture so; microseconds, so that what cannot be written is
+// refused before work is put into it. INVALID_ARGUMENT: field "output.format" (alpha or EXIF over
+// 65,527 bytes with JPEG, a side that the format cannot hold), field "output.quality", or sizes
+// that do not add up.
+absl::Status CheckEncodable(const Picture& picture, const EncodeOptions& options);
+
 // Writes pixels, alpha (not JPEG), EXIF and ICC; equal pictures give equal bytes. WebP has no grey:
-// there it becomes RGB. INVALID_ARGUMENT: field "output.format" (alpha or EXIF over 65,527 bytes
-// with JPEG, a side that the format cannot hold), field "output.quality", or sizes that do not add
-// up; INTERNAL: the encoder failed.
+// there it becomes RGB. Errors: those of CheckEncodable; INTERNAL: the encoder failed;
+// RESOURCE_EXHAUSTED: no memory.
 absl::StatusOr<std::string> EncodePicture(const Picture& picture, const EncodeOptions& options);
 
 absl::string_view MimeType(ImageFormat format);       // image/png ...
