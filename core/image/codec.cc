@@ -1,8 +1,6 @@
 #include "core/image/codec.h"
 
-#include <exception>
 #include <limits>
-#include <new>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <utility>
@@ -10,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
+#include "core/image/catch_exceptions.h"
 #include "core/image/container.h"
 #include "core/image/jpeg_codec.h"
 #include "core/image/metadata.h"
@@ -21,25 +20,10 @@ namespace {
 constexpr int kMaxWebpSide = 16'383;
 constexpr int kMaxJpegSide = 65'500;
 
-// Runs OpenCV's part; its exceptions end here. `Body` returns a Status.
-template <typename Body>
-absl::Status CatchOpenCv(absl::StatusCode code, const Body& body) {
-  try {
-    return body();
-  } catch (const cv::Exception& e) {
-    if (e.code == cv::Error::StsNoMem) return absl::ResourceExhaustedError("out of memory");
-    return absl::Status(code, absl::StrCat("OpenCV: ", e.err));
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("out of memory");
-  } catch (const std::exception& e) {
-    return absl::Status(code, absl::StrCat("OpenCV: ", e.what()));
-  }
-}
-
 // The samples as stored, in OpenCV's order: grey, BGR or BGRA.
 absl::StatusOr<cv::Mat> DecodeByOpenCv(absl::string_view bytes, const ImageHeader& header) {
   cv::Mat decoded;
-  const absl::Status status = CatchOpenCv(absl::StatusCode::kInvalidArgument, [&] {
+  const absl::Status status = CatchExceptions(absl::StatusCode::kInvalidArgument, [&] {
     if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
       return absl::InvalidArgumentError("over 2 GiB");
     }
@@ -76,7 +60,8 @@ void SplitSamples(const cv::Mat& decoded, bool gray, Picture& picture) {
 absl::Status DecodePng(absl::string_view bytes, Picture& picture, RawMetadata& metadata) {
   AD_ASSIGN_OR_RETURN(const PngHeader header, ReadPngHeader(bytes));
   AD_ASSIGN_OR_RETURN(PngContents contents, ReadPng(bytes));
-  AD_ASSIGN_OR_RETURN(const cv::Mat decoded, DecodeByOpenCv(bytes, header.image));
+  AD_ASSIGN_OR_RETURN(const std::string pixels, PixelChunks(bytes));
+  AD_ASSIGN_OR_RETURN(const cv::Mat decoded, DecodeByOpenCv(pixels, header.image));
   const bool gray = header.color_type == 0 || header.color_type == 4;
   SplitSamples(decoded, gray, picture);
   // OpenCV forgets the transparent level of a grey image.
@@ -152,7 +137,7 @@ cv::Mat JoinSamples(const Picture& picture, bool always_color) {
 absl::StatusOr<std::string> EncodeByOpenCv(const Picture& picture, const EncodeOptions& options) {
   const bool webp = options.format == ImageFormat::kWebp;
   std::vector<uint8_t> bytes;
-  AD_RETURN_IF_ERROR(CatchOpenCv(absl::StatusCode::kInternal, [&] {
+  AD_RETURN_IF_ERROR(CatchExceptions(absl::StatusCode::kInternal, [&] {
     // PNG by OpenCV's own choice: on a photograph 4 % larger than zlib's level 6 in a fifth of the
     // time, and with the noise of a protection smaller.
     const std::vector<int> parameters =
@@ -165,9 +150,7 @@ absl::StatusOr<std::string> EncodeByOpenCv(const Picture& picture, const EncodeO
   return std::string(bytes.begin(), bytes.end());
 }
 
-}  // namespace
-
-absl::StatusOr<Picture> DecodePicture(absl::string_view bytes, const DecodeLimits& limits) {
+absl::StatusOr<Picture> Decode(absl::string_view bytes, const DecodeLimits& limits) {
   AD_ASSIGN_OR_RETURN(const ImageHeader header, ReadImageHeader(bytes, limits));
   Picture picture;
   RawMetadata metadata;
@@ -178,6 +161,35 @@ absl::StatusOr<Picture> DecodePicture(absl::string_view bytes, const DecodeLimit
   ApplyOrientation(exif.orientation, picture.image, picture.alpha);
   return picture;
 }
+
+absl::StatusOr<std::string> Encode(const Picture& picture, const EncodeOptions& options) {
+  const Image& image = picture.image;
+  RawMetadata metadata{picture.metadata.exif, picture.metadata.icc};
+  switch (options.format) {
+    case ImageFormat::kPng: {
+      const bool gray_alpha = image.channels == 1 && !picture.alpha.empty();
+      AD_ASSIGN_OR_RETURN(const std::string encoded, gray_alpha
+                                                         ? EncodeGrayAlphaPng(image, picture.alpha)
+                                                         : EncodeByOpenCv(picture, options));
+      return AddPngMetadata(encoded, metadata);
+    }
+    case ImageFormat::kJpeg: {
+      AD_ASSIGN_OR_RETURN(const std::string encoded, EncodeJpeg(image, options.quality));
+      return AddJpegMetadata(encoded, metadata);
+    }
+    case ImageFormat::kWebp: {
+      AD_ASSIGN_OR_RETURN(std::string encoded, EncodeByOpenCv(picture, options));
+      // WebP has no grey: the samples are RGB now, and a grey profile would not fit them.
+      if (image.channels == 1 && IsGrayIcc(metadata.icc)) metadata.icc.clear();
+      if (metadata.exif.empty() && metadata.icc.empty()) return encoded;
+      return AddWebpMetadata(encoded, metadata, {options.format, image.width, image.height},
+                             !picture.alpha.empty());
+    }
+  }
+  return absl::InternalError("no such format");
+}
+
+}  // namespace
 
 absl::Status CheckEncodable(const Picture& picture, const EncodeOptions& options) {
   const Image& image = picture.image;
@@ -210,32 +222,15 @@ absl::Status CheckEncodable(const Picture& picture, const EncodeOptions& options
   return absl::OkStatus();
 }
 
+absl::StatusOr<Picture> DecodePicture(absl::string_view bytes, const DecodeLimits& limits) {
+  return CatchExceptions(absl::StatusCode::kInternal, [&] { return Decode(bytes, limits); });
+}
+
 absl::StatusOr<std::string> EncodePicture(const Picture& picture, const EncodeOptions& options) {
-  AD_RETURN_IF_ERROR(CheckEncodable(picture, options));
-  const Image& image = picture.image;
-  RawMetadata metadata{picture.metadata.exif, picture.metadata.icc};
-  switch (options.format) {
-    case ImageFormat::kPng: {
-      const bool gray_alpha = image.channels == 1 && !picture.alpha.empty();
-      AD_ASSIGN_OR_RETURN(const std::string encoded, gray_alpha
-                                                         ? EncodeGrayAlphaPng(image, picture.alpha)
-                                                         : EncodeByOpenCv(picture, options));
-      return AddPngMetadata(encoded, metadata);
-    }
-    case ImageFormat::kJpeg: {
-      AD_ASSIGN_OR_RETURN(const std::string encoded, EncodeJpeg(image, options.quality));
-      return AddJpegMetadata(encoded, metadata);
-    }
-    case ImageFormat::kWebp: {
-      AD_ASSIGN_OR_RETURN(std::string encoded, EncodeByOpenCv(picture, options));
-      // WebP has no grey: the samples are RGB now, and a grey profile would not fit them.
-      if (image.channels == 1 && IsGrayIcc(metadata.icc)) metadata.icc.clear();
-      if (metadata.exif.empty() && metadata.icc.empty()) return encoded;
-      return AddWebpMetadata(encoded, metadata, {options.format, image.width, image.height},
-                             !picture.alpha.empty());
-    }
-  }
-  return absl::InternalError("no such format");
+  return CatchExceptions(absl::StatusCode::kInternal, [&]() -> absl::StatusOr<std::string> {
+    AD_RETURN_IF_ERROR(CheckEncodable(picture, options));
+    return Encode(picture, options);
+  });
 }
 
 }  // namespace antidiffusion

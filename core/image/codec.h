@@ -32,7 +32,8 @@ struct ImageHeader {
 // read. Left behind on purpose: thumbnails and previews in EXIF, which would show the photograph
 // before protection, and XMP and IPTC.
 struct ImageMetadata {
-  std::string exif;  // TIFF structure without the "Exif\0\0" prefix; orientation already reset to 1
+  std::string exif;  // at most 65,527 bytes when read; TIFF structure without the "Exif\0\0"
+                     // prefix; orientation already reset to 1
   std::string icc;
 };
 

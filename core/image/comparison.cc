@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
+#include "core/image/catch_exceptions.h"
 #include "core/image/similarity.h"
 
 namespace antidiffusion {
@@ -72,10 +73,8 @@ absl::Status CheckInputs(const std::vector<ComparisonRow>& rows, const Compariso
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<Image> CompareImages(const std::vector<ComparisonRow>& rows,
-                                    const ComparisonOptions& options) {
+absl::StatusOr<Image> Compare(const std::vector<ComparisonRow>& rows,
+                              const ComparisonOptions& options) {
   AD_RETURN_IF_ERROR(CheckInputs(rows, options));
   const int max_panel = (options.max_width - (kPanels + 1) * kGap) / kPanels;
   std::vector<cv::Size> sizes;
@@ -104,6 +103,13 @@ absl::StatusOr<Image> CompareImages(const std::vector<ComparisonRow>& rows,
     at.y += kCaption + sizes[i].height + kGap;
   }
   return result;
+}
+
+}  // namespace
+
+absl::StatusOr<Image> CompareImages(const std::vector<ComparisonRow>& rows,
+                                    const ComparisonOptions& options) {
+  return CatchExceptions(absl::StatusCode::kInternal, [&] { return Compare(rows, options); });
 }
 
 }  // namespace antidiffusion

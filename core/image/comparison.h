@@ -24,7 +24,8 @@ struct ComparisonOptions {
 // A row for each photograph: original, protected, and difference * amplification + 128 (clamped),
 // side by side under captions. Panels are scaled down to fit `max_width`; small ones are enlarged a
 // whole number of times so that their pixels can be seen. RGB. Thread-safe.
-// INVALID_ARGUMENT: no rows, shapes that differ, an option out of range.
+// INVALID_ARGUMENT: no rows, shapes that differ, an option out of range. RESOURCE_EXHAUSTED: no
+// memory.
 absl::StatusOr<Image> CompareImages(const std::vector<ComparisonRow>& rows,
                                     const ComparisonOptions& options = {});
 

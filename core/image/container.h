@@ -47,8 +47,12 @@ struct PngContents {
   // Grey images: the stored sample that is transparent (tRNS), or -1.
   int transparent_gray = -1;
 };
-// The whole file, to IEND; an error when it ends before.
+// The whole file, to IEND; an error when it ends before. Of several profiles, or EXIF blocks in
+// text chunks, the first alone is read, whether it can be or not.
 absl::StatusOr<PngContents> ReadPng(absl::string_view bytes);
+// The file without what carries no pixels: its critical chunks and tRNS, as they are, to IEND.
+// libpng unpacks every compressed text and profile that it meets, 8 MB each.
+absl::StatusOr<std::string> PixelChunks(absl::string_view bytes);
 // `encoded` (a valid PNG of our own) with iCCP and eXIf chunks.
 std::string AddPngMetadata(absl::string_view encoded, const RawMetadata& metadata);
 // A complete 8-bit grey+alpha PNG, which OpenCV cannot write. Sizes are the image's.

@@ -156,6 +156,9 @@ bool RunCountChannels(DecodeJob& job) {
 }
 
 absl::Status Broken(const ErrorState& errors) {
+  if (errors.base.msg_code == JERR_OUT_OF_MEMORY) {
+    return absl::ResourceExhaustedError("out of memory");
+  }
   return InvalidImage(absl::StrCat("a broken JPEG (", errors.message, ")"), "a valid JPEG");
 }
 

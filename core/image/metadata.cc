@@ -7,6 +7,7 @@
 
 #include "absl/strings/string_view.h"
 #include "core/image/bytes.h"
+#include "core/image/container.h"
 
 namespace antidiffusion {
 namespace {
@@ -77,7 +78,8 @@ NormalizedExif Normalize(const std::string& block, int width, int height) {
   DropPreviews(exif);
   Exiv2::Blob blob;
   Exiv2::ExifParser::encode(blob, order, exif);
-  result.exif.assign(blob.begin(), blob.end());
+  // Values that shared bytes are written one after the other.
+  if (blob.size() <= kMaxJpegExifBytes) result.exif.assign(blob.begin(), blob.end());
   return result;
 }
 
@@ -88,8 +90,9 @@ absl::string_view ColorSpace(const std::string& icc) {
 }  // namespace
 
 NormalizedExif NormalizeExif(const std::string& exif, int width, int height) {
-  // A header of 8 bytes, and no more than exiv2's 32-bit sizes can count.
-  if (exif.size() < 8 || exif.size() > (size_t{64} << 20)) return {};
+  // A header of 8 bytes, and no more than a JPEG holds, for which EXIF was made: exiv2 copies the
+  // value of every entry, and entries may share bytes, so its memory grows with the square of this.
+  if (exif.size() < 8 || exif.size() > kMaxJpegExifBytes) return {};
   SilenceExiv2();
   try {
     return Normalize(exif, width, height);

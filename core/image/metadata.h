@@ -6,7 +6,8 @@
 namespace antidiffusion {
 
 struct NormalizedExif {
-  std::string exif;     // rewritten; empty when there was none, or none that can be read
+  std::string exif;     // rewritten; empty when there was none, none that can be read, or when it
+                        // is, before or after, larger than a JPEG can hold (65,527 bytes)
   int orientation = 1;  // 1..8, what the file asked for (EXIF 2.32, 4.6.4 A: Orientation)
 };
 

@@ -99,11 +99,16 @@ std::string ReadIccp(absl::string_view data) {
 
 // EXIF as tools wrote it before eXIf (ImageMagick, exiv2 up to 0.27 and what is built on it): a
 // text chunk of a name of its own whose text is, in lines, "exif", the number of bytes, and their
-// hexadecimal digits. Empty for any other text.
+// hexadecimal digits.
+bool IsExifText(const Chunk& chunk) {
+  if (chunk.type != "zTXt" && chunk.type != "tEXt") return false;
+  const absl::string_view name = chunk.data.substr(0, chunk.data.find('\0'));
+  return name == "Raw profile type exif" || name == "Raw profile type APP1";
+}
+
+// Of a chunk for which IsExifText holds; empty when it is broken.
 std::string ReadExifText(const Chunk& chunk) {
-  const size_t end = chunk.data.find('\0');
-  const absl::string_view name = chunk.data.substr(0, end);
-  if (name != "Raw profile type exif" && name != "Raw profile type APP1") return "";
+  const size_t end = std::min(chunk.data.size(), chunk.data.find('\0'));
   absl::string_view rest = chunk.data.substr(std::min(chunk.data.size(), end + 1));
   std::string text(rest);
   if (chunk.type == "zTXt") {
@@ -180,21 +185,38 @@ absl::StatusOr<PngHeader> ReadPngHeader(absl::string_view bytes) {
 absl::StatusOr<PngContents> ReadPng(absl::string_view bytes) {
   AD_ASSIGN_OR_RETURN(const PngHeader header, ReadPngHeader(bytes));
   PngContents contents;
+  // Unpacking takes far longer than the bytes do to send, so each kind gets one attempt.
+  bool read_icc = false, read_text = false;
   size_t offset = kIhdrEnd;
   for (;;) {
     AD_ASSIGN_OR_RETURN(const Chunk chunk, NextChunk(bytes, offset));
     if (chunk.type == "IEND") return contents;
     if (!chunk.crc_matches) continue;
-    if (chunk.type == "iCCP" && contents.metadata.icc.empty()) {
+    if (chunk.type == "iCCP" && !std::exchange(read_icc, true)) {
       contents.metadata.icc = ReadIccp(chunk.data);
     } else if (chunk.type == "eXIf" && contents.metadata.exif.empty()) {
       contents.metadata.exif = std::string(chunk.data);
-    } else if (chunk.type == "zTXt" || chunk.type == "tEXt") {
+    } else if (IsExifText(chunk) && !std::exchange(read_text, true)) {
       std::string exif = ReadExifText(chunk);
       if (contents.metadata.exif.empty()) contents.metadata.exif = std::move(exif);
     } else if (chunk.type == "tRNS" && header.color_type == 0 && chunk.data.size() == 2) {
       contents.transparent_gray = static_cast<int>(BigEndian(chunk.data, 0, 2));
     }
+  }
+}
+
+absl::StatusOr<std::string> PixelChunks(absl::string_view bytes) {
+  std::string out(bytes.substr(0, kSignature.size()));
+  size_t offset = kSignature.size();
+  for (;;) {
+    const size_t start = offset;
+    AD_ASSIGN_OR_RETURN(const Chunk chunk, NextChunk(bytes, offset));
+    // A small first letter marks a chunk as ancillary (ISO/IEC 15948, 5.4). Unknown critical chunks
+    // stay, for the decoder to refuse.
+    const bool critical = (ByteAt(chunk.type, 0) & 0x20) == 0;
+    if (critical || chunk.type == "tRNS")
+      absl::StrAppend(&out, bytes.substr(start, offset - start));
+    if (chunk.type == "IEND") return out;
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "core/image/catch_exceptions.h"
 
 namespace antidiffusion {
 namespace {
@@ -103,13 +104,15 @@ absl::StatusOr<double> Psnr(const Image& a, const Image& b) {
 }
 
 absl::StatusOr<double> Ssim(const Image& a, const Image& b) {
-  AD_RETURN_IF_ERROR(CheckShapes(a, b));
-  if (a.pixels == b.pixels) return 1.0;
-  double sum = 0;
-  for (int channel = 0; channel < a.channels; ++channel) {
-    sum += ChannelSsim(a, b, channel);
-  }
-  return sum / a.channels;
+  return CatchExceptions(absl::StatusCode::kInternal, [&]() -> absl::StatusOr<double> {
+    AD_RETURN_IF_ERROR(CheckShapes(a, b));
+    if (a.pixels == b.pixels) return 1.0;
+    double sum = 0;
+    for (int channel = 0; channel < a.channels; ++channel) {
+      sum += ChannelSsim(a, b, channel);
+    }
+    return sum / a.channels;
+  });
 }
 
 }  // namespace antidiffusion

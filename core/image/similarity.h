@@ -1,4 +1,5 @@
-// How far two images of equal shape are apart. Thread-safe. INVALID_ARGUMENT when shapes differ.
+// How far two images of equal shape are apart. Thread-safe. INVALID_ARGUMENT when shapes differ;
+// Ssim: RESOURCE_EXHAUSTED when there is no memory.
 #pragma once
 
 #include "absl/status/statusor.h"

@@ -162,6 +162,37 @@ TEST(NormalizeExifTest, ABrokenBlockIsLeftOut) {
   }
 }
 
+// `entries` values of `count` bytes, which all share the same bytes.
+std::string OverlappingExif(int entries, int count) {
+  std::string block("II*\0", 4);
+  Append32(block, 8);
+  Append16(block, entries + 1);
+  const auto entry = [&](int tag, int type, int value_count, int value) {
+    Append16(block, tag);
+    Append16(block, type);
+    Append32(block, value_count);
+    Append32(block, value);
+  };
+  entry(0x0112, 3, 1, 6);
+  for (int i = 0; i < entries; ++i) entry(0xc000 + i, 1, count, 8 + 2 + (entries + 1) * 12 + 4);
+  Append32(block, 0);
+  return block + std::string(static_cast<size_t>(count), 'x');
+}
+
+TEST(NormalizeExifTest, DropsABlockThatJpegCouldNotHold) {
+  // Read, the values share 4,000 bytes; written out, each has its own.
+  for (const int entries : {10, 100}) {
+    const std::string block = OverlappingExif(entries, 4000);
+    ASSERT_LT(block.size(), 65'527U);
+    const NormalizedExif exif = NormalizeExif(block, 80, 64);
+    EXPECT_EQ(exif.exif.empty(), entries == 100) << exif.exif.size();
+    EXPECT_EQ(exif.orientation, 6);
+  }
+  const NormalizedExif large = NormalizeExif(OverlappingExif(1, 65'600), 80, 64);
+  EXPECT_EQ(large.exif, "");
+  EXPECT_EQ(large.orientation, 1);
+}
+
 TEST(UsableIccTest, RefusesWhatIsNoProfileForThePixels) {
   const std::string rgb = IccProfile(400, "RGB "), gray = IccProfile(400, "GRAY");
   EXPECT_EQ(UsableIcc(rgb), rgb);

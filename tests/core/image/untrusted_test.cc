@@ -3,10 +3,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <random>
+#include <zlib.h>
 
+#include <cstdlib>
+#include <functional>
+#include <new>
+#include <random>
+#include <stdexcept>
+#include <string>
+
+#include "core/image/bytes.h"
+#include "core/image/catch_exceptions.h"
 #include "core/image/codec.h"
+#include "core/image/container.h"
 #include "tests/core/image/fixtures.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/synthetic_image.h"
@@ -131,6 +140,104 @@ TEST(UntrustedPngTest, AProfileThatUnpacksWithoutEndIsLeftOut) {
     EXPECT_EQ(decoded.metadata.icc.empty(), bomb);
     EXPECT_EQ(decoded.image, picture.image);
   }
+}
+
+// A chunk with its length and CRC.
+std::string PngChunk(const std::string& type, const std::string& data) {
+  std::string chunk;
+  AppendBigEndian(chunk, static_cast<uint32_t>(data.size()), 4);
+  chunk += type + data;
+  const uLong crc = crc32(0, reinterpret_cast<const Bytef*>(chunk.data() + 4),
+                          static_cast<uInt>(chunk.size() - 4));
+  AppendBigEndian(chunk, static_cast<uint32_t>(crc), 4);
+  return chunk;
+}
+
+std::string Compressed(const std::string& data) {
+  uLongf size = compressBound(data.size());
+  std::string out(size, '\0');
+  compress2(reinterpret_cast<Bytef*>(out.data()), &size,
+            reinterpret_cast<const Bytef*>(data.data()), data.size(), 9);
+  out.resize(size);
+  return out;
+}
+
+constexpr size_t kPngIhdrEnd = 33;
+
+// `png` with `chunks` behind IHDR.
+std::string WithPngChunks(const std::string& png, const std::string& chunks) {
+  return png.substr(0, kPngIhdrEnd) + chunks + png.substr(kPngIhdrEnd);
+}
+
+TEST(UntrustedPngTest, OnlyPixelsReachTheDecoder) {
+  const std::string bomb = Compressed(std::string(size_t{8} << 20, 'x'));
+  std::string ancillary = PngChunk("gAMA", std::string("\0\0\xb1\x8f", 4)) +
+                          PngChunk("iCCP", std::string("name\0\0", 6) + bomb);
+  for (int i = 0; i < 60; ++i) {
+    ancillary +=
+        PngChunk(i % 2 == 0 ? "zTXt" : "iTXt",
+                 (i % 2 == 0 ? std::string("t\0\0", 3) : std::string("t\0\1\0\0\0", 6)) + bomb);
+  }
+  for (const char* name : {"rgb.png", "palette_transparent.png", "gray2_transparent.png"}) {
+    const std::string plain = Fixture(name);
+    const std::string full = WithPngChunks(plain, ancillary);
+    AD_ASSERT_OK_AND_ASSIGN(const std::string kept, PixelChunks(full));
+    AD_ASSERT_OK_AND_ASSIGN(const std::string kept_of_plain, PixelChunks(plain));
+    EXPECT_EQ(kept, kept_of_plain);
+    EXPECT_LE(kept.size(), plain.size());
+    EXPECT_EQ(kept.find("iTXt"), std::string::npos);
+    AD_ASSERT_OK_AND_ASSIGN(const Picture decoded, DecodePicture(full, {}));
+    AD_ASSERT_OK_AND_ASSIGN(const Picture expected, DecodePicture(plain, {}));
+    EXPECT_EQ(decoded.image, expected.image);
+    EXPECT_EQ(decoded.alpha, expected.alpha);
+  }
+}
+
+TEST(UntrustedPngTest, UnknownCriticalChunksAreRefused) {
+  const std::string png = WithPngChunks(Fixture("rgb.png"), PngChunk("ABCD", "x"));
+  EXPECT_THAT(DecodePicture(png, {}), ViolatesField("image"));
+}
+
+TEST(UntrustedPngTest, OfSeveralProfilesAndTextsTheFirstAloneIsTried) {
+  const std::string head("name\0\0", 6);
+  const std::string good = PngChunk("iCCP", head + Compressed(IccProfile(400, "RGB ")));
+  const std::string bad = PngChunk("iCCP", head + "no zlib stream");
+  const std::string png = Fixture("gray.png");
+  const std::string exif("Exif\0\0", 6);
+  std::string digits;
+  for (const char byte : exif + ExifBlock(1)) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    digits += {kDigits[(byte >> 4) & 15], kDigits[byte & 15]};
+  }
+  const std::string name("Raw profile type exif\0", 22);
+  const std::string good_text = PngChunk(
+      "tEXt", name + "\nexif\n" + std::to_string(digits.size() / 2) + "\n" + digits + "\n");
+  const std::string bad_text = PngChunk("tEXt", name + "\nexif\nmany\n");
+  const std::string other_text = PngChunk("tEXt", std::string("Comment\0hello", 13));
+
+  AD_ASSERT_OK_AND_ASSIGN(const PngContents first,
+                          ReadPng(WithPngChunks(png, good + bad + other_text + good_text)));
+  EXPECT_EQ(first.metadata.icc, IccProfile(400, "RGB "));
+  EXPECT_EQ(first.metadata.exif, ExifBlock(1));
+  AD_ASSERT_OK_AND_ASSIGN(const PngContents second,
+                          ReadPng(WithPngChunks(png, bad + good + bad_text + good_text)));
+  EXPECT_EQ(second.metadata.icc, "");
+  EXPECT_EQ(second.metadata.exif, "");
+}
+
+TEST(CatchExceptionsTest, NoMemoryIsAStatus) {
+  const auto run = [](const std::function<absl::StatusOr<int>()>& body) {
+    return CatchExceptions(absl::StatusCode::kInternal, body);
+  };
+  EXPECT_THAT(run([]() -> absl::StatusOr<int> { throw std::bad_alloc(); }),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(run([]() -> absl::StatusOr<int> {
+                throw cv::Exception(cv::Error::StsNoMem, "no memory", "f", "file", 1);
+              }),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(run([]() -> absl::StatusOr<int> { throw std::length_error("too long"); }),
+              StatusIs(absl::StatusCode::kInternal));
+  EXPECT_EQ(run([] { return 3; }).value(), 3);
 }
 
 TEST(UntrustedWebpTest, ACanvasThatIsNotTheFramesIsRefused) {
