@@ -19,6 +19,7 @@ namespace {
 
 constexpr int64_t kMaxImageBytes = int64_t{1} << 30;  // gRPC counts a message's bytes in 31 bits
 constexpr int64_t kMaxPixels = 1'000'000'000;
+constexpr int64_t kMaxQueueBytes = int64_t{1} << 44;  // sums with it stay far from overflow
 
 // models/ of the installation that this program belongs to, else of the source tree.
 std::string DefaultModelRepository() {
@@ -80,7 +81,7 @@ void AddLimitFlags(CLI::App& app, ServerConfig& config) {
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
   app.add_option("--max-queue-bytes", config.max_queue_bytes,
                  "Bytes that the encoded images of the waiting jobs may take together")
-      ->check(CLI::Range(int64_t{1}, std::numeric_limits<int64_t>::max()));
+      ->check(CLI::Range(int64_t{1}, kMaxQueueBytes));
   app.add_option("--max-image-bytes", config.max_image_bytes, "Bytes of one encoded image")
       ->check(CLI::Range(int64_t{1}, kMaxImageBytes));
   app.add_option("--max-image-pixels", config.max_image_pixels, "Width times height of an image")
@@ -101,7 +102,7 @@ void AddLifeFlags(CLI::App& app, RawConfig& raw) {
   const std::map<std::string, LogFormat> formats = {{"text", LogFormat::kText},
                                                     {"json", LogFormat::kJson}};
   app.add_option("--log-format", config.log_format, "text, json")
-      ->transform(CLI::Transformer(formats))
+      ->transform(CLI::CheckedTransformer(formats))
       ->default_str("text");
   app.add_option("--log-level", config.log_level, "debug, info, warning, error, off")
       ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}));
@@ -111,8 +112,8 @@ void AddLifeFlags(CLI::App& app, RawConfig& raw) {
 }
 
 // Puts the environment's values before the flags. CLI11's own twins rank below the configuration
-// file, ours above it.
-std::vector<std::string> WithEnvironment(const CLI::App& app, int argc, const char* const* argv) {
+// file, ours above it. The file itself may be named there too, and must then exist as well.
+std::vector<std::string> WithEnvironment(CLI::App& app, int argc, const char* const* argv) {
   const std::vector<std::string> given(argv + std::min(argc, 1), argv + argc);
   std::vector<std::string> arguments;
   for (const CLI::Option* option : app.get_options()) {
@@ -123,7 +124,8 @@ std::vector<std::string> WithEnvironment(const CLI::App& app, int argc, const ch
     const bool is_given = std::any_of(given.begin(), given.end(), [&](const std::string& word) {
       return word == flag || absl::StartsWith(word, absl::StrCat(flag, "="));
     });
-    if (value == nullptr || is_given || !option->get_configurable()) continue;
+    const bool has_twin = option->get_configurable() || option == app.get_config_ptr();
+    if (value == nullptr || is_given || !has_twin) continue;
     arguments.push_back(absl::StrCat(flag, "=", value));
   }
   arguments.insert(arguments.end(), given.begin(), given.end());
@@ -153,10 +155,7 @@ std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* a
   app.add_flag("--print-config", raw.print_config, "Write what would be used, and exit")
       ->configurable(false);
   try {
-    std::vector<std::string> arguments = WithEnvironment(app, argc, argv);
-    const char* file = std::getenv(EnvironmentName("config").c_str());
-    if (file != nullptr) app.get_config_ptr()->default_str(file);
-    app.parse(std::move(arguments));
+    app.parse(WithEnvironment(app, argc, argv));
   } catch (const CLI::ParseError& error) {
     return app.exit(error, out, err);
   }

@@ -118,6 +118,16 @@ TEST_F(ServerConfigTest, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
 TEST_F(ServerConfigTest, TheFileCanBeNamedInTheEnvironment) {
   const ScopedVariable file("ANTIDIFFUSION_CONFIG", dir_.Write("server.conf", "threads=5\n"));
   EXPECT_EQ(Config({}).threads, 5);
+  const std::string other = dir_.Write("other.conf", "threads=6\n");
+  EXPECT_EQ(Config({"--config", other.c_str()}).threads, 6);
+}
+
+TEST_F(ServerConfigTest, AMissingFileNamedInTheEnvironmentIsAnError) {
+  const ScopedVariable file("ANTIDIFFUSION_CONFIG", dir_.File("none"));
+  const auto parsed = Parse({});
+  ASSERT_TRUE(std::holds_alternative<int>(parsed));
+  EXPECT_NE(std::get<int>(parsed), 0);
+  EXPECT_THAT(err_.str(), HasSubstr("none"));
 }
 
 TEST_F(ServerConfigTest, ListsFromTheEnvironmentAreReplacedByFlags) {
@@ -141,9 +151,11 @@ TEST_F(ServerConfigTest, PrintedConfigurationReadsBackTheSame) {
 
 TEST_F(ServerConfigTest, WrongValuesAreAnErrorThatNamesTheFlag) {
   const std::vector<std::pair<const char*, const char*>> cases = {
-      {"--grpc-port", "65536"},  {"--grpc-port", "x"},      {"--precision", "fp8"},
-      {"--log-format", "xml"},   {"--log-level", "chatty"}, {"--max-queue-size", "0"},
+      {"--grpc-port", "65536"},  {"--grpc-port", "x"},
+      {"--precision", "fp8"},    {"--log-format", "xml"},
+      {"--log-level", "chatty"}, {"--max-queue-size", "0"},
       {"--drain-timeout", "-1"}, {"--threads", "-1"},
+      {"--log-format", "2"},     {"--max-queue-bytes", "17592186044417"},
   };
   for (const auto& [flag, value] : cases) {
     err_.str("");
