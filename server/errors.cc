@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_details.h"
+#include "core/base/utf8.h"
 
 namespace antidiffusion {
 namespace {
@@ -15,7 +16,7 @@ constexpr char kRetryUrl[] = "antidiffusion/retry-delay";
 constexpr char kResourceUrl[] = "antidiffusion/missing-resource";
 constexpr absl::Duration kSoon = absl::Seconds(1);
 constexpr absl::Duration kLoadingRetry = absl::Seconds(5);
-constexpr size_t kMaxNameLength = 200;  // of a name echoed to the caller
+constexpr size_t kMaxNameLength = 200;  // bytes of a name echoed to the caller
 
 }  // namespace
 
@@ -39,14 +40,12 @@ absl::Status ModelLoadingError(const std::string& model) {
 }
 
 absl::Status ModelFailedError(const std::string& model) {
-  return WithRetryDelay(
-      WithReason(absl::UnavailableError(absl::StrCat("model ", model, " could not be loaded")),
-                 {reason::kModelFailed, {{"model", model}}}),
-      absl::Minutes(1));
+  return WithReason(absl::UnavailableError(absl::StrCat("model ", model, " could not be loaded")),
+                    {reason::kModelFailed, {{"model", model}}});
 }
 
 absl::Status ModelNotFoundError(const std::string& model) {
-  const std::string name = model.substr(0, kMaxNameLength);
+  const std::string name = TruncateUtf8(model, kMaxNameLength);
   absl::Status status = WithReason(absl::NotFoundError(absl::StrCat("no model named ", name)),
                                    {reason::kModelNotFound, {{"model", name}}});
   status.SetPayload(kResourceUrl, absl::Cord(name));
@@ -68,10 +67,12 @@ absl::Status QueueBytesFullError(int64_t limit, absl::Duration retry_delay) {
       retry_delay);
 }
 
-absl::Status DeadlinePassedError(const std::string& stage) {
+absl::Status DeadlinePassedError(const std::string& stage,
+                                 const std::map<std::string, std::string>& facts) {
+  ErrorReason reason{reason::kDeadlinePassed, facts};
+  reason.metadata["stage"] = stage;
   return WithReason(
-      absl::DeadlineExceededError(absl::StrCat("the deadline passed, stage: ", stage)),
-      {reason::kDeadlinePassed, {{"stage", stage}}});
+      absl::DeadlineExceededError(absl::StrCat("the deadline passed, stage: ", stage)), reason);
 }
 
 absl::Status DeadlineUnreachableError(double eta_seconds) {

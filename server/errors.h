@@ -2,6 +2,7 @@
 // are the values of google.rpc.ErrorInfo.reason and of the metrics' `reason` labels.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,16 +33,19 @@ inline constexpr char kInternal[] = "INTERNAL";
 absl::Status DrainingError();
 // UNAVAILABLE: the job was ended by a server that could not wait any longer.
 absl::Status ShutdownError();
-// UNAVAILABLE: not loaded yet, or loading failed.
+// UNAVAILABLE: not loaded yet.
 absl::Status ModelLoadingError(const std::string& model);
+// UNAVAILABLE: loading failed. It is not tried again, so a retry at this server makes no sense.
 absl::Status ModelFailedError(const std::string& model);
 // NOT_FOUND with the resource's name.
 absl::Status ModelNotFoundError(const std::string& model);
 // RESOURCE_EXHAUSTED; `retry_delay` is when a place is expected to be free.
 absl::Status QueueFullError(size_t limit, absl::Duration retry_delay);
 absl::Status QueueBytesFullError(int64_t limit, absl::Duration retry_delay);
-// DEADLINE_EXCEEDED, `stage`: admission, queue or running.
-absl::Status DeadlinePassedError(const std::string& stage);
+// DEADLINE_EXCEEDED, `stage`: admission, queue, running, or the engine's. `facts` join the
+// metadata.
+absl::Status DeadlinePassedError(const std::string& stage,
+                                 const std::map<std::string, std::string>& facts = {});
 // DEADLINE_EXCEEDED at admission: the jobs before this one need longer than the caller waits.
 absl::Status DeadlineUnreachableError(double eta_seconds);
 // CANCELLED: the caller closed its call.

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "core/base/utf8.h"
 #include "server/errors.h"
 #include "server/proto_conversion.h"
 
@@ -57,7 +58,7 @@ grpc::ServerWriteReactor<v1::JobEvent>* ProtectionService::Protect(
   absl::StatusOr<std::shared_ptr<Job>> job = Admit(*request, DeadlineOf(*context));
   if (!job.ok()) {
     with_.metrics.Rejected(ReasonOf(job.status()));
-    with_.log.Info("request refused", {{"request_id", request->request_id().substr(0, 128)},
+    with_.log.Info("request refused", {{"request_id", TruncateUtf8(request->request_id(), 128)},
                                        {"bytes", static_cast<int64_t>(request->image().size())},
                                        {"reason", ReasonOf(job.status())},
                                        {"error", std::string(job.status().message())}});

@@ -1,6 +1,5 @@
 #include "server/proto_conversion.h"
 
-#include <algorithm>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -8,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
+#include "core/base/utf8.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "server/errors.h"
@@ -19,14 +19,8 @@ constexpr size_t kMaxRequestIdCharacters = 128;
 constexpr int kMaxLabels = 16;
 constexpr size_t kMaxLabelCharacters = 64;
 
-// Characters of valid UTF-8 (protobuf refuses any other).
-size_t Characters(const std::string& text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
 absl::Status CheckLength(const std::string& field, const std::string& text, size_t limit) {
-  const size_t length = Characters(text);
+  const size_t length = CountCharacters(text);
   if (length <= limit) return absl::OkStatus();
   return InvalidField(field, absl::StrCat(length, " characters"),
                       absl::StrCat("at most ", limit, " characters"));
@@ -210,8 +204,10 @@ v1::Model::State ToProto(ModelState state) {
   return v1::Model::STATE_UNSPECIFIED;
 }
 
-bool IsOutOfDeviceMemory(const absl::Status& status) {
-  return ReasonOf(status) == reason::kDeviceMemory;
+// Whether asking this server once more would end the same way.
+bool IsPermanent(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  return reason == reason::kDeviceMemory || reason == reason::kModelFailed;
 }
 
 void AddErrorInfo(const absl::Status& status, google::rpc::Status* rich) {
@@ -318,7 +314,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
 }
 
 std::string RetryPushback(const absl::Status& status) {
-  if (IsOutOfDeviceMemory(status)) return "-1";
+  if (IsPermanent(status)) return "-1";
   const auto delay = GetRetryDelay(status);
   return delay.has_value() ? absl::StrCat(absl::ToInt64Milliseconds(*delay)) : "";
 }

@@ -4,6 +4,7 @@
 #include "absl/strings/string_view.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
+#include "core/base/utf8.h"
 
 namespace antidiffusion {
 namespace {
@@ -11,13 +12,6 @@ namespace {
 constexpr double kMaxBudgetLevels = 32;
 constexpr int kMaxSteps = 1000;
 constexpr size_t kMaxPromptCharacters = 1000;
-
-// Bytes of UTF-8 that do not continue a character.
-size_t CountCharacters(absl::string_view text) {
-  size_t count = 0;
-  for (const char c : text) count += (static_cast<unsigned char>(c) & 0xC0U) != 0x80U ? 1 : 0;
-  return count;
-}
 
 absl::Status CheckSteps(absl::string_view field, const std::optional<int>& value) {
   if (!value || (*value >= 0 && *value <= kMaxSteps)) return absl::OkStatus();

@@ -41,7 +41,7 @@ TEST(ToGrpcStatusTest, EveryErrorHasItsCodeReasonAndPushback) {
       {DrainingError(), grpc::UNAVAILABLE, "DRAINING", "1000"},
       {ShutdownError(), grpc::UNAVAILABLE, "SERVER_SHUTDOWN", "1000"},
       {ModelLoadingError("m"), grpc::UNAVAILABLE, "MODEL_LOADING", "5000"},
-      {ModelFailedError("m"), grpc::UNAVAILABLE, "MODEL_FAILED", "60000"},
+      {ModelFailedError("m"), grpc::UNAVAILABLE, "MODEL_FAILED", "-1"},
       {ModelNotFoundError("m"), grpc::NOT_FOUND, "MODEL_NOT_FOUND", ""},
       {QueueFullError(3, absl::Milliseconds(2500)), grpc::RESOURCE_EXHAUSTED, "QUEUE_FULL", "2500"},
       {QueueBytesFullError(3, absl::Seconds(7)), grpc::RESOURCE_EXHAUSTED, "QUEUE_BYTES_FULL",
@@ -68,6 +68,15 @@ TEST(ToGrpcStatusTest, EveryErrorHasItsCodeReasonAndPushback) {
     const bool has_delay = !error.pushback.empty() && error.pushback != "-1";
     EXPECT_EQ(DetailOf<google::rpc::RetryInfo>(status).has_value(), has_delay);
   }
+}
+
+TEST(ToGrpcStatusTest, AShortenedNameStaysReadable) {
+  std::string name = "a";  // so that byte 200 is inside of a character
+  for (int i = 0; i < 150; ++i) name += "\u00e9";
+  const grpc::Status status = ToGrpcStatus(ModelNotFoundError(name));
+  const auto resource = DetailOf<google::rpc::ResourceInfo>(status);
+  ASSERT_TRUE(resource.has_value());
+  EXPECT_EQ(resource->resource_name(), name.substr(0, 199));
 }
 
 TEST(ToGrpcStatusTest, OkHasNoDetails) {
