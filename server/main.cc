@@ -1,5 +1,6 @@
 // antidiffusiond: reads the flags, starts the server, and turns signals into its end.
 #include <signal.h>
+#include <unistd.h>
 
 #include <iostream>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "core/protect/protector.h"
 #include "server/errors.h"
 #include "server/log.h"
+#include "server/openmp_waiting.h"
 #include "server/server.h"
 #include "server/server_config.h"
 
@@ -18,6 +20,8 @@ namespace antidiffusion {
 namespace {
 
 constexpr absl::Duration kPoll = absl::Milliseconds(100);
+constexpr absl::Duration kMaxCancel =
+    absl::Seconds(20);  // for the steps that run and the last words
 
 // Blocks SIGTERM and SIGINT in this thread and all that it will start: they wait for sigwait, so
 // nothing ever runs inside of a handler, and none is lost while models load.
@@ -36,17 +40,26 @@ bool SignalPending(const sigset_t& signals) {
   return sigtimedwait(&signals, nullptr, &at_once) > 0;
 }
 
-// Until everything admitted is done, the time is up, or a second signal asks to hurry.
+// Ends the process as it stands: a step that does not return, or a reader that does not read.
+[[noreturn]] void GiveUp(const char* why, const Log& log) {
+  log.Error("the drain did not end, exiting with jobs left", {{"why", why}});
+  _exit(1);
+}
+
+// Until everything admitted is done, the time is up, or a second signal asks to hurry: then the
+// jobs are cancelled. What is left kMaxCancel later, or at a third signal, is given up.
 void Drain(Server& server, const ServerConfig& config, const sigset_t& signals, const Log& log) {
   server.StartDrain();
-  const absl::Time end = absl::Now() + config.drain_timeout;
+  absl::Time end = absl::Now() + config.drain_timeout;
   bool cancelled = false;
   while (!server.WaitDrained(kPoll)) {
     const bool hurry = SignalPending(signals);
-    if (cancelled || (!hurry && absl::Now() < end)) continue;
+    if (!hurry && absl::Now() < end) continue;
+    if (cancelled) GiveUp(hurry ? "third signal" : "time limit", log);
     log.Warning("cancelling jobs", {{"why", hurry ? "second signal" : "drain timeout"}});
     server.CancelJobs();
     cancelled = true;
+    end = absl::Now() + kMaxCancel;
   }
 }
 
@@ -78,4 +91,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace antidiffusion
 
-int main(int argc, char** argv) { return antidiffusion::Main(argc, argv); }
+int main(int argc, char** argv) {
+  antidiffusion::LetOpenMpSleep(argv);
+  return antidiffusion::Main(argc, argv);
+}
