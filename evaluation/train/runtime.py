@@ -37,13 +37,13 @@ class ThreadGovernor:
 
     @staticmethod
     def _foreign_seconds() -> float:
-        """Processor seconds spent at ordinary priority (training runs under nice, counted apart)."""
+        """Processor seconds that other processes have used since the machine started."""
         try:
             fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
         except OSError:
             return 0.0
-        user, _nice, system = (int(f) for f in fields[1:4])
-        return (user + system) / os.sysconf("SC_CLK_TCK")
+        user, nice, system = (int(field) for field in fields[1:4])
+        return (user + nice + system) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
     def update(self) -> None:
         """Set torch's thread count from the load since the last call; does nothing within the period."""

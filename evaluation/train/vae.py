@@ -1,6 +1,5 @@
 """Training of the autoencoder: squared error in decibels, colour apart, a light KL term."""
 
-import argparse
 import math
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from .data import Photographs, load_split
-from .models import SCALING_FACTOR, make_vae
+from .models import make_vae
 from .runtime import (
     Budget,
     CsvLog,
