@@ -1,5 +1,6 @@
 #include "server/protect_call.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -9,15 +10,23 @@
 namespace antidiffusion {
 namespace {
 
-// A client's deadline fires a little before the server's: it was sent rounded up, to 1 % at most,
-// and travelled. A call closed this close to its deadline was closed by the deadline.
+constexpr double kSlowestReader = 256 * 1024;  // bytes a second
+
+// Whether a call closed now was closed by its deadline.
 bool IsAtDeadline(const Job& job, absl::Time now) {
   if (job.deadline() == absl::InfiniteFuture()) return false;
-  const absl::Duration slack = absl::Milliseconds(100) + (job.deadline() - job.admitted()) / 100;
-  return now + slack >= job.deadline();
+  return now + ProtectCall::DeadlineSlack(job.deadline() - job.admitted()) >= job.deadline();
 }
 
 }  // namespace
+
+absl::Duration ProtectCall::WriteLimit(size_t message_bytes) {
+  return kMaxWrite + absl::Seconds(static_cast<double>(message_bytes) / kSlowestReader);
+}
+
+absl::Duration ProtectCall::DeadlineSlack(absl::Duration timeout) {
+  return std::min(absl::Milliseconds(100) + timeout / 100, absl::Seconds(2));
+}
 
 ProtectCall::ProtectCall(grpc::CallbackServerContext* context,
                          absl::StatusOr<std::shared_ptr<Job>> job, absl::Time started,
@@ -54,6 +63,7 @@ void ProtectCall::Pump() {
     if (writing_) {
       message_ = ToProto(*next.event, job_->name());
       last_write_ = hooks_.now();
+      write_limit_ = WriteLimit(message_.ByteSizeLong());
     }
     duration = hooks_.now() - started_;
   }
@@ -87,10 +97,11 @@ void ProtectCall::OnCancel() {
 }
 
 void ProtectCall::Abandon() {
-  const bool late = job_ != nullptr && IsAtDeadline(*job_, hooks_.now());
-  const absl::Status why = late ? DeadlinePassedError("running") : CallerGoneError();
+  absl::Status why;
   {
     MutexLock lock(mutex_);
+    const bool late = job_ != nullptr && IsAtDeadline(*job_, hooks_.now());
+    why = late ? DeadlinePassedError("running") : CallerGoneError();
     if (!gone_.has_value()) gone_ = why;
   }
   if (job_ != nullptr) hooks_.abandon(job_, why);
@@ -100,7 +111,7 @@ void ProtectCall::Tick(absl::Time now) {
   bool silent = false;
   {
     MutexLock lock(mutex_);
-    if (writing_ && now - last_write_ > kMaxWrite) {
+    if (writing_ && now - last_write_ > write_limit_) {
       context_->TryCancel();  // fails the write
       return;
     }

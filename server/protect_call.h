@@ -33,9 +33,17 @@ class ProtectCall : public grpc::ServerWriteReactor<v1::JobEvent> {
   };
 
   // A stream that has been silent for this long gets its latest event again (proxies drop idle
-  // streams), and one whose write has been pending for this long is ended (a dead reader).
+  // streams).
   static constexpr absl::Duration kMaxSilence = absl::Seconds(8);
   static constexpr absl::Duration kMaxWrite = absl::Seconds(30);
+
+  // A stream whose write of so many bytes has been pending for longer is ended: kMaxWrite, and what
+  // the bytes take at 256 KiB a second. Slower readers count as dead.
+  static absl::Duration WriteLimit(size_t message_bytes);
+
+  // How long before the server's view of a deadline the client's may fire, `timeout` after the
+  // start: it was sent rounded up, to 1 % at most, and travelled. At most 2 s.
+  static absl::Duration DeadlineSlack(absl::Duration timeout);
 
   // `job` may be an error: the call then ends with it before any message. `context` is gRPC's.
   ProtectCall(grpc::CallbackServerContext* context, absl::StatusOr<std::shared_ptr<Job>> job,
@@ -68,6 +76,7 @@ class ProtectCall : public grpc::ServerWriteReactor<v1::JobEvent> {
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<absl::Status> gone_ ABSL_GUARDED_BY(mutex_);  // why nobody listens any more
   absl::Time last_write_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration write_limit_ ABSL_GUARDED_BY(mutex_) = kMaxWrite;
 };
 
 }  // namespace antidiffusion
