@@ -139,9 +139,8 @@ absl::StatusOr<JobResult> RunStages(Job& job, Protector& protector, const Decode
     return DecodePicture(bytes, limits);
   }));
   result.format = FormatOf(request.output, picture.format);
-  if (result.format == ImageFormat::kJpeg && !picture.alpha.empty()) {
-    return InvalidField("output.format", "JPEG", "PNG or WEBP: the image has an alpha channel");
-  }
+  const EncodeOptions encoding{result.format, request.quality};
+  AD_RETURN_IF_ERROR(CheckEncodable(picture, encoding));
 
   AD_ASSIGN_OR_RETURN(ProtectionResult protection,
                       protector.Protect(picture.image, request.options, stages.context()));
@@ -154,9 +153,8 @@ absl::StatusOr<JobResult> RunStages(Job& job, Protector& protector, const Decode
   result.seed = protection.seed;
   result.model = protector.model();
 
-  AD_ASSIGN_OR_RETURN(result.image, stages.Do("encode", [&] {
-    return EncodePicture(picture, {result.format, request.quality});
-  }));
+  AD_ASSIGN_OR_RETURN(result.image,
+                      stages.Do("encode", [&] { return EncodePicture(picture, encoding); }));
   AD_ASSIGN_OR_RETURN(const Image delivered, stages.Do("encode", [&] {
     return Prove(original, picture, result.image, IsLossless(result.format), result.report);
   }));
@@ -165,6 +163,15 @@ absl::StatusOr<JobResult> RunStages(Job& job, Protector& protector, const Decode
   AD_RETURN_IF_ERROR(stages.context().Check());
   result.stage_seconds = stages.stage_seconds();
   return result;
+}
+
+// With what the engine tells: stage, step, total, eta_seconds.
+absl::Status DeadlineErrorOf(const absl::Status& status) {
+  const auto given = GetErrorReason(status);
+  if (!given.has_value()) return DeadlinePassedError("running");
+  const auto stage = given->metadata.find("stage");
+  return DeadlinePassedError(stage != given->metadata.end() ? stage->second : "running",
+                             given->metadata);
 }
 
 }  // namespace
@@ -177,7 +184,7 @@ absl::StatusOr<JobResult> JobRunner::Run(
   Stages stages(job, now_, on_progress);
   absl::StatusOr<JobResult> result = RunStages(job, protector, limits_, stages);
   if (absl::IsCancelled(result.status())) return job.cancel_reason().value_or(CallerGoneError());
-  if (absl::IsDeadlineExceeded(result.status())) return DeadlinePassedError("running");
+  if (absl::IsDeadlineExceeded(result.status())) return DeadlineErrorOf(result.status());
   return result;
 }
 

@@ -22,8 +22,9 @@ class JobRunner {
   //
   // A lossless output is proven on the bytes that leave, a lossy one on the pixels before encoding
   // (the report then says what the codec added). Errors, beside Protector::Protect's:
-  // INVALID_ARGUMENT (the image cannot be decoded, or the output format cannot hold its alpha);
-  // INTERNAL with reason BUDGET_NOT_KEPT; a cancelled job's own reason.
+  // INVALID_ARGUMENT (the image cannot be decoded, or the output format cannot hold it);
+  // INTERNAL with reason BUDGET_NOT_KEPT; a cancelled job's own reason;
+  // DEADLINE_EXCEEDED with the engine's stage, step, total and eta_seconds.
   absl::StatusOr<JobResult> Run(Job& job, Protector& protector,
                                 const std::function<void(const Progress&)>& on_progress) const;
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -115,6 +116,13 @@ TEST_F(JobRunnerTest, AlphaInJpegIsRefusedBeforeTheWork) {
   EXPECT_EQ(engine_->jobs(), 0);
 }
 
+TEST_F(JobRunnerTest, ASideThatWebpCannotHoldIsRefusedBeforeTheWork) {
+  Picture picture;
+  picture.image = SyntheticImage(16'384, 64, 1);
+  EXPECT_THAT(Run(Encoded(picture), OutputFormat::kWebp), ViolatesField("output.format"));
+  EXPECT_EQ(engine_->jobs(), 0);
+}
+
 TEST_F(JobRunnerTest, LossyReportsWhatTheCodecAdded) {
   AD_ASSERT_OK_AND_ASSIGN(const JobResult result, Run(Encoded(MakePicture()), OutputFormat::kJpeg));
   EXPECT_EQ(result.report.max_difference, 2) << "before encoding";
@@ -173,6 +181,17 @@ TEST_F(JobRunnerTest, ADeadlineIsHeldBeforeTheNextStep) {
   EXPECT_THAT(result, StatusIs(absl::StatusCode::kDeadlineExceeded, "running"));
   EXPECT_THAT(result, HasReason(reason::kDeadlinePassed));
   EXPECT_EQ(engine_->steps(), 2);
+}
+
+TEST_F(JobRunnerTest, ADeadlinesErrorTellsHowFarTheEngineWas) {
+  const std::map<std::string, std::string> facts = {
+      {"stage", "pgd"}, {"step", "3"}, {"total", "10"}, {"eta_seconds", "7.5"}};
+  const auto result =
+      Run(Encoded(MakePicture()), OutputFormat::kPng,
+          {.error = WithReason(absl::DeadlineExceededError("late"), {"ENGINES_OWN", facts})});
+  EXPECT_THAT(result, StatusIs(absl::StatusCode::kDeadlineExceeded, "pgd"));
+  EXPECT_THAT(result, HasReason(reason::kDeadlinePassed));
+  EXPECT_EQ(GetErrorReason(result.status())->metadata, facts);
 }
 
 TEST_F(JobRunnerTest, ACancelIsHeldBeforeTheNextStepAndKeepsItsReason) {
