@@ -20,13 +20,17 @@ std::string Kind(const std::string& model, const ProtectionOptions& options) {
 }  // namespace
 
 void EtaEstimator::Record(const std::string& model, const ProtectionOptions& options,
-                          double seconds) {
+                          double seconds, int steps) {
   const std::string kind = Kind(model, options);
+  steps = std::max(steps, 1);
+  const double per_step = seconds / steps;
   MutexLock lock(mutex_);
   const auto found = estimates_.find(kind);
   if (found != estimates_.end()) {
-    found->second.seconds += kNewShare * (seconds - found->second.seconds);
-    found->second.last_use = ++uses_;
+    Estimate& estimate = found->second;
+    estimate.seconds_per_step += kNewShare * (per_step - estimate.seconds_per_step);
+    estimate.steps = std::min(estimate.steps, steps);
+    estimate.last_use = ++uses_;
     return;
   }
   if (estimates_.size() >= kMaxKinds) {
@@ -34,7 +38,7 @@ void EtaEstimator::Record(const std::string& model, const ProtectionOptions& opt
         estimates_.begin(), estimates_.end(),
         [](const auto& a, const auto& b) { return a.second.last_use < b.second.last_use; }));
   }
-  estimates_[kind] = Estimate{seconds, ++uses_};
+  estimates_[kind] = Estimate{per_step, steps, ++uses_};
 }
 
 std::optional<double> EtaEstimator::Expected(const std::string& model,
@@ -43,7 +47,7 @@ std::optional<double> EtaEstimator::Expected(const std::string& model,
   MutexLock lock(mutex_);
   const auto found = estimates_.find(kind);
   if (found == estimates_.end()) return std::nullopt;
-  return found->second.seconds;
+  return found->second.seconds_per_step * found->second.steps;
 }
 
 }  // namespace antidiffusion

@@ -17,18 +17,21 @@ class EtaEstimator {
   // Beyond this many kinds the one that has not run for longest is forgotten.
   static constexpr size_t kMaxKinds = 256;
 
-  // A finished job of `model` with `options` took `seconds` on its device.
-  void Record(const std::string& model, const ProtectionOptions& options, double seconds)
+  // A finished job of `model` with `options` took `seconds` on its device for `steps` optimiser
+  // steps (less than 1 counts as 1).
+  void Record(const std::string& model, const ProtectionOptions& options, double seconds, int steps)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Seconds that such a job is expected to take; nullopt when none like it (same model, method,
-  // mode, effort, step counts and report) has finished yet.
+  // Seconds that such a job is expected to take with the fewest steps seen: an image worked on in
+  // one piece. A long strip takes those steps for each of its pieces. nullopt when none like it
+  // (same model, method, mode, effort, step counts and report) has finished yet.
   std::optional<double> Expected(const std::string& model, const ProtectionOptions& options) const
       ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Estimate {
-    double seconds = 0;
+    double seconds_per_step = 0;
+    int steps = 1;  // the fewest of a job
     uint64_t last_use = 0;
   };
 

@@ -1,5 +1,6 @@
 #include "server/worker_pool.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -85,6 +86,7 @@ class WorkerPool::Worker {
     const std::string& model = job.request().model;
     const absl::Time start = with_.now();
     absl::Time counted = start;
+    int steps = 0;
     const auto count = [&] {
       const absl::Time now = with_.now();
       device_->AddBusy(absl::ToDoubleSeconds(now - counted));
@@ -93,13 +95,14 @@ class WorkerPool::Worker {
     absl::StatusOr<JobResult> result =
         with_.runner.Run(job, protector, [&](const Progress& progress) {
           count();
+          steps = std::max(steps, progress.total);
           if (progress.step_seconds > 0) {
             with_.metrics.StepTook(model, progress.stage, progress.step_seconds);
           }
         });
     count();
     if (result.ok()) {
-      with_.eta.Record(model, job.request().options, absl::ToDoubleSeconds(counted - start));
+      with_.eta.Record(model, job.request().options, absl::ToDoubleSeconds(counted - start), steps);
       for (const auto& [stage, seconds] : result->stage_seconds) {
         with_.metrics.StageTook(stage, model, seconds);
       }

@@ -11,7 +11,7 @@ TEST(EtaEstimatorTest, KnowsOnlyKindsOfJobsThatRan) {
   EtaEstimator eta;
   ProtectionOptions options;
   EXPECT_FALSE(eta.Expected("m", options).has_value());
-  eta.Record("m", options, 10);
+  eta.Record("m", options, 10, 5);
   EXPECT_EQ(eta.Expected("m", options), 10);
   EXPECT_FALSE(eta.Expected("other", options).has_value());
   options.effort = Effort::kPublished;
@@ -24,7 +24,7 @@ TEST(EtaEstimatorTest, KnowsOnlyKindsOfJobsThatRan) {
 TEST(EtaEstimatorTest, SeedAndPromptAreNoOtherKind) {
   EtaEstimator eta;
   ProtectionOptions options;
-  eta.Record("m", options, 10);
+  eta.Record("m", options, 10, 5);
   options.seed = 7;
   options.prompt = "a photo";
   EXPECT_EQ(eta.Expected("m", options), 10);
@@ -33,9 +33,27 @@ TEST(EtaEstimatorTest, SeedAndPromptAreNoOtherKind) {
 TEST(EtaEstimatorTest, FollowsTheNewestMeasurements) {
   EtaEstimator eta;
   const ProtectionOptions options;
-  eta.Record("m", options, 10);
-  for (int i = 0; i < 20; ++i) eta.Record("m", options, 20);
+  eta.Record("m", options, 10, 5);
+  for (int i = 0; i < 20; ++i) eta.Record("m", options, 20, 5);
   EXPECT_NEAR(*eta.Expected("m", options), 20, 0.1);
+}
+
+TEST(EtaEstimatorTest, AStripOfManyPiecesLeavesTheOthersEstimateAlone) {
+  EtaEstimator eta;
+  const ProtectionOptions options;
+  eta.Record("m", options, 50, 25);
+  EXPECT_EQ(eta.Expected("m", options), 50);
+  eta.Record("m", options, 10, 5);
+  EXPECT_EQ(eta.Expected("m", options), 10);
+  eta.Record("m", options, 50, 25);
+  EXPECT_EQ(eta.Expected("m", options), 10);
+}
+
+TEST(EtaEstimatorTest, AJobWithoutStepsCountsAsOne) {
+  EtaEstimator eta;
+  const ProtectionOptions options;
+  eta.Record("m", options, 2, 0);
+  EXPECT_EQ(eta.Expected("m", options), 2);
 }
 
 TEST(EtaEstimatorTest, ForgetsTheKindNotSeenForLongest) {
@@ -43,9 +61,9 @@ TEST(EtaEstimatorTest, ForgetsTheKindNotSeenForLongest) {
   ProtectionOptions options;
   for (int kind = 0; kind <= static_cast<int>(EtaEstimator::kMaxKinds); ++kind) {
     options.pgd_steps = kind;
-    eta.Record("m", options, 10);
+    eta.Record("m", options, 10, 5);
     options.pgd_steps = 0;
-    if (kind > 0) eta.Record("m", options, 10);  // kind 0 is seen all the time
+    if (kind > 0) eta.Record("m", options, 10, 5);  // kind 0 is seen all the time
   }
   EXPECT_TRUE(eta.Expected("m", options).has_value());
   options.pgd_steps = 1;
