@@ -20,7 +20,7 @@
 namespace antidiffusion {
 namespace {
 
-// 128 random bits: the same on every attempt, so that the server can tell a repeated request.
+// 128 random bits, the same on every attempt: they join the attempts in the server's log.
 std::string MakeRequestId() {
   std::random_device random;
   return absl::StrFormat("%08x%08x%08x%08x", random(), random(), random(), random());
