@@ -216,10 +216,11 @@ void Server::UpdateHealth() {
     parts_->metrics.ModelLoaded(model.name, model.state == ModelState::kReady);
   }
   const bool now_ready = ready();
+  const bool first = now_ready && !parts_->started.exchange(true);
   grpc::HealthCheckServiceInterface* health = parts_->grpc->GetHealthCheckService();
-  health->SetServingStatus("", now_ready);
   health->SetServingStatus(v1::ProtectionService::service_full_name(), now_ready);
-  if (now_ready && !parts_->started.exchange(true)) parts_->log.Info("ready");
+  health->SetServingStatus("", now_ready);  // the whole last: who sees it serve finds every part so
+  if (first) parts_->log.Info("ready");
 }
 
 void Server::StartDrain() {
