@@ -186,7 +186,7 @@ absl::StatusOr<UNetConfig> ParseUNetConfig(const Json& json, const std::string& 
   config.norm_num_groups = reader.Int("norm_num_groups", config.norm_num_groups, 1, kMaxChannels);
   config.norm_eps = reader.Number("norm_eps", config.norm_eps, 0.0, 1.0);
   config.use_linear_projection = reader.Bool("use_linear_projection", config.use_linear_projection);
-  reader.Bool("upcast_attention", false);  // no effect: attention maps are computed in float32
+  reader.Bool("upcast_attention", false);  // no effect: the softmax is float32
   config.flip_sin_to_cos = reader.Bool("flip_sin_to_cos", config.flip_sin_to_cos);
   config.freq_shift = reader.Int("freq_shift", config.freq_shift, 0, 1);
   AD_RETURN_IF_ERROR(reader.status());

@@ -18,8 +18,9 @@ class AttentionImpl : public torch::nn::Module {
  public:
   AttentionImpl(const AttentionShape& shape, const at::TensorOptions& options);
 
-  // hidden [B,N,C], context [B,M,D] -> [B,N,C]. With `capture` the probabilities
-  // [B,heads,N,M] are computed explicitly, in float32, and appended to it.
+  // hidden [B,N,C], context [B,M,D] -> [B,N,C]. With `capture` the probabilities [B,heads,N,M] are
+  // computed explicitly and appended to it: the softmax in float32, the products before it in the
+  // precision of the pass (bf16 under autocast).
   torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& context,
                         AttentionCapture* capture = nullptr);
 
