@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <functional>
 #include <new>
+#include <opencv2/core.hpp>
 #include <random>
 #include <stdexcept>
 #include <string>
