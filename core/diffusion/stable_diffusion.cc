@@ -33,7 +33,7 @@ at::Tensor StableDiffusion::EncodePrompt(const std::string& prompt) {
   const at::NoGradGuard no_grad;
   const AutocastScope autocast(parts_.device, parts_.precision);
   const std::vector<int64_t> ids = parts_.tokenizer->Encode(prompt);
-  const at::Tensor embedding =
+  at::Tensor embedding =
       parts_.text_encoder(at::tensor(ids, at::kLong).unsqueeze(0).to(parts_.device)).to(at::kFloat);
   ++counts_.text_encodes;
   if (prompt.empty()) empty_prompt_ = embedding;

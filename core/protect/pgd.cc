@@ -2,6 +2,9 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/isnan.h>
+
+#include <cmath>
 
 #include "core/base/status_macros.h"
 #include "core/protect/pgd_loss.h"
@@ -56,6 +59,10 @@ absl::StatusOr<at::Tensor> AscendImage(StableDiffusion& model, const at::Tensor&
     double loss = 0;
     at::Tensor gradient = Gradient(model, moved, embedding, options, gather, context, loss);
     const at::NoGradGuard no_grad;
+    // The sign of what is not a number is 0: the image would come back untouched, as a success.
+    if (!std::isfinite(loss) || at::isnan(gradient).any().item<bool>()) {
+      return absl::InternalError("the protection diverged: not a number");
+    }
     if (options.tie_channels) gradient = gradient.sum(1, /*keepdim=*/true);
     moved = Project(moved + options.step_size * gradient.sign(), centre, options.budget);
     context.StepDone(Stage::kPgd, loss);

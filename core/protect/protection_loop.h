@@ -27,7 +27,8 @@ ProtectionPlan MakePlan(const ProtectionOptions& options, bool grey);
 
 // `original` [1,3,H,W] in [-1,1] on the model's device, sides as WorkGrid has them -> the protected
 // image, detached. `pristine` is the UNet as loaded: its weights are bit-identical to that on every
-// way out, also by an exception. CANCELLED, DEADLINE_EXCEEDED.
+// way out, also by an exception. CANCELLED, DEADLINE_EXCEEDED; INTERNAL: a loss or a gradient that
+// is not a number.
 absl::StatusOr<at::Tensor> RunProtection(StableDiffusion& model, UNetSnapshot& pristine,
                                          const at::Tensor& original, const ProtectionPlan& plan,
                                          StageContext& context);

@@ -1,7 +1,6 @@
 #include "core/protect/protector.h"
 
 #include <ATen/Context.h>
-#include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -74,15 +73,9 @@ class LocalProtector : public Protector {
 
   DeviceMemory memory() const override {
     DeviceMemory memory;
-    if (model_->device().is_cpu()) return memory;
     const absl::Status told = CatchTorch([&] {
-      constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-      at::DeviceAllocator* allocator = at::getDeviceAllocator(model_->device().type());
-      const auto stats = allocator->getDeviceStats(model_->device().index());
-      memory.used = stats.allocated_bytes[kAll].current;
-      memory.reserved = stats.reserved_bytes[kAll].current;
-      memory.total =
-          static_cast<int64_t>(allocator->getMemoryInfo(model_->device().index()).second);
+      const MemoryUse use = GetMemoryUse(model_->device());
+      memory = {.used = use.used, .reserved = use.reserved, .total = use.total};
       return absl::OkStatus();
     });
     return told.ok() ? memory : DeviceMemory{};
@@ -92,8 +85,8 @@ class LocalProtector : public Protector {
   absl::StatusOr<ProtectionResult> ProtectImage(const Image& image,
                                                 const ProtectionOptions& options,
                                                 const RunContext& run) {
-    const WorkGrid grid =
-        PlanWork(image.height, image.width, model_->native_side(), model_->factor());
+    AD_ASSIGN_OR_RETURN(const WorkGrid grid, PlanWork(image.height, image.width,
+                                                      model_->native_side(), model_->factor()));
     const ProtectionPlan plan = MakePlan(options, image.channels == 1);
     const bool full = options.report == ReportLevel::kFull;
     ProgressMeter progress(run,
@@ -136,9 +129,12 @@ class LocalProtector : public Protector {
   ModelInfo info_;
 };
 
-// Equal inputs shall give equal bytes on a GPU too; kernels without a deterministic form warn.
-void PreferDeterministicKernels(const c10::Device& device) {
+// Of a GPU: float32 products in full, not in TF32, and deterministic kernels where there are some;
+// those without a deterministic form warn. Settings of the process.
+void PreferExactKernels(const c10::Device& device) {
   if (device.is_cpu()) return;
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setAllowTF32CuBLAS(false);
   at::globalContext().setBenchmarkCuDNN(false);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
   at::globalContext().setDeterministicFillUninitializedMemory(false);
@@ -158,7 +154,7 @@ absl::StatusOr<std::unique_ptr<Protector>> LoadProtector(const LoadOptions& opti
     AD_ASSIGN_OR_RETURN(const c10::Device device, ParseDevice(options.device));
     AD_ASSIGN_OR_RETURN(const c10::ScalarType precision, ParsePrecision(options.precision, device));
     ConfigureTorch(options.threads);
-    PreferDeterministicKernels(device);
+    PreferExactKernels(device);
     AD_ASSIGN_OR_RETURN(LoadedModel loaded,
                         LoadModelDirectory(options.directory, device, precision));
     ModelInfo info;

@@ -34,7 +34,7 @@ struct DeviceMemory {  // bytes; all 0 where the device does not tell (cpu)
 // Denoising loss and attention concentration (T * mean(M^2), 1/T * ... 1) on fixed probes.
 struct Probe {
   double denoising_loss = 0;
-  double attention_concentration = 0;  // 0 where the model has no layer at the captured grid
+  double attention_concentration = 0;  // of cross-attention two halvings below the latent; 0: none
   double gain_left = 0;                // share of the loss gain over `before` that is left
 };
 
@@ -57,9 +57,13 @@ class Protector {
  public:
   virtual ~Protector() = default;
 
-  // Blocks for seconds to minutes. Equal image, options, build and device give an equal result.
-  // Errors: INVALID_ARGUMENT (options, or a side under 64 px); CANCELLED or DEADLINE_EXCEEDED
-  // (`run` is asked before every optimiser step); RESOURCE_EXHAUSTED with reason DEVICE_MEMORY.
+  // Blocks for seconds to minutes. On one CPU equal image, options, build and thread count give
+  // equal bytes. On CUDA deterministic kernels are preferred where there are some (the backward
+  // pass of attention may have none), so equal bytes are not promised there.
+  // Errors: INVALID_ARGUMENT (options, a side under 64 px, a long side over 193 short ones);
+  // CANCELLED or DEADLINE_EXCEEDED (`run` is asked before every optimiser step);
+  // RESOURCE_EXHAUSTED with reason DEVICE_MEMORY; INTERNAL (the device failed, or the numbers left
+  // the finite).
   // Usable again after any error; the model's weights are then bit-identical to those loaded.
   virtual absl::StatusOr<ProtectionResult> Protect(const Image& image,
                                                    const ProtectionOptions& options,

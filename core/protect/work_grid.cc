@@ -9,10 +9,16 @@
 #include <numeric>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "core/base/status_details.h"
+
 namespace antidiffusion {
 namespace {
 
-constexpr int64_t kMaxPieceRatio = 4;   // long side of a piece, in short sides
+constexpr int64_t kMaxPieceRatio = 4;  // long side of a piece, in short sides
+constexpr int64_t kMaxPieces = 64;
+// Pieces of four short sides that overlap by one are three apart.
+constexpr int64_t kMaxImageRatio = kMaxPieces * (kMaxPieceRatio - 1) + 1;
 constexpr int64_t kLatentMultiple = 4;  // the captured attention grid is a quarter of the latent
 constexpr int64_t kLargeNativeSide = 512;
 
@@ -46,10 +52,15 @@ at::Tensor RampWeights(int start, int end, int previous_end, int next_start) {
 
 }  // namespace
 
-WorkGrid PlanWork(int image_height, int image_width, int64_t native_side, int64_t latent_factor) {
+absl::StatusOr<WorkGrid> PlanWork(int image_height, int image_width, int64_t native_side,
+                                  int64_t latent_factor) {
   const int image_short = std::min(image_height, image_width);
   const int image_long = std::max(image_height, image_width);
   const bool wide = image_width >= image_height;
+  if (image_long > kMaxImageRatio * image_short) {
+    return InvalidField("image", absl::StrCat(image_width, "x", image_height),
+                        absl::StrCat("a long side of at most ", kMaxImageRatio, " short sides"));
+  }
   const int64_t step = std::lcm(native_side < kLargeNativeSide ? int64_t{32} : int64_t{64},
                                 kLatentMultiple * latent_factor);
   int64_t work_long = native_side;

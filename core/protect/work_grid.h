@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "core/image/image.h"
 
 namespace antidiffusion {
@@ -30,8 +31,10 @@ struct WorkGrid {
 // Short side: the model's native side. Long side: the multiple of 64 (of 32 for native sides under
 // 512; always of four latent cells) nearest to the image's ratio. An image whose long side would be
 // more than four native sides is cut into pieces of four short sides that overlap by at least one.
-// Sides of the image are positive.
-WorkGrid PlanWork(int image_height, int image_width, int64_t native_side, int64_t latent_factor);
+// Sides of the image are positive. INVALID_ARGUMENT (field "image"): more than 64 pieces, each of
+// which costs a whole protection.
+absl::StatusOr<WorkGrid> PlanWork(int image_height, int image_width, int64_t native_side,
+                                  int64_t latent_factor);
 
 Image Cut(const Image& image, const ImagePiece& piece);
 

@@ -83,6 +83,11 @@ TEST(PassCountsTest, MethodsPayOnlyForTheirStages) {
   EXPECT_EQ(photo_guard.passes.vae_encodes, 61);  // the target
   EXPECT_TRUE(photo_guard.trace.draws.empty());
 
+  const Counted mist = RunPublished(Method::kMist, Mode::kPaper);
+  EXPECT_EQ(mist.passes.unet_forwards, 60);
+  EXPECT_EQ(mist.passes.vae_encodes_on_graph, 60);
+  EXPECT_EQ(mist.passes.vae_encodes, 61);  // the target
+
   const Counted sds = RunPublished(Method::kSds, Mode::kPaper);
   EXPECT_EQ(sds.passes.unet_forwards, 60);
   EXPECT_EQ(sds.trace.unet_backwards, 0);

@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -72,6 +73,14 @@ TEST_P(ProtectionLoopTest, ModelIsAsLoadedAfterAJob) {
   options.mode = GetParam();
   EXPECT_THAT(Protect(options), IsOk());
   ExpectModelAsLoaded();
+}
+
+TEST_P(ProtectionLoopTest, WhatIsNotANumberIsNoSuccess) {
+  ProtectionOptions options = ShortOptions();
+  options.mode = GetParam();
+  at::Tensor weight = model().unet()->named_parameters()["conv_out.bias"];
+  weight.fill_(std::numeric_limits<float>::quiet_NaN());
+  EXPECT_THAT(Protect(options), StatusIs(absl::StatusCode::kInternal, "not a number"));
 }
 
 TEST_P(ProtectionLoopTest, CancelAtAnyStepEndsBeforeTheNextOne) {

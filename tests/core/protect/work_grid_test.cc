@@ -5,43 +5,44 @@
 
 #include <algorithm>
 
+#include "tests/testing/status_matchers.h"
 #include "tests/testing/synthetic_image.h"
 
 namespace antidiffusion {
 namespace {
 
 TEST(WorkGridTest, NativeSidesAreKept) {
-  const WorkGrid square = PlanWork(512, 512, 512, 8);
+  const WorkGrid square = PlanWork(512, 512, 512, 8).value();
   EXPECT_EQ(square.height, 512);
   EXPECT_EQ(square.width, 512);
-  const WorkGrid wide = PlanWork(512, 768, 512, 8);
+  const WorkGrid wide = PlanWork(512, 768, 512, 8).value();
   EXPECT_EQ(wide.height, 512);
   EXPECT_EQ(wide.width, 768);
-  const WorkGrid small = PlanWork(96, 64, 64, 4);
+  const WorkGrid small = PlanWork(96, 64, 64, 4).value();
   EXPECT_EQ(small.height, 96);
   EXPECT_EQ(small.width, 64);
 }
 
 TEST(WorkGridTest, ShortSideIsNativeAndLongSideTheNearestMultiple) {
-  const WorkGrid landscape = PlanWork(2000, 3000, 512, 8);
+  const WorkGrid landscape = PlanWork(2000, 3000, 512, 8).value();
   EXPECT_EQ(landscape.height, 512);
   EXPECT_EQ(landscape.width, 768);
-  const WorkGrid portrait = PlanWork(1046, 1045, 512, 8);
+  const WorkGrid portrait = PlanWork(1046, 1045, 512, 8).value();
   EXPECT_EQ(portrait.height, 512);
   EXPECT_EQ(portrait.width, 512);
-  const WorkGrid fine = PlanWork(100, 160, 96, 8);  // 153.6 to a multiple of 32
+  const WorkGrid fine = PlanWork(100, 160, 96, 8).value();  // 153.6 to a multiple of 32
   EXPECT_EQ(fine.height, 96);
   EXPECT_EQ(fine.width, 160);
 }
 
 TEST(WorkGridTest, SidesAreMultiplesOfFourLatentCells) {
-  const WorkGrid grid = PlanWork(300, 500, 128, 16);
+  const WorkGrid grid = PlanWork(300, 500, 128, 16).value();
   EXPECT_EQ(grid.height, 128);
   EXPECT_EQ(grid.width % 64, 0);
 }
 
 TEST(WorkGridTest, LongStripsAreCutIntoOverlappingPieces) {
-  const WorkGrid grid = PlanWork(1000, 100, 64, 4);
+  const WorkGrid grid = PlanWork(1000, 100, 64, 4).value();
   EXPECT_EQ(grid.height, 256);
   EXPECT_EQ(grid.width, 64);
   ASSERT_EQ(grid.pieces.size(), 3U);
@@ -53,13 +54,20 @@ TEST(WorkGridTest, LongStripsAreCutIntoOverlappingPieces) {
 }
 
 TEST(WorkGridTest, FourNativeSidesAreOnePiece) {
-  EXPECT_EQ(PlanWork(100, 400, 64, 4).pieces.size(), 1U);
-  EXPECT_EQ(PlanWork(100, 470, 64, 4).pieces.size(), 2U);
+  EXPECT_EQ(PlanWork(100, 400, 64, 4).value().pieces.size(), 1U);
+  EXPECT_EQ(PlanWork(100, 470, 64, 4).value().pieces.size(), 2U);
+}
+
+TEST(WorkGridTest, RefusesMoreThan64Pieces) {
+  EXPECT_EQ(PlanWork(64, 193 * 64, 64, 4).value().pieces.size(), 64U);
+  EXPECT_EQ(PlanWork(193 * 70, 70, 64, 4).value().pieces.size(), 64U);
+  EXPECT_THAT(PlanWork(64, 193 * 64 + 1, 64, 4), ViolatesField("image"));
+  EXPECT_THAT(PlanWork(781'250, 64, 64, 4), ViolatesField("image"));
 }
 
 TEST(WorkGridTest, EveryRatioIsCovered) {
   for (int length = 64; length < 3000; length += 37) {
-    const WorkGrid grid = PlanWork(64, length, 64, 4);
+    const WorkGrid grid = PlanWork(64, length, 64, 4).value();
     EXPECT_LE(grid.width, 256) << length;
     int end = 0;
     for (const ImagePiece& piece : grid.pieces) {
@@ -80,7 +88,7 @@ TEST(WorkGridTest, CutTakesTheRectangle) {
 
 TEST(WorkGridTest, BlendOfEqualPiecesIsThePieces) {
   for (const int length : {450, 710, 1500}) {
-    const WorkGrid grid = PlanWork(length, 100, 64, 4);
+    const WorkGrid grid = PlanWork(length, 100, 64, 4).value();
     PieceBlender blender(length, 100, grid.pieces);
     const at::Tensor whole =
         at::linspace(-1, 1, length).view({1, 1, length, 1}).expand({1, 3, length, 100});
