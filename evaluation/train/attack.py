@@ -6,6 +6,7 @@ from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
 from .models import LATENT_SIDE
+from .runtime import ThreadGovernor
 from .sampling import seed_latents, texts_of
 from .unet import add_noise, stratified_timesteps
 
@@ -40,8 +41,9 @@ def uniform_noise(images: Tensor, budget: float) -> Tensor:
 
 def pgd(pipe: StableDiffusionPipeline, images: Tensor, texts: list[str], budget: float, steps: int) -> Tensor:
     """The photographs after projected gradient ascent on the denoising loss."""
-    attacked = uniform_noise(images, budget)
+    attacked, governor = uniform_noise(images, budget), ThreadGovernor()
     for _ in range(steps):
+        governor.update()
         attacked.requires_grad_(True)
         timesteps = stratified_timesteps(len(images))[torch.randperm(len(images))]
         loss = denoising_loss(pipe, attacked, texts, timesteps, torch.randn(len(images), 4, LATENT_SIDE, LATENT_SIDE))

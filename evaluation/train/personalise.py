@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .judge import Judge
 from .latents import encode
+from .runtime import ThreadGovernor
 from .sampling import denoise, seed_latents, texts_of
 from .unet import add_noise, stratified_timesteps
 from .vae import psnr
@@ -24,7 +25,9 @@ def tune(pipe: StableDiffusionPipeline, image: Tensor, text: str, steps: int) ->
     tuned.unet = copy.deepcopy(pipe.unet).train().requires_grad_(True)
     latent, embedding = encode(pipe.vae, image[None]), texts_of(pipe, [text] * BATCH)
     optimizer = torch.optim.AdamW(tuned.unet.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
+    governor = ThreadGovernor()
     for _ in range(steps):
+        governor.update()
         timesteps, noise = stratified_timesteps(BATCH), torch.randn(BATCH, *latent.shape[1:])
         noisy = add_noise(latent, noise, pipe.scheduler.alphas_cumprod[timesteps])
         F.mse_loss(tuned.unet(noisy, timesteps, embedding).sample, noise).backward()

@@ -4,7 +4,6 @@ import csv
 from pathlib import Path
 
 import matplotlib
-import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image, ImageDraw
@@ -31,7 +30,7 @@ def to_image(picture: Tensor) -> Image.Image:
 
 
 def draw_sheet(rows: list[tuple[str, Tensor]], path: Path) -> None:
-    """Rows of pictures, each with its label, at their own size."""
+    """Rows of pictures, each with its label, at their own size, in a palette to keep the file small."""
     width = max(len(pictures) for _, pictures in rows)
     sheet = Image.new("RGB", (MARGIN + width * SIDE, len(rows) * SIDE), "white")
     draw = ImageDraw.Draw(sheet)
@@ -39,7 +38,7 @@ def draw_sheet(rows: list[tuple[str, Tensor]], path: Path) -> None:
         draw.text((3, y * SIDE + SIDE // 2 - 6), label, fill="black")
         for x, picture in enumerate(pictures):
             sheet.paste(to_image(picture), (MARGIN + x * SIDE, y * SIDE))
-    sheet.save(path, optimize=True)
+    sheet.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def sample_sheet(pipe: StableDiffusionPipeline, path: Path) -> None:
@@ -89,10 +88,7 @@ def draw_curves(work: Path, path: Path) -> None:
     vae, unet = columns(work / "vae.csv"), columns(work / "unet.csv")
     left.plot(*vae["psnr"], ".-")
     left.set(title="VAE: PSNR, validation split", xlabel="step", ylabel="dB")
-    steps, losses = unet["loss"]
-    middle.plot(steps, losses, lw=0.6, alpha=0.5)
-    window = min(10, len(losses))
-    middle.plot(steps[window - 1 :], np.convolve(losses, np.ones(window) / window, "valid"))
+    middle.plot(*unet["loss"], ".-")
     middle.set(title="UNet: weighted training loss", xlabel="step", yscale="log")
     for mode in ("right", "wrong_class", "wrong_colour", "empty"):
         right.plot(*unet[mode], ".-", label=mode.replace("_", " "))
