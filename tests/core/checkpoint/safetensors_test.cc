@@ -19,8 +19,6 @@
 namespace antidiffusion {
 namespace {
 
-using ::testing::ElementsAre;
-
 constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
 constexpr absl::StatusCode kNotFound = absl::StatusCode::kNotFound;
 

@@ -14,7 +14,6 @@ namespace antidiffusion {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 using Json = nlohmann::json;
 
 constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;

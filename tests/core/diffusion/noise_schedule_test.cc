@@ -50,7 +50,7 @@ TEST(NoiseScheduleTest, TargetFollowsThePredictionType) {
 TEST(NoiseScheduleTest, LinearAndCosineFollowTheirFormulas) {
   NoiseScheduleConfig config;  // linear from 1e-4 to 0.02
   AD_ASSERT_OK_AND_ASSIGN(const NoiseSchedule linear, NoiseSchedule::Create(config));
-  const at::Tensor abar = linear.alphas_cumprod();
+  const at::Tensor& abar = linear.alphas_cumprod();
   EXPECT_NEAR(abar[0].item<double>(), 1 - 1e-4, 1e-6);
   EXPECT_NEAR((1 - abar[999] / abar[998]).item<double>(), 0.02, 1e-5);
   config.beta_schedule = "squaredcos_cap_v2";
@@ -67,7 +67,7 @@ TEST(NoiseScheduleTest, LinearAndCosineFollowTheirFormulas) {
 }
 
 TEST(NoiseScheduleTest, RefusesWhatDoesNotAddUp) {
-  const auto refuses = [](NoiseScheduleConfig config, const std::string& what) {
+  const auto refuses = [](const NoiseScheduleConfig& config, const std::string& what) {
     EXPECT_THAT(NoiseSchedule::Create(config), StatusIs(absl::StatusCode::kInvalidArgument, what));
   };
   NoiseScheduleConfig config = StableDiffusionSchedule();

@@ -102,8 +102,10 @@ TEST(StableDiffusionTest, Bfloat16StaysNearFloat32AndGivesFloat32) {
   const auto fast = MakeGoldenStableDiffusion("sd2-base-like", at::kBFloat16);
   const Draws draws = MakeDraws(16, 16);
   const auto run = [&](StableDiffusion& model) {
-    const at::Tensor image =
-        at::linspace(-1, 1, 3 * 128 * 128).view({1, 3, 128, 128}).clone().requires_grad_(true);
+    const at::Tensor image = at::linspace(-1, 1, int64_t{3} * 128 * 128)
+                                 .view({1, 3, 128, 128})
+                                 .clone()
+                                 .requires_grad_(true);
     const LatentPosterior posterior = model.EncodeImage(image);
     EXPECT_EQ(posterior.mean.scalar_type(), at::kFloat);
     EXPECT_EQ(posterior.std.scalar_type(), at::kFloat);

@@ -19,7 +19,7 @@ TEST(UNetSnapshotTest, RestoresEveryBitAndMeasuresTheDrift) {
   EXPECT_EQ(snapshot.Drift(), 0);
 
   const at::NoGradGuard no_grad;
-  at::Tensor first = weights.front(), last = weights.back();
+  const at::Tensor &first = weights.front(), &last = weights.back();
   first[0][0][0][0] += 3;
   last[0] -= 4;
   EXPECT_FALSE(snapshot.IsPristine());
