@@ -23,6 +23,9 @@ namespace antidiffusion {
 
 enum class OutputFormat { kPng, kSameAsInput, kJpeg, kWebp };
 
+// Interactive jobs go first, batch jobs get a share nevertheless.
+enum class JobPriority { kInteractive, kBatch };
+
 struct JobRequest {
   std::string image;  // the encoded file
   std::string model;  // of the catalogue, never empty
@@ -31,6 +34,8 @@ struct JobRequest {
   int quality = 95;
   std::string request_id;
   std::map<std::string, std::string> labels;
+  std::string tenant;                   // who asks; "" where the server knows no tenants
+  std::optional<JobPriority> priority;  // unset: the RPC's own
 };
 
 struct JobReport {

@@ -1,5 +1,6 @@
 #include "server/proto_conversion.h"
 
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -135,6 +136,19 @@ absl::StatusOr<OutputFormat> ToOutputFormat(v1::OutputOptions::Format format) {
   }
 }
 
+absl::StatusOr<std::optional<JobPriority>> ToPriority(v1::Priority priority) {
+  switch (priority) {
+    case v1::PRIORITY_UNSPECIFIED:
+      return std::nullopt;
+    case v1::PRIORITY_INTERACTIVE:
+      return JobPriority::kInteractive;
+    case v1::PRIORITY_BATCH:
+      return JobPriority::kBatch;
+    default:
+      return UnknownEnum("priority", priority);
+  }
+}
+
 absl::Status CheckLabels(const v1::ProtectRequest& request) {
   if (request.labels_size() > kMaxLabels) {
     return InvalidField("labels", absl::StrCat(request.labels_size(), " labels"),
@@ -238,6 +252,7 @@ absl::StatusOr<JobRequest> ToJobRequest(const v1::ProtectRequest& request) {
       return InvalidField("output.quality", absl::StrCat(job.quality), "1..100");
     }
   }
+  AD_ASSIGN_OR_RETURN(job.priority, ToPriority(request.priority()));
   job.model = request.model();
   job.request_id = request.request_id();
   job.labels = {request.labels().begin(), request.labels().end()};
