@@ -57,7 +57,7 @@ class ProtectCall : public grpc::ServerWriteReactor<v1::JobEvent> {
 
   void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnCancel() override ABSL_LOCKS_EXCLUDED(mutex_);
-  void OnDone() override;
+  void OnDone() override ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   void Pump() ABSL_LOCKS_EXCLUDED(mutex_);
