@@ -67,6 +67,23 @@ absl::Status QueueBytesFullError(int64_t limit, absl::Duration retry_delay) {
       retry_delay);
 }
 
+absl::Status TenantQueueFullError(size_t limit, absl::Duration retry_delay) {
+  return WithRetryDelay(
+      WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                     "this tenant's share of the queue is full: ", limit, " of its jobs wait")),
+                 {reason::kTenantQueueFull, {{"limit", absl::StrCat(limit)}, {"unit", "jobs"}}}),
+      retry_delay);
+}
+
+absl::Status TenantQueueBytesFullError(int64_t limit, absl::Duration retry_delay) {
+  return WithRetryDelay(
+      WithReason(
+          absl::ResourceExhaustedError(absl::StrCat(
+              "this tenant's share of the queue is full: its images may take ", limit, " bytes")),
+          {reason::kTenantQueueFull, {{"limit", absl::StrCat(limit)}, {"unit", "bytes"}}}),
+      retry_delay);
+}
+
 absl::Status DeadlinePassedError(const std::string& stage,
                                  const std::map<std::string, std::string>& facts) {
   ErrorReason reason{reason::kDeadlinePassed, facts};

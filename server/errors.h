@@ -21,6 +21,7 @@ inline constexpr char kDraining[] = "DRAINING";
 inline constexpr char kShutdown[] = "SERVER_SHUTDOWN";
 inline constexpr char kQueueFull[] = "QUEUE_FULL";
 inline constexpr char kQueueBytesFull[] = "QUEUE_BYTES_FULL";
+inline constexpr char kTenantQueueFull[] = "TENANT_QUEUE_FULL";
 inline constexpr char kDeadlinePassed[] = "DEADLINE_PASSED";
 inline constexpr char kDeadlineUnreachable[] = "DEADLINE_UNREACHABLE";
 inline constexpr char kCancelled[] = "CANCELLED";
@@ -42,6 +43,9 @@ absl::Status ModelNotFoundError(const std::string& model);
 // RESOURCE_EXHAUSTED; `retry_delay` is when a place is expected to be free.
 absl::Status QueueFullError(size_t limit, absl::Duration retry_delay);
 absl::Status QueueBytesFullError(int64_t limit, absl::Duration retry_delay);
+// The same for what one tenant may have waiting.
+absl::Status TenantQueueFullError(size_t limit, absl::Duration retry_delay);
+absl::Status TenantQueueBytesFullError(int64_t limit, absl::Duration retry_delay);
 // DEADLINE_EXCEEDED, `stage`: admission, queue, running, or the engine's. `facts` join the
 // metadata.
 absl::Status DeadlinePassedError(const std::string& stage,

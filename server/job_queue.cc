@@ -18,20 +18,55 @@ void NotifyAll(const std::vector<std::shared_ptr<Job>>& jobs) {
   for (const std::shared_ptr<Job>& job : jobs) job->Notify();
 }
 
+absl::Duration WithinBounds(std::optional<double> seconds) {
+  if (!seconds.has_value()) return kUnknownRetry;
+  return std::clamp(absl::Seconds(*seconds), kMinRetry, kMaxRetry);
+}
+
 }  // namespace
 
 absl::Status JobQueue::TryPush(std::shared_ptr<Job> job) {
   MutexLock lock(mutex_);
   if (closed_) return DrainingError();
+  if (absl::Status room = CheckRoom(*job); !room.ok()) return room;
+  CountWaiting(*job, 1);
+  const TenantShare share = ShareFor(job->request().tenant);
+  waiting_.PushBack(FairOrder::EntryOf(std::move(job)), share.weight);
+  UpdatePositions();
+  may_pop_.NotifyOne();
+  return absl::OkStatus();
+}
+
+absl::Status JobQueue::CheckRoom(const Job& job) const {
+  const std::string& tenant = job.request().tenant;
+  const TenantShare share = ShareFor(tenant);
+  const auto found = tenants_.find(tenant);
+  const TenantLoad own = found == tenants_.end() ? TenantLoad() : found->second;
+  if (own.waiting >= share.max_waiting) {
+    return TenantQueueFullError(share.max_waiting, RetryDelayOf(tenant));
+  }
+  if (own.waiting > 0 && own.bytes + job.bytes() > share.max_waiting_bytes) {
+    return TenantQueueBytesFullError(share.max_waiting_bytes, RetryDelayOf(tenant));
+  }
   if (waiting_.size() >= limits_.count) return QueueFullError(limits_.count, RetryDelay());
-  if (bytes_ + job->bytes() > limits_.bytes) {
+  if (bytes_ + job.bytes() > limits_.bytes) {
     return QueueBytesFullError(limits_.bytes, RetryDelay());
   }
-  bytes_ += job->bytes();
-  waiting_.push_back(std::move(job));
-  UpdatePositions();
-  not_empty_.NotifyOne();
   return absl::OkStatus();
+}
+
+void JobQueue::Requeue(std::shared_ptr<Job> job) {
+  std::vector<std::shared_ptr<Job>> moved;
+  {
+    MutexLock lock(mutex_);
+    if (std::erase(running_, job) > 0) CountRunning(*job, -1);
+    CountWaiting(*job, 1);
+    const TenantShare share = ShareFor(job->request().tenant);
+    waiting_.PushFront(FairOrder::EntryOf(std::move(job)), share.weight);
+    moved = UpdatePositions();
+    may_pop_.NotifyAll();
+  }
+  NotifyAll(moved);
 }
 
 std::shared_ptr<Job> JobQueue::Pop() {
@@ -39,13 +74,14 @@ std::shared_ptr<Job> JobQueue::Pop() {
   std::vector<std::shared_ptr<Job>> moved;
   {
     MutexLock lock(mutex_);
-    while (waiting_.empty() && !closed_) not_empty_.Wait(lock);
+    while (!waiting_.CanPop(MayRunNow()) && !(closed_ && waiting_.empty())) may_pop_.Wait(lock);
     if (waiting_.empty()) return nullptr;
-    job = std::move(waiting_.front());
-    waiting_.pop_front();
-    bytes_ -= job->bytes();
+    job = waiting_.PopNext(MayRunNow()).job;
+    CountWaiting(*job, -1);
+    CountRunning(*job, 1);
     running_.push_back(job);
     moved = UpdatePositions();
+    if (closed_ && waiting_.empty()) may_pop_.NotifyAll();
   }
   NotifyAll(moved);
   return job;
@@ -55,10 +91,43 @@ void JobQueue::Done(const Job& job) {
   std::vector<std::shared_ptr<Job>> moved;
   {
     MutexLock lock(mutex_);
-    std::erase_if(running_, [&](const auto& other) { return other.get() == &job; });
+    const auto is_it = [&](const auto& other) { return other.get() == &job; };
+    if (std::erase_if(running_, is_it) > 0) CountRunning(job, -1);
     moved = UpdatePositions();
+    may_pop_.NotifyAll();  // its tenant may run one more
   }
   NotifyAll(moved);
+}
+
+bool JobQueue::MayRun(const std::string& tenant) const {
+  const auto found = tenants_.find(tenant);
+  return found == tenants_.end() || found->second.running < ShareFor(tenant).max_running;
+}
+
+FairOrder::MayRun JobQueue::MayRunNow() const {
+  // Called with the lock only, as long as its caller holds it.
+  return [this](const std::string& tenant)
+             ABSL_NO_THREAD_SAFETY_ANALYSIS { return MayRun(tenant); };
+}
+
+void JobQueue::CountWaiting(const Job& job, int change) {
+  const std::string& tenant = job.request().tenant;
+  TenantLoad& load = tenants_[tenant];
+  load.waiting += static_cast<size_t>(change);
+  load.bytes += change * job.bytes();
+  bytes_ += change * job.bytes();
+  if (change < 0) Forget(tenant);
+}
+
+void JobQueue::CountRunning(const Job& job, int change) {
+  const std::string& tenant = job.request().tenant;
+  tenants_[tenant].running += static_cast<size_t>(change);
+  if (change < 0) Forget(tenant);
+}
+
+void JobQueue::Forget(const std::string& tenant) {
+  const auto found = tenants_.find(tenant);
+  if (found->second.waiting == 0 && found->second.running == 0) tenants_.erase(found);
 }
 
 bool JobQueue::Remove(const Job& job) {
@@ -78,14 +147,11 @@ std::vector<std::shared_ptr<Job>> JobQueue::TakeIf(const std::function<bool(cons
   std::vector<std::shared_ptr<Job>> moved;
   {
     MutexLock lock(mutex_);
-    std::erase_if(waiting_, [&](const std::shared_ptr<Job>& job) {
-      if (!wanted(*job)) return false;
-      taken.push_back(job);
-      return true;
-    });
+    taken = waiting_.TakeIf(wanted);
     if (taken.empty()) return taken;
-    for (const std::shared_ptr<Job>& job : taken) bytes_ -= job->bytes();
+    for (const std::shared_ptr<Job>& job : taken) CountWaiting(*job, -1);
     moved = UpdatePositions();
+    if (closed_ && waiting_.empty()) may_pop_.NotifyAll();
   }
   NotifyAll(moved);
   return taken;
@@ -94,7 +160,7 @@ std::vector<std::shared_ptr<Job>> JobQueue::TakeIf(const std::function<bool(cons
 void JobQueue::Close() {
   MutexLock lock(mutex_);
   closed_ = true;
-  not_empty_.NotifyAll();
+  may_pop_.NotifyAll();
 }
 
 bool JobQueue::closed() const {
@@ -102,16 +168,23 @@ bool JobQueue::closed() const {
   return closed_;
 }
 
-std::optional<double> JobQueue::WaitSeconds() const {
+std::optional<double> JobQueue::WaitSeconds(const std::string& tenant, JobPriority priority,
+                                            std::optional<double> expected) const {
   MutexLock lock(mutex_);
-  WorkBefore before = RunningWork();
-  for (const std::shared_ptr<Job>& job : waiting_) before.Add(*job);
-  return before.Seconds(limits_.workers);
+  FairOrder order = waiting_;
+  order.PushBack({nullptr, tenant, priority, expected.value_or(FairOrder::kUnknownCost)},
+                 ShareFor(tenant).weight);
+  Outlook before = RunningWork();
+  while (const std::shared_ptr<Job> job = order.PopNext().job) before.Add(*job);
+  return WaitAfter(before, tenant);
 }
 
 JobQueue::Load JobQueue::load() const {
   MutexLock lock(mutex_);
-  return {waiting_.size(), bytes_, running_.size()};
+  return {waiting_.size(),
+          bytes_,
+          running_.size(),
+          {waiting_.size(JobPriority::kInteractive), waiting_.size(JobPriority::kBatch)}};
 }
 
 std::vector<std::shared_ptr<Job>> JobQueue::running() const {
@@ -120,21 +193,41 @@ std::vector<std::shared_ptr<Job>> JobQueue::running() const {
 }
 
 std::vector<std::shared_ptr<Job>> JobQueue::UpdatePositions() {
-  WorkBefore before = RunningWork();
-  for (const std::shared_ptr<Job>& job : waiting_) {
-    const std::optional<double> wait = before.Seconds(limits_.workers);
+  std::vector<std::shared_ptr<Job>> jobs;
+  jobs.reserve(waiting_.size());
+  Outlook before = RunningWork();
+  for (FairOrder order = waiting_; !order.empty();) {
+    const std::shared_ptr<Job> job = order.PopNext().job;
+    const std::optional<double> wait = WaitAfter(before, job->request().tenant);
     const std::optional<double> own = job->remaining_seconds();
     const double eta = wait.has_value() && own.has_value() ? *wait + *own : 0;
-    job->SetQueued({static_cast<int>(before.jobs), eta});
+    job->SetQueued({static_cast<int>(before.all.jobs), eta});
     before.Add(*job);
+    jobs.push_back(job);
   }
-  return {waiting_.begin(), waiting_.end()};
+  return jobs;
 }
 
-JobQueue::WorkBefore JobQueue::RunningWork() const {
-  WorkBefore work;
+JobQueue::Outlook JobQueue::RunningWork() const {
+  Outlook work;
   for (const std::shared_ptr<Job>& job : running_) work.Add(*job);
   return work;
+}
+
+void JobQueue::Outlook::Add(const Job& job) {
+  all.Add(job);
+  of_tenant[job.request().tenant].Add(job);
+}
+
+// The order leaves out who has to pause at max_running; here it counts: a tenant's own work goes
+// through so many workers at most.
+std::optional<double> JobQueue::WaitAfter(Outlook& before, const std::string& tenant) const {
+  const std::optional<double> all = before.all.Seconds(static_cast<size_t>(limits_.workers));
+  const size_t max_running = ShareFor(tenant).max_running;
+  if (max_running >= static_cast<size_t>(limits_.workers)) return all;
+  const std::optional<double> own = before.of_tenant[tenant].Seconds(max_running);
+  if (!all.has_value() || !own.has_value()) return std::nullopt;
+  return std::max(*all, *own);
 }
 
 void JobQueue::WorkBefore::Add(const Job& job) {
@@ -144,10 +237,10 @@ void JobQueue::WorkBefore::Add(const Job& job) {
   seconds += own.value_or(0);
 }
 
-std::optional<double> JobQueue::WorkBefore::Seconds(int workers) const {
-  if (jobs < static_cast<size_t>(workers)) return 0;
+std::optional<double> JobQueue::WorkBefore::Seconds(size_t workers) const {
+  if (jobs < workers) return 0;
   if (!known) return std::nullopt;
-  return seconds / workers;
+  return seconds / static_cast<double>(workers);
 }
 
 // When the next job should leave the queue.
@@ -157,8 +250,18 @@ absl::Duration JobQueue::RetryDelay() const {
     const std::optional<double> own = job->remaining_seconds();
     if (own.has_value() && (!soonest.has_value() || *own < *soonest)) soonest = own;
   }
-  if (!soonest.has_value()) return kUnknownRetry;
-  return std::clamp(absl::Seconds(*soonest), kMinRetry, kMaxRetry);
+  return WithinBounds(soonest);
+}
+
+// When the next job of this tenant should.
+absl::Duration JobQueue::RetryDelayOf(const std::string& tenant) const {
+  Outlook before = RunningWork();
+  for (FairOrder order = waiting_; !order.empty();) {
+    const std::shared_ptr<Job> job = order.PopNext().job;
+    if (job->request().tenant == tenant) break;
+    before.Add(*job);
+  }
+  return WithinBounds(WaitAfter(before, tenant));
 }
 
 }  // namespace antidiffusion

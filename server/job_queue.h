@@ -1,24 +1,42 @@
 // The bounded queue from the gRPC threads to the device workers.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <deque>
+#include <functional>
+#include <limits>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "core/base/mutex.h"
+#include "server/fair_order.h"
 #include "server/job.h"
 
 namespace antidiffusion {
 
-// First in, first out. Thread-safe. Every job that was taken in ends in exactly one of two ways:
-// a worker pops it and ends it, or it leaves by Remove, TakeExpired or TakeAll and the taker ends
-// it.
+// What one tenant may take of the queue and of the workers.
+struct TenantShare {
+  double weight = 1;  // > 0
+  size_t max_running = std::numeric_limits<size_t>::max();
+  size_t max_waiting = std::numeric_limits<size_t>::max();  // jobs
+  // Of the encoded images of its waiting jobs together; a tenant with none waiting may push one of
+  // any size.
+  int64_t max_waiting_bytes = std::numeric_limits<int64_t>::max();
+};
+
+// In the order of FairOrder; a tenant that has max_running jobs running is passed over.
+// Thread-safe. Every job that was taken in ends in exactly one of two ways: a worker pops it and
+// ends it or puts it back, or it leaves by Remove, TakeExpired or TakeAll and the taker ends it.
 class JobQueue {
  public:
+  // The share of a tenant as it is now; called with the queue's lock held, from any thread.
+  using ShareOf = std::function<TenantShare(const std::string& tenant)>;
+
   struct Limits {
     size_t count = 64;                   // waiting jobs
     int64_t bytes = int64_t{512} << 20;  // of their encoded images together
@@ -28,14 +46,21 @@ class JobQueue {
     size_t waiting = 0;
     int64_t bytes = 0;
     size_t running = 0;
+    std::array<size_t, 2> waiting_of = {};  // [JobPriority]
   };
 
-  explicit JobQueue(const Limits& limits) : limits_(limits) {}
+  // Without `share_of` every tenant has the share TenantShare{}.
+  explicit JobQueue(const Limits& limits, ShareOf share_of = nullptr)
+      : limits_(limits), share_of_(std::move(share_of)) {}
 
-  // Never blocks. The job knows its position and ETA afterwards. RESOURCE_EXHAUSTED when full by
-  // count or bytes (with the time until a place should be free), UNAVAILABLE once closed: the job
-  // is then left as it was and the caller answers.
+  // Never blocks. The job knows its position and ETA afterwards. RESOURCE_EXHAUSTED when its
+  // tenant's share or the queue is full by count or bytes (with the time until a place should be
+  // free), UNAVAILABLE once closed: the job is then left as it was and the caller answers.
   absl::Status TryPush(std::shared_ptr<Job> job) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Puts a running job back, first of its tenant's, whatever the limits and though closed: its
+  // worker was lost. Instead of Done.
+  void Requeue(std::shared_ptr<Job> job) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Waits for the next job, which counts as running until Done; nullptr once closed and empty.
   std::shared_ptr<Job> Pop() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -54,14 +79,18 @@ class JobQueue {
   void Close() ABSL_LOCKS_EXCLUDED(mutex_);
   bool closed() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Seconds until a job pushed now would start: nullopt while unknown, 0 when nothing is before it.
-  std::optional<double> WaitSeconds() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Seconds until such a job pushed now would start: nullopt while unknown, 0 when nothing is
+  // before it. `expected` is how long it will take itself, as far as is known.
+  std::optional<double> WaitSeconds(const std::string& tenant = "",
+                                    JobPriority priority = JobPriority::kInteractive,
+                                    std::optional<double> expected = std::nullopt) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   Load load() const ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<Job>> running() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  // The jobs before a place in the queue and the work they are.
+  // The jobs before a place in the order and the work they are.
   struct WorkBefore {
     size_t jobs = 0;
     double seconds = 0;
@@ -69,23 +98,51 @@ class JobQueue {
 
     void Add(const Job& job);
     // Until they are done, shared evenly; 0 while a worker is free.
-    std::optional<double> Seconds(int workers) const;
+    std::optional<double> Seconds(size_t workers) const;
   };
+  // The work before the places of an order, one by one: of all, and of the same tenant.
+  struct Outlook {
+    WorkBefore all;
+    std::map<std::string, WorkBefore> of_tenant;
+
+    void Add(const Job& job);
+  };
+  struct TenantLoad {
+    size_t waiting = 0;
+    int64_t bytes = 0;  // of those waiting
+    size_t running = 0;
+  };
+
+  TenantShare ShareFor(const std::string& tenant) const {
+    return share_of_ ? share_of_(tenant) : TenantShare();
+  }
+  absl::Status CheckRoom(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MayRun(const std::string& tenant) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  FairOrder::MayRun MayRunNow() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CountWaiting(const Job& job, int change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CountRunning(const Job& job, int change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Forget(const std::string& tenant) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::vector<std::shared_ptr<Job>> TakeIf(const std::function<bool(const Job&)>& wanted)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // Tells each waiting job its place; returns those jobs, to be notified without the lock.
   std::vector<std::shared_ptr<Job>> UpdatePositions() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  WorkBefore RunningWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Outlook RunningWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Until a job of `tenant` would start that comes after what `before` holds.
+  std::optional<double> WaitAfter(Outlook& before, const std::string& tenant) const;
   absl::Duration RetryDelay() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Duration RetryDelayOf(const std::string& tenant) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Limits limits_;
+  const ShareOf share_of_;
   mutable Mutex mutex_;  // a job's own locks may be taken while holding it, never the other way
-  CondVar not_empty_;
+  CondVar may_pop_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::deque<std::shared_ptr<Job>> waiting_ ABSL_GUARDED_BY(mutex_);
+  FairOrder waiting_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Job>> running_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, TenantLoad> tenants_ ABSL_GUARDED_BY(mutex_);  // those with any
 };
 
 }  // namespace antidiffusion

@@ -74,9 +74,10 @@ constexpr std::array<const char*, 17> kCodeNames = {
 };
 
 constexpr const char* kRejections[] = {
-    reason::kInvalidField,   reason::kModelNotFound,  reason::kModelLoading,
-    reason::kModelFailed,    reason::kDraining,       reason::kQueueFull,
-    reason::kQueueBytesFull, reason::kDeadlinePassed, reason::kDeadlineUnreachable,
+    reason::kInvalidField,        reason::kModelNotFound,   reason::kModelLoading,
+    reason::kModelFailed,         reason::kDraining,        reason::kQueueFull,
+    reason::kQueueBytesFull,      reason::kTenantQueueFull, reason::kDeadlinePassed,
+    reason::kDeadlineUnreachable,
 };
 
 }  // namespace

@@ -103,8 +103,9 @@ absl::StatusOr<std::shared_ptr<Job>> ProtectionService::Admit(const v1::ProtectR
 absl::Status ProtectionService::CheckDeadline(const JobRequest& job, absl::Time deadline) const {
   const absl::Time now = with_.now();
   if (now >= deadline) return DeadlinePassedError("admission");
-  const std::optional<double> wait = with_.queue.WaitSeconds();
   const std::optional<double> own = with_.eta.Expected(job.model, job.options);
+  const std::optional<double> wait =
+      with_.queue.WaitSeconds(job.tenant, job.priority.value_or(JobPriority::kInteractive), own);
   if (!wait.has_value() || *wait <= 0 || !own.has_value()) return absl::OkStatus();
   if (now + absl::Seconds(*wait + *own) <= deadline) return absl::OkStatus();
   return DeadlineUnreachableError(*wait + *own);

@@ -23,6 +23,21 @@ std::shared_ptr<Job> MakeJob(size_t bytes = 10, std::optional<double> expected =
       std::move(request), deadline, expected, [] { return kStart; }, nullptr);
 }
 
+std::shared_ptr<Job> JobOf(const std::string& tenant, std::optional<double> expected = 1,
+                           JobPriority priority = JobPriority::kInteractive) {
+  JobRequest request;
+  request.image = "0123456789";
+  request.model = "model";
+  request.tenant = tenant;
+  request.priority = priority;
+  return std::make_shared<Job>(
+      std::move(request), absl::InfiniteFuture(), expected, [] { return kStart; }, nullptr);
+}
+
+JobQueue::ShareOf EachHas(const TenantShare& share) {
+  return [share](const std::string&) { return share; };
+}
+
 QueuedEvent LastQueued(Job& job) {
   const Delivery delivery = job.Take();
   return std::get<QueuedEvent>(delivery.event->what);
@@ -185,6 +200,114 @@ TEST(JobQueueTest, EachJobReachesExactlyOneWorker) {
   EXPECT_EQ(popped, kJobs);
   EXPECT_EQ(queue.load().running, 0u);
   EXPECT_EQ(queue.load().bytes, 0);
+}
+
+TEST(JobQueueTest, ATenantsShareIsRefusedByCountWhileOthersHaveRoom) {
+  JobQueue queue({}, EachHas({.max_waiting = 2}));
+  EXPECT_THAT(queue.TryPush(JobOf("flood", 7)), IsOk());
+  EXPECT_THAT(queue.TryPush(JobOf("flood", 7)), IsOk());
+  queue.Pop();
+  EXPECT_THAT(queue.TryPush(JobOf("flood", 7)), IsOk());
+  const absl::Status status = queue.TryPush(JobOf("flood", 7));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(status, HasReason(reason::kTenantQueueFull));
+  EXPECT_EQ(GetRetryDelay(status), absl::Seconds(7)) << "when its first waiting job should start";
+  EXPECT_THAT(queue.TryPush(JobOf("quiet")), IsOk());
+}
+
+TEST(JobQueueTest, ATenantsShareIsRefusedByBytesButOneJobAlwaysFits) {
+  JobQueue queue({}, EachHas({.max_waiting_bytes = 9}));
+  EXPECT_THAT(queue.TryPush(JobOf("flood")), IsOk()) << "10 bytes, alone";
+  EXPECT_THAT(queue.TryPush(JobOf("flood")), HasReason(reason::kTenantQueueFull));
+  EXPECT_THAT(queue.TryPush(JobOf("quiet")), IsOk());
+}
+
+TEST(JobQueueTest, ATenantAtMaxRunningIsPassedOverUntilOneIsDone) {
+  JobQueue queue({.workers = 2}, EachHas({.max_running = 1}));
+  const auto first = JobOf("a");
+  const auto second = JobOf("a");
+  const auto other = JobOf("b");
+  for (const auto& job : {first, second, other}) EXPECT_THAT(queue.TryPush(job), IsOk());
+  EXPECT_EQ(queue.Pop(), first);
+  EXPECT_EQ(queue.Pop(), other);
+  std::jthread worker([&] { EXPECT_EQ(queue.Pop(), second); });
+  queue.Done(*first);
+}
+
+TEST(JobQueueTest, ClosedAndHeldUpByMaxRunningItStillHandsOutAll) {
+  JobQueue queue({.workers = 2}, EachHas({.max_running = 1}));
+  const auto first = JobOf("a");
+  const auto second = JobOf("a");
+  EXPECT_THAT(queue.TryPush(first), IsOk());
+  EXPECT_THAT(queue.TryPush(second), IsOk());
+  EXPECT_EQ(queue.Pop(), first);
+  queue.Close();
+  std::jthread one([&] {
+    while (const auto job = queue.Pop()) queue.Done(*job);
+  });
+  std::jthread two([&] {
+    while (const auto job = queue.Pop()) queue.Done(*job);
+  });
+  queue.Done(*first);
+  one.join();
+  two.join();
+  EXPECT_EQ(queue.load().waiting, 0u);
+  EXPECT_EQ(queue.load().running, 0u);
+}
+
+TEST(JobQueueTest, PlacesFollowTheFairOrder) {
+  JobQueue queue({});
+  std::vector<std::shared_ptr<Job>> flood;
+  for (int i = 0; i < 4; ++i) {
+    flood.push_back(JobOf("flood", 2));
+    EXPECT_THAT(queue.TryPush(flood.back()), IsOk());
+  }
+  const auto quiet = JobOf("quiet", 2);
+  EXPECT_THAT(queue.TryPush(quiet), IsOk());
+  const QueuedEvent place = LastQueued(*quiet);
+  EXPECT_EQ(place.position, 1);
+  EXPECT_EQ(place.eta_seconds, 4);
+  EXPECT_EQ(LastQueued(*flood.back()).position, 4);
+}
+
+TEST(JobQueueTest, TheWaitDependsOnWhoAsksAndForWhat) {
+  JobQueue queue({});
+  for (int i = 0; i < 10; ++i) EXPECT_THAT(queue.TryPush(JobOf("flood", 3)), IsOk());
+  EXPECT_EQ(queue.WaitSeconds("flood", JobPriority::kInteractive, 3), 30);
+  EXPECT_EQ(queue.WaitSeconds("quiet", JobPriority::kInteractive, 3), 3);
+  EXPECT_EQ(queue.WaitSeconds("quiet", JobPriority::kBatch, 3), 24) << "eight of ten";
+}
+
+TEST(JobQueueTest, TheWaitOfATenantCountsItsOwnCap) {
+  JobQueue queue({.workers = 4}, EachHas({.max_running = 1}));
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(queue.TryPush(JobOf("a", 5)), IsOk());
+  EXPECT_EQ(queue.WaitSeconds("a", JobPriority::kInteractive, 5), 15);
+  EXPECT_EQ(queue.WaitSeconds("b", JobPriority::kInteractive, 5), 0);
+}
+
+TEST(JobQueueTest, WhatIsPutBackGoesFirstAndCountsAsWaiting) {
+  JobQueue queue({.count = 2});
+  const auto lost = JobOf("a");
+  const auto next = JobOf("a");
+  EXPECT_THAT(queue.TryPush(lost), IsOk());
+  EXPECT_THAT(queue.TryPush(next), IsOk());
+  EXPECT_EQ(queue.Pop(), lost);
+  EXPECT_THAT(queue.TryPush(JobOf("b")), IsOk());
+  queue.Close();
+  queue.Requeue(lost);
+  EXPECT_EQ(queue.load().waiting, 3u) << "over the limit and though closed";
+  EXPECT_EQ(queue.load().running, 0u);
+  EXPECT_EQ(queue.load().bytes, 30);
+  EXPECT_EQ(queue.Pop(), lost);
+}
+
+TEST(JobQueueTest, LoadTellsTheClassesApart) {
+  JobQueue queue({});
+  EXPECT_THAT(queue.TryPush(JobOf("a")), IsOk());
+  EXPECT_THAT(queue.TryPush(JobOf("a", 1, JobPriority::kBatch)), IsOk());
+  EXPECT_THAT(queue.TryPush(JobOf("b", 1, JobPriority::kBatch)), IsOk());
+  EXPECT_EQ(queue.load().waiting_of[0], 1u);
+  EXPECT_EQ(queue.load().waiting_of[1], 2u);
 }
 
 }  // namespace
