@@ -8,12 +8,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/status_details.h"
+#include "core/base/utf8.h"
 
 namespace antidiffusion {
 namespace {
 
 // The inside of a JSON string; also keeps a text line one line.
-std::string Escaped(const std::string& text) {
+std::string Escaped(const std::string& given) {
+  const std::string text = ToValidUtf8(given);
   std::string result;
   result.reserve(text.size());
   for (const char c : text) {
@@ -77,6 +79,7 @@ std::string Log::Line(const std::string& message, LogFields fields) const {
   std::string line =
       json ? absl::StrCat("\"message\":\"", Escaped(message), "\"") : Escaped(message);
   for (const LogField& field : fields) {
+    if (std::holds_alternative<std::monostate>(field.value)) continue;
     if (json) {
       absl::StrAppend(&line, ",\"", field.name, "\":", JsonValue(field));
     } else {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -23,7 +24,8 @@ class sink;
 
 namespace antidiffusion {
 
-// A named fact. Text is escaped: callers' words cannot forge a line.
+// A named fact. Text is escaped: callers' words cannot forge a line. Bytes that are no UTF-8 become
+// U+FFFD.
 struct LogField {
   LogField(std::string field_name, std::string text)
       : name(std::move(field_name)), value(std::move(text)) {}
@@ -33,9 +35,13 @@ struct LogField {
   LogField(std::string field_name, int64_t number) : name(std::move(field_name)), value(number) {}
   LogField(std::string field_name, int number)
       : name(std::move(field_name)), value(int64_t{number}) {}
+  // Without a text the line has no such fact.
+  LogField(std::string field_name, std::optional<std::string> text) : name(std::move(field_name)) {
+    if (text.has_value()) value = *std::move(text);
+  }
 
   std::string name;
-  std::variant<std::string, double, int64_t> value;
+  std::variant<std::monostate, std::string, double, int64_t> value;
 };
 using LogFields = std::initializer_list<LogField>;
 

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 #include <spdlog/sinks/ostream_sink.h>
 
+#include <cmath>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 #include <string>
 
@@ -48,6 +51,40 @@ TEST_F(LogTest, NobodyForgesALine) {
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2);
   EXPECT_THAT(text, HasSubstr(R"("a\u000a2026 error forged=1")"));
   EXPECT_THAT(text, HasSubstr(R"("a\",\"level\":\"error\u000a")"));
+}
+
+TEST_F(LogTest, EveryLineIsJsonWhateverTheBytes) {
+  const auto log = Make(LogFormat::kJson, "debug");
+  std::string every_byte;
+  for (int byte = 0; byte < 256; ++byte) every_byte += static_cast<char>(byte);
+  const std::string well_formed = "z\u00df\u6c34\U0001f34c";
+  log->Info(every_byte, {{"text", every_byte}, {"fine", well_formed}});
+  for (const char* odd : {"\xc3", "\xe6\xb0", "\xf0\x9f\x8d", "\xc0\xaf", "\xed\xa0\x80", "\x80",
+                          "\xf5\x80\x80\x80", "\xe0\x80\x80", "\xf4\x90\x80\x80"}) {
+    log->Error(odd, {{"text", odd}, {"seconds", std::nan("")}, {"rate", HUGE_VAL}});
+  }
+  std::istringstream lines(lines_.str());
+  std::string line;
+  int count = 0;
+  while (std::getline(lines, line)) {
+    const auto parsed = nlohmann::json::parse(line, nullptr, false);
+    ASSERT_TRUE(parsed.is_object()) << line;
+    EXPECT_TRUE(parsed.contains("text"));
+    if (count == 0) {
+      EXPECT_EQ(parsed["fine"], well_formed);
+    } else {
+      EXPECT_TRUE(parsed["seconds"].is_null());
+    }
+    ++count;
+  }
+  EXPECT_EQ(count, 10);
+}
+
+TEST_F(LogTest, AFactWithoutATextIsLeftOut) {
+  Make(LogFormat::kText)->Info("x", {{"trace_id", std::optional<std::string>()}, {"n", 1}});
+  EXPECT_THAT(lines_.str(), HasSubstr("info x n=1\n"));
+  Make(LogFormat::kJson)->Info("y", {{"trace_id", std::optional<std::string>("5f")}, {"n", 1}});
+  EXPECT_THAT(lines_.str(), HasSubstr(R"("message":"y","trace_id":"5f","n":1})"));
 }
 
 TEST_F(LogTest, TheLevelHolds) {

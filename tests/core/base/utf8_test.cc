@@ -28,5 +28,24 @@ TEST(Utf8Test, TextWithoutAnyStartOfACharacterBecomesEmpty) {
   EXPECT_EQ(TruncateUtf8("\x80\x80\x80", 2), "");
 }
 
+TEST(Utf8Test, WhatIsNoCharacterIsReplaced) {
+  const std::string good = "az\u00df\u6c34\U0001f34c";
+  EXPECT_EQ(ToValidUtf8(good), good);
+  EXPECT_EQ(ToValidUtf8(""), "");
+  EXPECT_EQ(ToValidUtf8("a\xff"
+                        "b\xc3"),
+            "a\ufffd"
+            "b\ufffd");
+  EXPECT_EQ(ToValidUtf8("\xc0\xaf"), "\ufffd\ufffd") << "overlong";
+  EXPECT_EQ(ToValidUtf8("\xed\xa0\x80"), "\ufffd\ufffd\ufffd") << "a surrogate";
+  EXPECT_EQ(ToValidUtf8("\xf4\x8f\xbf\xbf"), "\xf4\x8f\xbf\xbf") << "the last character";
+  EXPECT_EQ(ToValidUtf8("\xf4\x90\x80\x80").substr(0, 3), "\ufffd") << "beyond it";
+  EXPECT_EQ(ToValidUtf8("\xe6\xb0"
+                        "a"),
+            "\ufffd\ufffd"
+            "a")
+      << "cut short";
+}
+
 }  // namespace
 }  // namespace antidiffusion
