@@ -18,6 +18,7 @@
 #include "core/protect/options.h"
 #include "core/protect/protector.h"
 #include "core/protect/run_context.h"
+#include "server/tracing/trace_context.h"
 
 namespace antidiffusion {
 
@@ -36,6 +37,7 @@ struct JobRequest {
   std::map<std::string, std::string> labels;
   std::string tenant;                   // who asks; "" where the server knows no tenants
   std::optional<JobPriority> priority;  // unset: the RPC's own
+  TraceContext trace;
 };
 
 struct JobReport {

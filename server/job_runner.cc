@@ -9,6 +9,8 @@
 #include "core/base/status_macros.h"
 #include "core/image/similarity.h"
 #include "server/errors.h"
+#include "server/job_trace.h"
+#include "server/tracing/stage_spans.h"
 
 namespace antidiffusion {
 namespace {
@@ -42,15 +44,25 @@ Image WithChannels(const Image& image, int channels) {
   return rgb;
 }
 
+const absl::Status& StatusOf(const absl::Status& status) { return status; }
+template <typename T>
+const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
+  return result.status();
+}
+
 // What the stages of one run share.
 class Stages {
  public:
-  Stages(Job& job, const Job::Clock& now, const std::function<void(const Progress&)>& on_progress)
-      : job_(job), on_progress_(on_progress) {
+  Stages(Job& job, const Job::Clock& now, StageSpans& spans,
+         const std::function<void(const Progress&)>& on_progress)
+      : job_(job), spans_(spans), on_progress_(on_progress) {
     context_.stop = job.stop_token();
     context_.deadline = job.deadline();
     context_.now = now;
-    context_.on_progress = [this](const Progress& progress) { Report(progress); };
+    context_.on_progress = [this](const Progress& progress) {
+      spans_.Step(progress.stage, context_.now(), progress.loss);
+      Report(progress);
+    };
   }
 
   const RunContext& context() const { return context_; }
@@ -67,7 +79,13 @@ class Stages {
     Report(progress);
     const absl::Time start = context_.now();
     auto result = body();
-    stage_seconds_[stage] += absl::ToDoubleSeconds(context_.now() - start);
+    const absl::Time end = context_.now();
+    stage_seconds_[stage] += absl::ToDoubleSeconds(end - start);
+    spans_.Stage({.name = stage,
+                  .start = start,
+                  .end = end,
+                  .attributes = {},
+                  .error = SpanErrorOf(StatusOf(result))});
     return result;
   }
 
@@ -79,6 +97,7 @@ class Stages {
   }
 
   Job& job_;
+  StageSpans& spans_;
   const std::function<void(const Progress&)>& on_progress_;
   RunContext context_;
   Progress last_;
@@ -153,9 +172,8 @@ absl::StatusOr<JobResult> RunStages(Job& job, Protector& protector, const Decode
   result.seed = protection.seed;
   result.model = protector.model();
 
-  AD_ASSIGN_OR_RETURN(result.image,
-                      stages.Do("encode", [&] { return EncodePicture(picture, encoding); }));
-  AD_ASSIGN_OR_RETURN(const Image delivered, stages.Do("encode", [&] {
+  AD_ASSIGN_OR_RETURN(const Image delivered, stages.Do("encode", [&]() -> absl::StatusOr<Image> {
+    AD_ASSIGN_OR_RETURN(result.image, EncodePicture(picture, encoding));
     return Prove(original, picture, result.image, IsLossless(result.format), result.report);
   }));
   AD_RETURN_IF_ERROR(
@@ -181,8 +199,12 @@ absl::StatusOr<JobResult> JobRunner::Run(
   if (const auto why = job.cancel_reason()) return *why;
   if (now_() >= job.deadline()) return DeadlinePassedError("queue");
   job.Start({protector.model().name, protector.model().device});
-  Stages stages(job, now_, on_progress);
+  TraceWait(tracer_, job, now_());
+  StageSpans spans(tracer_, job.request().trace, now_(),
+                   {{"antidiffusion.device", protector.model().device}});
+  Stages stages(job, now_, spans, on_progress);
   absl::StatusOr<JobResult> result = RunStages(job, protector, limits_, stages);
+  if (!result.ok()) spans.Fail(now_(), SpanErrorOf(result.status()));
   if (absl::IsCancelled(result.status())) return job.cancel_reason().value_or(CallerGoneError());
   if (absl::IsDeadlineExceeded(result.status())) return DeadlineErrorOf(result.status());
   return result;

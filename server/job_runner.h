@@ -8,17 +8,21 @@
 #include "core/image/codec.h"
 #include "core/protect/protector.h"
 #include "server/job.h"
+#include "server/tracing/tracer.h"
 
 namespace antidiffusion {
 
 // Immutable, so thread-safe.
 class JobRunner {
  public:
-  JobRunner(const DecodeLimits& limits, Job::Clock now) : limits_(limits), now_(std::move(now)) {}
+  // `tracer` outlives it.
+  JobRunner(const DecodeLimits& limits, Job::Clock now, const Tracer& tracer)
+      : limits_(limits), now_(std::move(now)), tracer_(tracer) {}
 
   // Decode, protect, encode, decode again, prove, report. Tells `job` its progress, and
   // `on_progress` too. Asks between the stages, as `protector` does before every optimiser step,
-  // whether the job was cancelled or its deadline passed. Does not end the job.
+  // whether the job was cancelled or its deadline passed. Records the wait and each stage as spans
+  // of the job's trace. Does not end the job.
   //
   // A lossless output is proven on the bytes that leave, a lossy one on the pixels before encoding
   // (the report then says what the codec added). Errors, beside Protector::Protect's:
@@ -31,6 +35,7 @@ class JobRunner {
  private:
   const DecodeLimits limits_;
   const Job::Clock now_;
+  const Tracer& tracer_;
 };
 
 }  // namespace antidiffusion

@@ -36,22 +36,6 @@ prometheus::Family<prometheus::Histogram>& HistogramFamily(prometheus::Registry&
   return prometheus::BuildHistogram().Name(Name(name)).Help(help).Register(registry);
 }
 
-const char* OutcomeName(JobOutcome outcome) {
-  switch (outcome) {
-    case JobOutcome::kAccepted:
-      return "accepted";
-    case JobOutcome::kSucceeded:
-      return "succeeded";
-    case JobOutcome::kFailed:
-      return "failed";
-    case JobOutcome::kCancelled:
-      return "cancelled";
-    case JobOutcome::kExpired:
-      return "expired";
-  }
-  return "";
-}
-
 // Indexed by code.
 constexpr std::array<const char*, 17> kCodeNames = {
     "OK",
@@ -85,6 +69,22 @@ constexpr const char* kRejections[] = {
 BuildInfo ThisBuild() {
   return {ANTIDIFFUSION_VERSION, ANTIDIFFUSION_REVISION, ANTIDIFFUSION_TORCH_VERSION,
           ANTIDIFFUSION_CUDA_VERSION};
+}
+
+const char* OutcomeName(JobOutcome outcome) {
+  switch (outcome) {
+    case JobOutcome::kAccepted:
+      return "accepted";
+    case JobOutcome::kSucceeded:
+      return "succeeded";
+    case JobOutcome::kFailed:
+      return "failed";
+    case JobOutcome::kCancelled:
+      return "cancelled";
+    case JobOutcome::kExpired:
+      return "expired";
+  }
+  return "";
 }
 
 Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)

@@ -27,6 +27,7 @@ BuildInfo ThisBuild();
 
 enum class Rpc { kProtect, kListModels };
 enum class JobOutcome { kAccepted, kSucceeded, kFailed, kCancelled, kExpired };
+const char* OutcomeName(JobOutcome outcome);  // accepted, ...
 
 // Thread-safe once every model and device has been added. Each series that has a known name is
 // made (with 0) when its model or device is added, and its reference is kept: looking a series up

@@ -9,6 +9,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/utf8.h"
 #include "server/errors.h"
+#include "server/job_trace.h"
 #include "server/proto_conversion.h"
 
 namespace antidiffusion {
@@ -55,11 +56,16 @@ ProtectionService::ProtectionService(const ServiceSurroundings& surroundings)
 grpc::ServerWriteReactor<v1::JobEvent>* ProtectionService::Protect(
     grpc::CallbackServerContext* context, const v1::ProtectRequest* request) {
   const absl::Time started = with_.now();
-  absl::StatusOr<std::shared_ptr<Job>> job = Admit(*request, DeadlineOf(*context));
-  if (!job.ok()) {
+  const TraceContext trace = BeginTrace(with_.tracer, *context, started);
+  absl::StatusOr<std::shared_ptr<Job>> job = Admit(*request, DeadlineOf(*context), trace);
+  if (job.ok()) {
+    TraceAdmission(with_.tracer, **job, with_.now());
+  } else {
+    TraceRefusal(with_.tracer, trace, job.status(), with_.now());
     with_.metrics.Rejected(ReasonOf(job.status()));
     with_.log.Info("request refused", {{"request_id", TruncateUtf8(request->request_id(), 128)},
                                        {"bytes", static_cast<int64_t>(request->image().size())},
+                                       {"trace_id", trace.id()},
                                        {"reason", ReasonOf(job.status())},
                                        {"error", std::string(job.status().message())}});
   }
@@ -74,7 +80,8 @@ grpc::ServerWriteReactor<v1::JobEvent>* ProtectionService::Protect(
 }
 
 absl::StatusOr<std::shared_ptr<Job>> ProtectionService::Admit(const v1::ProtectRequest& request,
-                                                              absl::Time deadline) {
+                                                              absl::Time deadline,
+                                                              const TraceContext& trace) {
   if (with_.queue.closed()) return DrainingError();
   AD_ASSIGN_OR_RETURN(JobRequest job_request, ToJobRequest(request));
   if (job_request.model.empty()) job_request.model = with_.catalogue.default_model();
@@ -83,6 +90,7 @@ absl::StatusOr<std::shared_ptr<Job>> ProtectionService::Admit(const v1::ProtectR
   AD_RETURN_IF_ERROR(CheckDeadline(job_request, deadline));
 
   job_request.image = request.image();
+  job_request.trace = trace;
   const auto expected = with_.eta.Expected(job_request.model, job_request.options);
   auto job = std::make_shared<Job>(
       std::move(job_request), deadline, expected, with_.now,
@@ -91,6 +99,8 @@ absl::StatusOr<std::shared_ptr<Job>> ProtectionService::Admit(const v1::ProtectR
   with_.metrics.JobCounted(job->request().model, JobOutcome::kAccepted, "");
   with_.log.Info("job accepted", {{"job", job->name()},
                                   {"request_id", job->request().request_id},
+                                  {"tenant", job->request().tenant},
+                                  {"trace_id", job->request().trace.id()},
                                   {"model", job->request().model},
                                   {"bytes", job->bytes()},
                                   {"width", header.width},
@@ -155,14 +165,24 @@ bool ProtectionService::WaitIdle(absl::Duration timeout) {
 
 void ProtectionService::OnJobFinished(const Job& job, const absl::Status& status) {
   const std::string& model = job.request().model;
-  with_.metrics.JobCounted(model, OutcomeOf(status), ReasonOf(status));
+  const JobOutcome outcome = OutcomeOf(status);
+  with_.metrics.JobCounted(model, outcome, ReasonOf(status));
+  TraceEnd(with_.tracer, job, outcome, status, with_.now());
   const double seconds = absl::ToDoubleSeconds(with_.now() - job.admitted());
+  const std::string& tenant = job.request().tenant;
+  const std::optional<std::string> trace_id = job.request().trace.id();
   if (status.ok()) {
-    with_.log.Info("job finished", {{"job", job.name()}, {"model", model}, {"seconds", seconds}});
+    with_.log.Info("job finished", {{"job", job.name()},
+                                    {"tenant", tenant},
+                                    {"trace_id", trace_id},
+                                    {"model", model},
+                                    {"seconds", seconds}});
     return;
   }
   with_.log.Info("job ended without a result", {{"job", job.name()},
                                                 {"request_id", job.request().request_id},
+                                                {"tenant", tenant},
+                                                {"trace_id", trace_id},
                                                 {"model", model},
                                                 {"seconds", seconds},
                                                 {"reason", ReasonOf(status)},

@@ -16,6 +16,7 @@
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
 #include "server/protect_call.h"
+#include "server/tracing/tracer.h"
 
 namespace antidiffusion {
 
@@ -27,6 +28,7 @@ struct ServiceSurroundings {
   const EtaEstimator& eta;
   Metrics& metrics;
   const Log& log;
+  const Tracer& tracer;
   Job::Clock now;
 };
 
@@ -55,8 +57,8 @@ class ProtectionService final : public v1::ProtectionService::CallbackService {
   bool WaitIdle(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  absl::StatusOr<std::shared_ptr<Job>> Admit(const v1::ProtectRequest& request,
-                                             absl::Time deadline);
+  absl::StatusOr<std::shared_ptr<Job>> Admit(const v1::ProtectRequest& request, absl::Time deadline,
+                                             const TraceContext& trace);
   absl::Status CheckDeadline(const JobRequest& job, absl::Time deadline) const;
   void CancelJob(Job& job, const absl::Status& why);
   void OnJobFinished(const Job& job, const absl::Status& status);

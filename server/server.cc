@@ -27,6 +27,7 @@
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
 #include "server/protection_service.h"
+#include "server/tracing/tracer.h"
 
 namespace antidiffusion {
 namespace {
@@ -63,13 +64,14 @@ struct Server::Parts {
         catalogue(std::move(models)),
         metrics(ThisBuild(), static_cast<size_t>(config.max_queue_size)),
         queue(QueueLimits(config)),
-        runner(ImageLimits(config), absl::Now),
-        service({ImageLimits(config), *catalogue, queue, eta, metrics, log, absl::Now}) {}
+        runner(ImageLimits(config), absl::Now, tracer),
+        service({ImageLimits(config), *catalogue, queue, eta, metrics, log, tracer, absl::Now}) {}
 
   const Log& log;
   const bool strict_readiness;
   const std::unique_ptr<ModelCatalogue> catalogue;
   Metrics metrics;
+  const Tracer tracer;
   EtaEstimator eta;
   JobQueue queue;
   const JobRunner runner;

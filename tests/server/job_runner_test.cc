@@ -50,7 +50,7 @@ class JobRunnerTest : public ::testing::Test {
   absl::StatusOr<JobResult> RunJob(FakeEngine::Orders orders = {}) {
     engine_ = std::make_unique<FakeEngine>(std::move(orders));
     const auto protector = engine_->Factory()({"models/alpha"}).value();
-    return JobRunner({}, clock_).Run(*job_, *protector, [this](const Progress& progress) {
+    return JobRunner({}, clock_, tracer_).Run(*job_, *protector, [this](const Progress& progress) {
       if (stages_.empty() || stages_.back() != progress.stage) stages_.push_back(progress.stage);
       if (on_progress_) on_progress_(progress);
     });
@@ -58,6 +58,8 @@ class JobRunnerTest : public ::testing::Test {
 
   absl::Time now_ = absl::FromUnixSeconds(1'000'000);
   Job::Clock clock_ = [this] { return now_; };
+  std::vector<Span> spans_;
+  const Tracer tracer_{0, [this](Span span) { spans_.push_back(std::move(span)); }};
   std::unique_ptr<Job> job_;
   std::unique_ptr<FakeEngine> engine_;
   std::vector<std::string> stages_;
@@ -84,6 +86,45 @@ TEST_F(JobRunnerTest, PngIsProvenOnItsBytes) {
     EXPECT_EQ(result.stage_seconds.count(stage), 1u) << stage;
   }
   EXPECT_FALSE(result.report.full.has_value());
+}
+
+TEST_F(JobRunnerTest, WaitAndStagesAreSpansOfTheJobsTrace) {
+  JobRequest request;
+  request.image = Encoded(MakePicture());
+  request.trace = {.trace_id = "0af7651916cd43dd8448eb211c80319c",
+                   .parent_id = "b7ad6b7169203331",
+                   .span_id = "00f067aa0ba902b7",
+                   .sampled = true,
+                   .start = now_};
+  MakeJob(std::move(request));
+  now_ += absl::Seconds(7);
+  on_progress_ = [this](const Progress& /*progress*/) { now_ += absl::Seconds(1); };
+  AD_ASSERT_OK_AND_ASSIGN(const JobResult result, RunJob());
+  std::vector<std::string> names;
+  for (const Span& span : spans_) {
+    names.push_back(span.facts.name);
+    EXPECT_EQ(span.parent_id, "00f067aa0ba902b7");
+    EXPECT_EQ(span.facts.error, "");
+    EXPECT_LE(span.facts.start, span.facts.end);
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"queue", "decode", "pgd", "encode", "report"}));
+  EXPECT_EQ(spans_[0].facts.end - spans_[0].facts.start, absl::Seconds(7));
+  for (size_t i = 1; i < spans_.size(); ++i) {
+    EXPECT_GE(spans_[i].facts.start, spans_[i - 1].facts.end) << names[i];
+  }
+}
+
+TEST_F(JobRunnerTest, AStageThatFailsSaysSoInItsSpan) {
+  JobRequest request;
+  const std::string bytes = Encoded(MakePicture());
+  request.image = bytes.substr(0, bytes.size() / 2);
+  request.trace.trace_id = "1f";
+  request.trace.sampled = true;
+  MakeJob(std::move(request));
+  EXPECT_THAT(RunJob(), ViolatesField("image"));
+  ASSERT_EQ(spans_.size(), 2u);
+  EXPECT_EQ(spans_[1].facts.name, "decode");
+  EXPECT_EQ(spans_[1].facts.error.substr(0, 16), "INVALID_ARGUMENT");
 }
 
 TEST_F(JobRunnerTest, NoImageLeavesThatBreaksItsBudget) {
