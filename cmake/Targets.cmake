@@ -6,12 +6,19 @@ target_compile_options(
 target_include_directories(antidiffusion_flags INTERFACE ${CMAKE_SOURCE_DIR})
 if(ANTIDIFFUSION_SANITIZER STREQUAL "address")
   set(_sanitize -fsanitize=address,undefined -fno-sanitize-recover=undefined)
+  set(_sanitize_link ${_sanitize})
 elseif(ANTIDIFFUSION_SANITIZER STREQUAL "thread")
   set(_sanitize -fsanitize=thread)
+  set(_sanitize_link ${_sanitize})
+elseif(ANTIDIFFUSION_SANITIZER STREQUAL "fuzzer")
+  # Warnings are for GCC and clang-tidy to judge; this build is there to run.
+  set(_sanitize -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+                -Wno-error)
+  set(_sanitize_link -fsanitize=address,undefined)
 endif()
 if(ANTIDIFFUSION_SANITIZER)
   target_compile_options(antidiffusion_flags INTERFACE ${_sanitize} -g1 -O1 -fno-omit-frame-pointer)
-  target_link_options(antidiffusion_flags INTERFACE ${_sanitize})
+  target_link_options(antidiffusion_flags INTERFACE ${_sanitize_link})
 endif()
 
 # antidiffusion_library(NAME SOURCES a.cc ... DEPS public ... PRIVATE_DEPS private ...)

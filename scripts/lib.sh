@@ -29,8 +29,8 @@ has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep
 preset_folder() {
   case $1 in
     default) echo build ;;
-    asan | tsan | cuda | lint) echo "build-$1" ;;
-    *) die "no preset '$1': default, asan, tsan, cuda or lint" ;;
+    asan | tsan | cuda | fuzz | lint) echo "build-$1" ;;
+    *) die "no preset '$1': default, asan, tsan, cuda, fuzz or lint" ;;
   esac
 }
 
