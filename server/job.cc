@@ -90,6 +90,7 @@ void Job::Start(const RunningEvent& event) {
     MutexLock lock(mutex_);
     if (finished()) return;
     started_ = true;
+    ++attempts_;
     if (queued_sent_) queued_event_.reset();  // an outdated position
     running_event_ = JobEvent{++sequence_, event};
   }
@@ -105,6 +106,21 @@ void Job::Report(const Progress& progress) {
     progress_event_ = JobEvent{++sequence_, progress};
   }
   Notify();
+}
+
+void Job::Restart() {
+  MutexLock lock(mutex_);
+  if (finished()) return;
+  started_ = false;
+  queued_.reset();
+  progress_.reset();
+  running_event_.reset();
+  progress_event_.reset();
+}
+
+int Job::attempts() const {
+  MutexLock lock(mutex_);
+  return attempts_;
 }
 
 void Job::Succeed(JobResult result) {

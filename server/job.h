@@ -101,7 +101,10 @@ class Job {
   absl::Time admitted() const { return admitted_; }
   std::stop_token stop_token() const { return stop_.get_token(); }
 
-  // Gives up the request's image. For the worker, once.
+  // How often a worker has started it: once, and once more after each Restart.
+  int attempts() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Gives up the request's image. For the worker, once it will not run the job again.
   std::string TakeImage() { return std::move(request_.image); }
 
   // `listener` is called, on any thread, whenever Take may have something new. After
@@ -121,6 +124,9 @@ class Job {
   // For the worker.
   void Start(const RunningEvent& event) ABSL_LOCKS_EXCLUDED(mutex_);
   void Report(const Progress& progress) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // For the worker, which was lost: the job waits again, from its beginning. Sequences go on.
+  void Restart() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The end; the first one counts, later ones change nothing.
   void Succeed(JobResult result) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -155,6 +161,7 @@ class Job {
   std::optional<Progress> progress_ ABSL_GUARDED_BY(mutex_);   // latest
   absl::Time progress_at_ ABSL_GUARDED_BY(mutex_);
   bool started_ ABSL_GUARDED_BY(mutex_) = false;
+  int attempts_ ABSL_GUARDED_BY(mutex_) = 0;
   bool queued_sent_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<JobEvent> queued_event_ ABSL_GUARDED_BY(mutex_);  // these four: not yet taken
   std::optional<JobEvent> running_event_ ABSL_GUARDED_BY(mutex_);

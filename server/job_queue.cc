@@ -18,6 +18,16 @@ void NotifyAll(const std::vector<std::shared_ptr<Job>>& jobs) {
   for (const std::shared_ptr<Job>& job : jobs) job->Notify();
 }
 
+// False when `end` has passed.
+bool WaitUntil(CondVar& condition, MutexLock& lock, absl::Time end) {
+  if (end == absl::InfiniteFuture()) {
+    condition.Wait(lock);
+    return true;
+  }
+  const absl::Duration left = end - absl::Now();
+  return left > absl::ZeroDuration() && (condition.WaitFor(lock, left) || absl::Now() < end);
+}
+
 absl::Duration WithinBounds(std::optional<double> seconds) {
   if (!seconds.has_value()) return kUnknownRetry;
   return std::clamp(absl::Seconds(*seconds), kMinRetry, kMaxRetry);
@@ -70,21 +80,54 @@ void JobQueue::Requeue(std::shared_ptr<Job> job) {
 }
 
 std::shared_ptr<Job> JobQueue::Pop() {
+  return PopUnless([] { return false; }, absl::InfiniteDuration());
+}
+
+std::shared_ptr<Job> JobQueue::PopUnless(const std::function<bool()>& interrupted,
+                                         absl::Duration timeout) {
   std::shared_ptr<Job> job;
   std::vector<std::shared_ptr<Job>> moved;
   {
     MutexLock lock(mutex_);
-    while (!waiting_.CanPop(MayRunNow()) && !(closed_ && waiting_.empty())) may_pop_.Wait(lock);
-    if (waiting_.empty()) return nullptr;
+    const absl::Time end = absl::Now() + timeout;
+    while (!interrupted() && !waiting_.CanPop(MayRunNow()) && !Finished()) {
+      if (!WaitUntil(may_pop_, lock, end)) return nullptr;
+    }
+    if (interrupted() || waiting_.empty()) return nullptr;
     job = waiting_.PopNext(MayRunNow()).job;
     CountWaiting(*job, -1);
     CountRunning(*job, 1);
     running_.push_back(job);
     moved = UpdatePositions();
-    if (closed_ && waiting_.empty()) may_pop_.NotifyAll();
+    NotifyIfFinished();
   }
   NotifyAll(moved);
   return job;
+}
+
+void JobQueue::Wake() {
+  MutexLock lock(mutex_);
+  may_pop_.NotifyAll();
+}
+
+bool JobQueue::finished() const {
+  MutexLock lock(mutex_);
+  return Finished();
+}
+
+bool JobQueue::WaitFinished(absl::Duration timeout) {
+  MutexLock lock(mutex_);
+  const absl::Time end = absl::Now() + timeout;
+  while (!Finished()) {
+    if (!WaitUntil(finished_, lock, end)) return Finished();
+  }
+  return true;
+}
+
+void JobQueue::NotifyIfFinished() {
+  if (!Finished()) return;
+  may_pop_.NotifyAll();
+  finished_.NotifyAll();
 }
 
 void JobQueue::Done(const Job& job) {
@@ -151,7 +194,7 @@ std::vector<std::shared_ptr<Job>> JobQueue::TakeIf(const std::function<bool(cons
     if (taken.empty()) return taken;
     for (const std::shared_ptr<Job>& job : taken) CountWaiting(*job, -1);
     moved = UpdatePositions();
-    if (closed_ && waiting_.empty()) may_pop_.NotifyAll();
+    NotifyIfFinished();
   }
   NotifyAll(moved);
   return taken;
@@ -160,7 +203,7 @@ std::vector<std::shared_ptr<Job>> JobQueue::TakeIf(const std::function<bool(cons
 void JobQueue::Close() {
   MutexLock lock(mutex_);
   closed_ = true;
-  may_pop_.NotifyAll();
+  NotifyIfFinished();
 }
 
 bool JobQueue::closed() const {

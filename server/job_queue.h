@@ -62,8 +62,18 @@ class JobQueue {
   // worker was lost. Instead of Done.
   void Requeue(std::shared_ptr<Job> job) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Waits for the next job, which counts as running until Done; nullptr once closed and empty.
+  // Waits for the next job, which counts as running until Done; nullptr once finished().
   std::shared_ptr<Job> Pop() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The same, but gives up, with nullptr, after `timeout` or once `interrupted` says so. That is
+  // asked with the queue's lock held, at first and after each Wake.
+  std::shared_ptr<Job> PopUnless(const std::function<bool()>& interrupted, absl::Duration timeout)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void Wake() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Closed and empty; waits for it at most `timeout`.
+  bool finished() const ABSL_LOCKS_EXCLUDED(mutex_);
+  bool WaitFinished(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // A worker is about to end `job`, or has.
   void Done(const Job& job) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -113,6 +123,10 @@ class JobQueue {
     size_t running = 0;
   };
 
+  bool Finished() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return closed_ && waiting_.empty();
+  }
+  void NotifyIfFinished() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   TenantShare ShareFor(const std::string& tenant) const {
     return share_of_ ? share_of_(tenant) : TenantShare();
   }
@@ -138,6 +152,7 @@ class JobQueue {
   const ShareOf share_of_;
   mutable Mutex mutex_;  // a job's own locks may be taken while holding it, never the other way
   CondVar may_pop_;
+  CondVar finished_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   FairOrder waiting_ ABSL_GUARDED_BY(mutex_);

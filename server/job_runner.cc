@@ -153,10 +153,8 @@ absl::StatusOr<JobResult> RunStages(Job& job, Protector& protector, const Decode
                                     Stages& stages) {
   const JobRequest& request = job.request();
   JobResult result;
-  AD_ASSIGN_OR_RETURN(Picture picture, stages.Do("decode", [&] {
-    const std::string bytes = job.TakeImage();
-    return DecodePicture(bytes, limits);
-  }));
+  AD_ASSIGN_OR_RETURN(Picture picture,
+                      stages.Do("decode", [&] { return DecodePicture(request.image, limits); }));
   result.format = FormatOf(request.output, picture.format);
   const EncodeOptions encoding{result.format, request.quality};
   AD_RETURN_IF_ERROR(CheckEncodable(picture, encoding));

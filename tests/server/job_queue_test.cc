@@ -89,6 +89,39 @@ TEST(JobQueueTest, ClosedRefusesButHandsOutWhatWaits) {
   EXPECT_EQ(queue.Pop(), nullptr);
 }
 
+TEST(JobQueueTest, AWaitingWorkerCanBeInterrupted) {
+  JobQueue queue({});
+  std::atomic<bool> interrupted = false;
+  std::jthread worker([&] {
+    const auto is_interrupted = [&] { return interrupted.load(); };
+    EXPECT_EQ(queue.PopUnless(is_interrupted, absl::InfiniteDuration()), nullptr);
+  });
+  interrupted = true;
+  queue.Wake();
+  worker.join();
+  EXPECT_THAT(queue.TryPush(MakeJob()), IsOk());
+  EXPECT_EQ(queue.PopUnless([] { return true; }, absl::InfiniteDuration()), nullptr);
+  EXPECT_EQ(queue.load().waiting, 1u) << "who is interrupted takes no job";
+}
+
+TEST(JobQueueTest, AWorkerWaitsNoLongerThanItWantsTo) {
+  JobQueue queue({});
+  EXPECT_EQ(queue.PopUnless([] { return false; }, absl::ZeroDuration()), nullptr);
+  EXPECT_FALSE(queue.finished());
+}
+
+TEST(JobQueueTest, FinishedOnceClosedAndEmpty) {
+  JobQueue queue({});
+  EXPECT_THAT(queue.TryPush(MakeJob()), IsOk());
+  EXPECT_FALSE(queue.WaitFinished(absl::ZeroDuration()));
+  queue.Close();
+  EXPECT_FALSE(queue.finished());
+  std::jthread worker([&] { EXPECT_TRUE(queue.WaitFinished(absl::InfiniteDuration())); });
+  EXPECT_NE(queue.Pop(), nullptr);
+  worker.join();
+  EXPECT_TRUE(queue.finished());
+}
+
 TEST(JobQueueTest, CloseWakesAWaitingWorker) {
   JobQueue queue({});
   std::jthread worker([&] { EXPECT_EQ(queue.Pop(), nullptr); });

@@ -90,6 +90,29 @@ TEST_F(JobTest, NumbersWhatItProduces) {
   EXPECT_EQ(job->Take().event->sequence, 4u) << "3 was coalesced";
 }
 
+TEST_F(JobTest, ALostAttemptBeginsAgainAtAHigherSequence) {
+  const auto job = MakeJob();
+  EXPECT_EQ(job->attempts(), 0);
+  job->SetQueued({0, 0});
+  job->Start({"model", "cpu"});
+  job->Report(Step(5));
+  while (job->Take().event.has_value()) {
+  }
+  job->Report(Step(6));
+  job->Restart();
+  EXPECT_EQ(Next(*job), "-") << "what the lost attempt had to tell is outdated";
+  job->SetQueued({0, 0});
+  EXPECT_EQ(job->Take().event->sequence, 5u);
+  job->Start({"model", "cpu"});
+  EXPECT_EQ(job->attempts(), 2);
+  EXPECT_EQ(Next(*job), "running");
+  job->Report(Step(1));
+  EXPECT_EQ(Next(*job), "progress1");
+  job->Succeed({});
+  job->Restart();
+  EXPECT_EQ(Next(*job), "result") << "an end is not taken back";
+}
+
 TEST_F(JobTest, LeavesOutAPositionThatIsOver) {
   const auto job = MakeJob();
   job->SetQueued({2, 0});
