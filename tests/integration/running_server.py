@@ -97,9 +97,9 @@ class RunningServer:
     def request(self, image, **fields):
         return self.message("ProtectRequest")(image=image, **fields)
 
-    def protect(self, request, timeout=None):
-        """The call, an iterator over the events."""
-        method = self.channel.unary_stream(
+    def protect(self, request, timeout=None, channel=None):
+        """The call, an iterator over the events; over another channel than the usual one if given."""
+        method = (channel or self.channel).unary_stream(
             PROTECT, request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=self.message("JobEvent").FromString)
         return method(request, timeout=timeout)

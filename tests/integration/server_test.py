@@ -305,6 +305,32 @@ def test_a_drain_can_be_cut_short(start, hurry):
     assert hurry in server.log()
 
 
+def begin_unread(server):
+    """A call whose result waits for a reader that does not read: it is larger than the window."""
+    channel = grpc.insecure_channel(
+        server.address, options=[("grpc.http2.lookahead_bytes", 65536), ("grpc.http2.bdp_probe", 0)])
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    request = server.request(encoded(Image.fromarray(noise)), options=SHORT)
+    call = server.protect(request, channel=channel)
+    until(lambda: server.metric(f'jobs_total{{{MODEL},outcome="succeeded"}}') == 1, "the result")
+    return call
+
+
+@pytest.mark.parametrize("limit", ["third signal", "time limit"])
+def test_a_drain_that_does_not_end_is_given_up(start, limit):
+    server = start("--drain-timeout=0" if limit == "time limit" else "--drain-timeout=600")
+    call = begin_unread(server)
+    server.terminate()
+    if limit == "third signal":
+        until(lambda: "draining" in server.log(), "the drain")
+        server.terminate()
+        until(lambda: "cancelling jobs" in server.log(), "the second signal")
+        server.terminate()
+    assert server.wait() == 1
+    assert "exiting with jobs left" in server.log() and limit in server.log()
+    assert call.code() == grpc.StatusCode.UNAVAILABLE
+
+
 def resident_bytes(server):
     status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="utf-8")
     return int(status.split("VmRSS:")[1].split()[0]) * 1024
