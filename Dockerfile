@@ -32,6 +32,7 @@ RUN apt-get update \
   && apt-get install -y --no-install-recommends \
        libabsl20220623 \
        libcivetweb1 \
+       libcurl4 \
        libexiv2-27 \
        libfmt9 \
        libgrpc++1.51 \

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/errors.h"
+#include "server/tracing/span_exporter.h"
 
 namespace antidiffusion {
 namespace {
@@ -119,7 +120,12 @@ Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
       memory_total_(GaugeFamily(registry_, "device_memory_total_bytes", "Memory of the device.")),
       model_loaded_(GaugeFamily(registry_, "model_loaded", "1 once the model takes jobs.")),
       model_load_seconds_(
-          GaugeFamily(registry_, "model_load_seconds", "What loading the model took.")) {
+          GaugeFamily(registry_, "model_load_seconds", "What loading the model took.")),
+      spans_sent_(
+          CounterFamily(registry_, "trace_spans_sent_total", "Spans that the trace collector took.")
+              .Add({})),
+      spans_dropped_(CounterFamily(registry_, "trace_spans_dropped_total",
+                                   "Spans that the trace collector did not get.")) {
   GaugeFamily(registry_, "build_info", "Always 1; the labels say what runs.")
       .Add({{"version", build.version},
             {"revision", build.revision},
@@ -129,6 +135,9 @@ Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
   queue_capacity_.Set(static_cast<double>(queue_capacity));
   rpc_series_ = {MakeRpcSeries("Protect"), MakeRpcSeries("ListModels")};
   for (const char* rejection : kRejections) rejected_.Add({{"reason", rejection}});
+  for (const char* why : {span_loss::kQueueFull, span_loss::kNotSent, span_loss::kRejected}) {
+    spans_dropped_.Add({{"reason", why}});
+  }
 }
 
 Metrics::RpcSeries Metrics::MakeRpcSeries(const std::string& method) {
@@ -209,6 +218,10 @@ void Metrics::SetQueue(size_t depth, int64_t bytes) {
 
 void Metrics::ModelLoaded(const std::string& model, bool loaded) {
   model_loaded_.Add({{"model", model}}).Set(loaded ? 1 : 0);
+}
+
+void Metrics::SpansDropped(const std::string& why, int64_t spans) {
+  spans_dropped_.Add({{"reason", why}}).Increment(static_cast<double>(spans));
 }
 
 void Metrics::ModelLoadTook(const std::string& model, double seconds) {

@@ -75,6 +75,8 @@ class Metrics {
   void SetDraining(bool draining) { draining_.Set(draining ? 1 : 0); }
   void ModelLoaded(const std::string& model, bool loaded);
   void ModelLoadTook(const std::string& model, double seconds);
+  void SpansSent(int64_t spans) { spans_sent_.Increment(static_cast<double>(spans)); }
+  void SpansDropped(const std::string& why, int64_t spans);  // see span_loss
 
   // All series in the text format.
   std::string Text() const;
@@ -115,6 +117,8 @@ class Metrics {
   Family<Gauge>& memory_total_;
   Family<Gauge>& model_loaded_;
   Family<Gauge>& model_load_seconds_;
+  Counter& spans_sent_;
+  Family<Counter>& spans_dropped_;
 
   std::array<RpcSeries, 2> rpc_series_;
   std::map<std::string, std::map<std::string, Histogram*>> steps_;  // [model][phase]

@@ -27,6 +27,7 @@
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
 #include "server/protection_service.h"
+#include "server/trace_export.h"
 #include "server/tracing/tracer.h"
 
 namespace antidiffusion {
@@ -63,14 +64,21 @@ struct Server::Parts {
         strict_readiness(config.strict_readiness),
         catalogue(std::move(models)),
         metrics(ThisBuild(), static_cast<size_t>(config.max_queue_size)),
+        tracer(config.trace_sample, SinkOf(config)),
         queue(QueueLimits(config)),
         runner(ImageLimits(config), absl::Now, tracer),
         service({ImageLimits(config), *catalogue, queue, eta, metrics, log, tracer, absl::Now}) {}
+
+  Tracer::Sink SinkOf(const ServerConfig& config) {
+    if (config.otlp_endpoint.empty()) return nullptr;
+    return [this](Span span) { exporter->Add(std::move(span)); };
+  }
 
   const Log& log;
   const bool strict_readiness;
   const std::unique_ptr<ModelCatalogue> catalogue;
   Metrics metrics;
+  std::unique_ptr<SpanExporter> exporter;  // null: spans go nowhere
   const Tracer tracer;
   EtaEstimator eta;
   JobQueue queue;
@@ -98,6 +106,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
                                              static_cast<int>(config.devices.size())));
   std::unique_ptr<Server> server(
       new Server(std::make_unique<Parts>(config, std::move(catalogue), log)));
+  AD_ASSIGN_OR_RETURN(server->parts_->exporter,
+                      StartTraceExport(config, server->parts_->metrics, log));
   for (const ModelEntry& model : models) server->parts_->metrics.AddModel(model.name);
   AD_RETURN_IF_ERROR(server->Listen(config));
   log.Info("listening", {{"address", config.grpc_address},

@@ -111,6 +111,15 @@ void AddLifeFlags(CLI::App& app, RawConfig& raw) {
       ->check(CLI::Range(0.0, 1e6));
 }
 
+void AddTraceFlags(CLI::App& app, ServerConfig& config) {
+  app.add_option(
+      "--otlp-endpoint", config.otlp_endpoint,
+      "Where spans are sent as OTLP/HTTP (http://HOST:4318/v1/traces); without it nowhere");
+  app.add_option("--trace-sample", config.trace_sample,
+                 "Share of the jobs without a caller's traceparent that is traced, 0 to 1")
+      ->check(CLI::Range(0.0, 1.0));
+}
+
 // Puts the environment's values before the flags. CLI11's own twins rank below the configuration
 // file, ours above it. The file itself may be named there too, and must then exist as well.
 std::vector<std::string> WithEnvironment(CLI::App& app, int argc, const char* const* argv) {
@@ -152,6 +161,7 @@ std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* a
   AddModelFlags(app, raw.config);
   AddLimitFlags(app, raw.config);
   AddLifeFlags(app, raw);
+  AddTraceFlags(app, raw.config);
   app.add_flag("--print-config", raw.print_config, "Write what would be used, and exit")
       ->configurable(false);
   try {

@@ -39,6 +39,9 @@ struct ServerConfig {
   LogFormat log_format = LogFormat::kText;
   std::string log_level = "info";
   absl::Duration drain_timeout = absl::Seconds(120);
+
+  std::string otlp_endpoint;  // where spans are sent, http://HOST:4318/v1/traces; "": nowhere
+  double trace_sample = 1;    // share of the traces that begin here, 0..1
 };
 
 // Flag > environment > file (--config) > default. The int is an exit code: the command line asked

@@ -80,7 +80,9 @@ TEST_F(ServerConfigTest, EveryFlagArrives) {
                                       "--grpc-keepalive-timeout=9000",
                                       "--log-format=json",
                                       "--log-level=debug",
-                                      "--drain-timeout=1.5"});
+                                      "--drain-timeout=1.5",
+                                      "--otlp-endpoint=http://c:4318/v1/traces",
+                                      "--trace-sample=0.25"});
   EXPECT_EQ(config.grpc_address, "::1");
   EXPECT_EQ(config.grpc_port, 1);
   EXPECT_EQ(config.metrics_port, 2);
@@ -101,6 +103,8 @@ TEST_F(ServerConfigTest, EveryFlagArrives) {
   EXPECT_EQ(config.log_format, LogFormat::kJson);
   EXPECT_EQ(config.log_level, "debug");
   EXPECT_EQ(config.drain_timeout, absl::Milliseconds(1500));
+  EXPECT_EQ(config.otlp_endpoint, "http://c:4318/v1/traces");
+  EXPECT_EQ(config.trace_sample, 0.25);
 }
 
 TEST_F(ServerConfigTest, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
@@ -156,6 +160,7 @@ TEST_F(ServerConfigTest, WrongValuesAreAnErrorThatNamesTheFlag) {
       {"--log-level", "chatty"}, {"--max-queue-size", "0"},
       {"--drain-timeout", "-1"}, {"--threads", "-1"},
       {"--log-format", "2"},     {"--max-queue-bytes", "17592186044417"},
+      {"--trace-sample", "1.5"},
   };
   for (const auto& [flag, value] : cases) {
     err_.str("");

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/image/codec.h"
@@ -74,8 +75,9 @@ std::string OpenCall::Trailer(const std::string& name) const {
 
 TestServer::TestServer(FakeEngine::Orders orders,
                        const std::function<void(ServerConfig&)>& configure,
-                       const std::vector<std::string>& models)
-    : engine_(std::move(orders)), log_(Log::Create(LogFormat::kText, "off").value()) {
+                       const std::vector<std::string>& models, std::unique_ptr<Log> log)
+    : engine_(std::move(orders)),
+      log_(log != nullptr ? std::move(log) : Log::Create(LogFormat::kText, "off").value()) {
   for (const std::string& model : models) repository_.Write(model + "/model_index.json", "{}");
   ServerConfig config;
   config.grpc_address = "127.0.0.1";

@@ -60,7 +60,8 @@ class TestServer {
  public:
   explicit TestServer(FakeEngine::Orders orders = {},
                       const std::function<void(ServerConfig&)>& configure = nullptr,
-                      const std::vector<std::string>& models = {"alpha"});
+                      const std::vector<std::string>& models = {"alpha"},
+                      std::unique_ptr<Log> log = nullptr);  // null: a silent one
 
   FakeEngine& engine() { return engine_; }
   void Stop() { server_.reset(); }
