@@ -71,12 +71,12 @@ def accuracy(judge: Judge, photographs: Photographs) -> float:
     return float((guesses == photographs.classes).float().mean())
 
 
-def train(data: Path, work: Path, epochs: int) -> None:
+def train(data: Path, work: Path, epochs: int, seed: int = 3) -> None:
     """Train the judge; a finished one is kept."""
     path = work / "judge.pt"
     if path.exists():
         return
-    torch.manual_seed(3)
+    torch.manual_seed(seed)
     photographs, held_out = load_split(data, "train"), load_split(data, "validation")
     judge, bf16, governor = Judge(), bf16_is_fast(), ThreadGovernor()
     steps = epochs * len(photographs) // BATCH

@@ -1,0 +1,1 @@
+"""What people do to a published photograph: tuning on it, and editing it."""

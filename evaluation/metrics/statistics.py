@@ -1,0 +1,37 @@
+"""How sure a mean is: bootstrap intervals of paired differences."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95 % bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+def bootstrap(values: list[float], draws: int = 4000, seed: int = 0) -> Interval:
+    """Of the mean of independent values."""
+    data = np.asarray(values, dtype=float)
+    chosen = np.random.default_rng(seed).integers(0, len(data), (draws, len(data)))
+    low, high = np.percentile(data[chosen].mean(1), [2.5, 97.5])
+    return Interval(float(data.mean()), float(low), float(high))
+
+
+def paired(first: dict[str, float], second: dict[str, float]) -> Interval:
+    """Of the mean of `first - second` over the items that both have."""
+    items = sorted(first.keys() & second.keys())
+    if not items:
+        raise ValueError("no item has both values")
+    return bootstrap([first[item] - second[item] for item in items])

@@ -1,0 +1,1 @@
+"""The evaluation as a whole: what is protected, attacked, measured and told."""

@@ -1,0 +1,80 @@
+"""Protection of photographs through the running service, by its command line client; kept by content."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+METHODS: dict[str, list[str]] = {
+    "none": [],
+    "noise": ["--method", "noise"],
+    "advdm": ["--method", "advdm"],
+    "photoguard": ["--method", "photoguard"],
+    "mist": ["--method", "mist"],
+    "anti-dreambooth": ["--method", "anti-dreambooth"],
+    "sds": ["--method", "sds"],
+    "released": ["--mode", "released"],
+    "paper": [],
+    "paper-no-pt": ["--method", "anti-diffusion-no-pt"],
+    "paper-no-sdl": ["--method", "anti-diffusion-no-sdl"],
+    "paper-no-tuning": ["--method", "anti-diffusion-no-tuning"],
+}
+
+
+@dataclass(frozen=True)
+class Protected:
+    """One photograph as it would be published."""
+
+    path: Path
+    seconds: float
+    report: dict  # as the service gives it; empty for `none`
+
+
+class Protection:
+    """A client of one server. Results are kept in `cache` by photograph, flags and the model's digest."""
+
+    def __init__(self, client: Path, server: str, cache: Path, flags: list[str], model: str = "") -> None:
+        self.client, self.server, self.cache = client, server, cache
+        self.flags = [*flags, *(["--model", model] if model else [])]
+        self.digest = self._digest(model)
+        cache.mkdir(parents=True, exist_ok=True)
+
+    def _digest(self, model: str) -> str:
+        done = subprocess.run([self.client, "models", "--server", self.server, "--json"], stdout=subprocess.PIPE,
+                              text=True, check=True)
+        entries = [json.loads(line) for line in done.stdout.splitlines()]
+        return next(e["digest"] for e in entries if (e["name"] == model if model else e["default"]))
+
+    def _key(self, photo: Path, flags: list[str]) -> str:
+        content = hashlib.sha256(photo.read_bytes()).hexdigest()
+        return hashlib.sha256("\n".join([content, self.digest, *flags]).encode()).hexdigest()[:24]
+
+    def protect(self, photos: list[Path], method: str, extra: list[str]) -> list[Protected]:
+        """Each photograph protected; `none` gives it as it is. CalledProcessError: the client failed."""
+        if method == "none":
+            return [Protected(photo, 0.0, {}) for photo in photos]
+        flags = [*METHODS[method], *self.flags, *extra]
+        keys = {photo: self._key(photo, flags) for photo in photos}
+        missing = [photo for photo in photos if not (self.cache / f"{keys[photo]}.json").exists()]
+        for photo in missing:
+            self._one(photo, keys[photo], flags)
+        results = []
+        for photo in photos:
+            line = json.loads((self.cache / f"{keys[photo]}.json").read_text())
+            results.append(Protected(self.cache / f"{keys[photo]}.png", line["seconds"], line["report"]))
+        return results
+
+    def _one(self, photo: Path, key: str, flags: list[str]) -> None:
+        folder = self.cache / f"{key}.new"
+        command = [self.client, "protect", "--server", self.server, "--json", "--overwrite", "--output", folder, *flags,
+                   photo]
+        done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True, check=False)
+        line = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {"status": f"exit {done.returncode}"}
+        if line["status"] != "OK":
+            raise RuntimeError(f"{photo}: {line['status']}: {line.get('message')}")
+        shutil.move(line["output"], self.cache / f"{key}.png")
+        shutil.rmtree(folder)
+        (self.cache / f"{key}.json").write_text(json.dumps(line))

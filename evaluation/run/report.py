@@ -1,0 +1,142 @@
+"""The report: Markdown, CSV, pictures, and one HTML page that needs nothing beside it."""
+
+import base64
+import html
+import io
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import torch
+from PIL import Image, ImageDraw
+
+from ..metrics.images import read, to_pil
+from .rows import Row, write_csv
+from .runner import Runner
+from .tables import attack_table, cost_table, frontier, names, select, survival_table
+
+TILE = 96
+
+
+def sections(rows: list[Row], head: str) -> str:
+    """All tables as Markdown."""
+    targets = names(select(rows, kind="tuning") + select(rows, kind="editing"), "target")
+    parts = [head, "## Cost and visibility\n", cost_table(rows)]
+    for target in targets:
+        name = f"attacker's model: {target}"
+        for kind, figures in (("tuning", ("learned", "similarity", "class", "face_failure", "identity")),
+                              ("editing", ("edit_ssim", "edit_psnr", "edit_similarity", "followed", "edit_class"))):
+            tables = [attack_table(rows, kind, figure, target) for figure in figures]
+            parts += [f"## {kind.capitalize()}, {name}\n", *filter(None, tables)]
+            survived = survival_table(rows, kind, target)
+            if survived:
+                parts += [f"### What countermeasures leave ({kind}, {name})\n", survived]
+    return "\n".join(parts)
+
+
+def draw_frontier(rows: list[Row], path: Path) -> None:
+    """Protection against cost: a point each method and effort, with its interval."""
+    targets = names(select(rows, kind="tuning") + select(rows, kind="editing"), "target")
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2))
+    for axis, kind, title in zip(axes, ("tuning", "editing"), ("learned less (DreamBooth)", "edit moved away (SSIM)")):
+        for name, seconds, interval in frontier(rows, kind, targets[0]):
+            error = [[interval.mean - interval.low], [interval.high - interval.mean]]
+            axis.errorbar(max(seconds, 0.05), interval.mean, yerr=error, fmt="o", capsize=2, markersize=4)
+            axis.annotate(name, (max(seconds, 0.05), interval.mean), fontsize=7, xytext=(3, 3),
+                          textcoords="offset points")
+        axis.set_xscale("log")
+        axis.axhline(0, color="gray", linewidth=0.5)
+        axis.set_xlabel("seconds a photograph")
+        axis.set_ylabel(title)
+        axis.set_title(kind)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def sheet(rows: list[list[torch.Tensor]], heads: list[str], names_: list[str]) -> Image.Image:
+    """Pictures in a grid: a line of `rows` has one picture for each of `heads`."""
+    left, top = 96, 18
+    canvas = Image.new("RGB", (left + TILE * len(heads), top + TILE * len(rows)), "white")
+    pen = ImageDraw.Draw(canvas)
+    for column, head in enumerate(heads):
+        pen.text((left + column * TILE + 2, 3), head[:16], fill="black")
+    for line, (name, pictures) in enumerate(zip(names_, rows)):
+        pen.text((2, top + line * TILE + TILE // 2), name[:16], fill="black")
+        for column, picture in enumerate(to_pil(torch.stack(pictures))):
+            canvas.paste(picture.resize((TILE, TILE), Image.Resampling.NEAREST), (left + column * TILE, top + line * TILE))
+    return canvas
+
+
+def protection_sheet(runner: Runner, side: int) -> Image.Image:
+    """Published photographs: a line a photograph, a column a method, then the amplified difference of each."""
+    photos = [photo.photo for photo in runner.ground.photos[:4]]
+    methods = list(runner.ground.suite.methods)
+    clean = read(photos, side)
+    heads, columns = [], []
+    for method in methods:
+        files = [runner.protected[method, ""][photo].path for photo in photos]
+        images = read(files, side)
+        heads += [method] if method == "none" else [method, "x8"]
+        columns += [images] if method == "none" else [images, ((images - clean) * 8).clamp(-1, 1)]
+    lines = [[column[i] for column in columns] for i in range(len(photos))]
+    return sheet(lines, heads, [photo.parent.name for photo in photos])
+
+
+def inline(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def to_html(markdown: str) -> str:
+    """The few marks that the report uses: headings, tables, bold, paragraphs."""
+    lines, out, in_table = markdown.split("\n"), [], False
+    for line in lines:
+        if line.startswith("|"):
+            cells = [part.strip() for part in line.strip("|").split("|")]
+            if all(set(part) <= {"-", ":"} for part in cells):
+                continue
+            tag = "td" if in_table else "th"
+            out.append("" if in_table else "<table>")
+            in_table = True
+            out.append("<tr>" + "".join(f"<{tag}>{bold(html.escape(part))}</{tag}>" for part in cells) + "</tr>")
+            continue
+        if in_table:
+            out.append("</table>")
+            in_table = False
+        level = len(line) - len(line.lstrip("#"))
+        text = bold(html.escape(line.lstrip("# ")))
+        if text:
+            out.append(f"<h{level}>{text}</h{level}>" if level else f"<p>{text}</p>")
+    return "\n".join(out + (["</table>"] if in_table else []))
+
+
+def bold(text: str) -> str:
+    pieces = text.split("**")
+    return "".join(f"<b>{piece}</b>" if i % 2 else piece for i, piece in enumerate(pieces))
+
+
+STYLE = """body{font:14px/1.4 system-ui,sans-serif;max-width:1250px;margin:2em auto;padding:0 1em;color:#222}
+table{border-collapse:collapse;margin:1em 0;font-size:12px}td,th{border:1px solid #ccc;padding:3px 7px;text-align:right}
+td:first-child,th:first-child{text-align:left}th{background:#f2f2f2}img{max-width:100%;image-rendering:pixelated}"""
+
+
+def write(runner: Runner, folder: Path, head: str, edits: dict[str, Image.Image]) -> None:
+    """report.md, report.html, rows.csv, frontier.png and the sheets, below `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = runner.rows
+    write_csv(rows, folder / "rows.csv")
+    draw_frontier(rows, folder / "frontier.png")
+    side = next(iter(runner.ground.models.values())).side
+    pictures = {"published": protection_sheet(runner, side), **edits}
+    text = sections(rows, head)
+    (folder / "report.md").write_text(text + "\n![frontier](frontier.png)\n", encoding="utf-8")
+    page = [f"<!doctype html><meta charset=utf-8><title>antidiffusion evaluation</title><style>{STYLE}</style>",
+            to_html(text), "<h2>Protection against cost</h2>", f'<img src="{inline(Image.open(folder / "frontier.png"))}">']
+    for name, picture in pictures.items():
+        picture.save(folder / f"{name}.png")
+        page.append(f'<h2>{html.escape(name)}</h2><img src="{inline(picture)}">')
+    (folder / "report.html").write_text("\n".join(page), encoding="utf-8")

@@ -1,0 +1,131 @@
+"""The rows brought together: a figure of each method under each attack, with intervals."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+
+from ..metrics.statistics import Interval, bootstrap, paired
+from .rows import Row
+
+# The figure that tells most under each kind of attack, and which way protection moves it.
+HEADLINE = {"tuning": ("learned", "lower"), "editing": ("edit_ssim", "lower")}
+
+
+def select(rows: Iterable[Row], **wanted: object) -> list[Row]:
+    """The rows whose fields have these values."""
+    return [row for row in rows if all(getattr(row, name) == value for name, value in wanted.items())]
+
+
+def by_item(rows: Iterable[Row], figure: str) -> dict[str, float]:
+    """Of each item the figure's mean over seeds."""
+    found = defaultdict(list)
+    for row in rows:
+        if figure in row.values and row.values[figure] == row.values[figure]:
+            found[row.item].append(row.values[figure])
+    return {item: statistics.fmean(values) for item, values in found.items()}
+
+
+def names(rows: Iterable[Row], field: str) -> list[str]:
+    """The values of a field, in the order in which they come."""
+    return list(dict.fromkeys(getattr(row, field) for row in rows))
+
+
+def labels(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """Method and variant, in the order in which they come."""
+    return list(dict.fromkeys((row.method, row.variant) for row in rows))
+
+
+def cell(rows: list[Row], figure: str, base: list[Row]) -> str:
+    """The mean, and the paired difference to the unprotected photographs with its interval."""
+    own, other = by_item(rows, figure), by_item(base, figure)
+    if not own:
+        return ""
+    text = f"{statistics.fmean(own.values()):.3f}"
+    if not other or rows is base:
+        return text
+    difference = paired(own, other)
+    mark = "**" if difference.excludes_zero else ""
+    return f"{text} ({mark}{difference.mean:+.3f}{mark} [{difference.low:+.3f}, {difference.high:+.3f}])"
+
+
+def markdown(head: list[str], lines: list[list[str]]) -> str:
+    """A Markdown table."""
+    rule = ["---"] + ["--:"] * (len(head) - 1)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines]) + "\n"
+
+
+def attack_table(rows: list[Row], kind: str, figure: str, target: str, countermeasure: str = "none") -> str:
+    """Methods down, attacks across; empty when nothing of it was run."""
+    chosen = select(rows, kind=kind, target=target, countermeasure=countermeasure, variant="")
+    attacks = names(chosen, "attack")
+    if not any(figure in row.values for row in chosen):
+        return ""
+    lines = []
+    for method, _ in labels(chosen):
+        line = [method]
+        for attack in attacks:
+            base = select(chosen, attack=attack, method="none")
+            own = base if method == "none" else select(chosen, attack=attack, method=method)
+            line.append(cell(own, figure, base))
+        lines.append(line)
+    return markdown([figure, *attacks], lines)
+
+
+def gain(rows: list[Row], figure: str, countermeasure: str, method: str) -> dict[str, float]:
+    """Of each item: how much lower the figure is than that of the unprotected photograph so treated."""
+    own = by_item(select(rows, method=method, countermeasure=countermeasure, variant=""), figure)
+    base = by_item(select(rows, method="none", countermeasure=countermeasure, variant=""), figure)
+    return {item: base[item] - own[item] for item in own.keys() & base.keys()}
+
+
+def survival_table(rows: list[Row], kind: str, target: str) -> str:
+    """What of each method's gain is left after each countermeasure."""
+    figure = HEADLINE[kind][0]
+    attack = next((row.attack for row in rows if row.kind == kind and row.countermeasure != "none"), None)
+    if attack is None:
+        return ""
+    chosen = select(rows, kind=kind, target=target, attack=attack)
+    counters = names(chosen, "countermeasure")
+    methods = [m for m in names(select(chosen, countermeasure=counters[-1]), "method") if m != "none"]
+    lines = []
+    for counter in counters:
+        line = [counter]
+        for method in methods:
+            here = bootstrap(list(gain(chosen, figure, counter, method).values()))
+            whole = statistics.fmean(gain(chosen, figure, "none", method).values())
+            left = f"; {100 * here.mean / whole:.0f} % left" if counter != "none" and whole > 0 else ""
+            line.append(f"{here.mean:+.3f} [{here.low:+.3f}, {here.high:+.3f}]{left}")
+        lines.append(line)
+    return markdown([f"{attack}: {figure} lowered", *methods], lines)
+
+
+def cost_table(rows: list[Row]) -> str:
+    """Seconds and visibility of each method."""
+    chosen = select(rows, kind="cost")
+    lines = []
+    for method, variant in labels(chosen):
+        own = select(chosen, method=method, variant=variant)
+        mean = {name: statistics.fmean(row.values[name] for row in own) for name in ("seconds", "psnr", "ssim")}
+        levels = max(row.values["levels"] for row in own)
+        lines.append([f"{method} {variant}".strip(), f"{mean['seconds']:.1f}", f"{levels:.0f}", f"{mean['psnr']:.1f}",
+                      f"{mean['ssim']:.4f}"])
+    return markdown(["method", "s a photograph", "levels", "PSNR dB", "SSIM"], lines)
+
+
+def frontier(rows: list[Row], kind: str, target: str) -> list[tuple[str, float, Interval]]:
+    """Of each method and variant: seconds a photograph, and the headline figure lowered."""
+    figure = HEADLINE[kind][0]
+    chosen = select(rows, kind=kind, target=target, countermeasure="none")
+    if not chosen:
+        return []
+    chosen = select(chosen, attack=chosen[0].attack)
+    base = by_item(select(chosen, method="none"), figure)
+    points = []
+    for method, variant in labels(chosen):
+        if method == "none":
+            continue
+        own = by_item(select(chosen, method=method, variant=variant), figure)
+        cost = select(rows, kind="cost", method=method, variant=variant)
+        seconds = statistics.fmean(row.values["seconds"] for row in cost)
+        points.append((f"{method} {variant}".strip(), seconds, paired(base, own)))
+    return points
