@@ -9,10 +9,6 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="session")
 def model():
-    torch = pytest.importorskip("torch", reason="evaluation/requirements.txt is not installed")
-    pytest.importorskip("diffusers", reason="evaluation/requirements.txt is not installed")
-    pytest.importorskip("peft", reason="evaluation/requirements.txt is not installed")
-    torch.manual_seed(0)
     from evaluation.attacks.model import load
 
     return load(ROOT / "models" / "clothing")
