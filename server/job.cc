@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "server/errors.h"
 
 namespace antidiffusion {
 namespace {
@@ -18,6 +19,15 @@ std::string RandomName() {
 
 }  // namespace
 
+JobState EndStateOf(const absl::Status& status) {
+  if (status.ok()) return JobState::kSucceeded;
+  if (absl::IsDeadlineExceeded(status)) return JobState::kExpired;
+  if (absl::IsCancelled(status) || ReasonOf(status) == reason::kShutdown) {
+    return JobState::kCancelled;
+  }
+  return JobState::kFailed;
+}
+
 Job::Job(JobRequest request, absl::Time deadline, std::optional<double> expected_seconds, Clock now,
          OnFinished on_finished)
     : name_(RandomName()),
@@ -27,72 +37,99 @@ Job::Job(JobRequest request, absl::Time deadline, std::optional<double> expected
       expected_seconds_(expected_seconds),
       now_(std::move(now)),
       on_finished_(std::move(on_finished)),
-      admitted_(now_()) {}
+      admitted_(now_()),
+      image_(std::make_shared<const std::string>(std::exchange(request_.image, ""))) {}
 
-void Job::SetListener(std::function<void()> listener) {
+std::shared_ptr<const std::string> Job::image() const {
+  MutexLock lock(mutex_);
+  return image_;
+}
+
+int Job::AddListener(std::function<void()> listener) {
   MutexLock lock(listener_mutex_);
-  listener_ = std::move(listener);
+  listeners_[next_listener_] = std::move(listener);
+  return next_listener_++;
+}
+
+void Job::RemoveListener(int id) {
+  MutexLock lock(listener_mutex_);
+  listeners_.erase(id);
 }
 
 void Job::Notify() {
   MutexLock lock(listener_mutex_);
-  if (listener_) listener_();
+  for (const auto& [id, listener] : listeners_) listener();
 }
 
-Delivery Job::Take() {
+Delivery Job::EventAfter(uint64_t cursor) const {
   MutexLock lock(mutex_);
+  if (status_.has_value() && !status_->ok()) return {std::nullopt, status_};
   Delivery delivery;
-  if (end_taken_) return delivery;
-  if (status_.has_value() && !status_->ok()) {
-    end_taken_ = true;
-    delivery.final_status = status_;
+  for (const auto* event : {&queued_, &running_, &progress_, &result_}) {  // as they were numbered
+    if (!event->has_value() || (*event)->sequence <= cursor) continue;
+    const bool outdated = event == &queued_ && running_.has_value() && cursor > 0;
+    const bool secret = event == &result_ && !status_.has_value();
+    if (outdated || secret) continue;
+    delivery.event = *event;
+    if (event == &result_) delivery.final_status = status_;
     return delivery;
   }
-  for (auto* slot : {&queued_event_, &running_event_, &progress_event_, &result_event_}) {
-    if (!slot->has_value()) continue;
-    delivery.event = std::move(*slot);
-    slot->reset();
-    if (slot == &queued_event_) queued_sent_ = true;
-    if (slot == &result_event_) {
-      end_taken_ = true;
-      delivery.final_status = status_;
-    }
-    break;
-  }
+  delivery.final_status = status_;  // of a reader who has the result already
   return delivery;
 }
 
 void Job::Refresh() {
   MutexLock lock(mutex_);
   if (finished()) return;
-  if (!started_) {
-    if (queued_.has_value()) queued_event_ = JobEvent{++sequence_, *queued_};
+  if (!started_.has_value()) {
+    if (queued_.has_value()) queued_->sequence = ++sequence_;
     return;
   }
-  Progress progress = progress_.value_or(Progress{});
-  if (progress_.has_value()) {
-    const double age = absl::ToDoubleSeconds(now_() - progress_at_);
+  Progress progress = reported_.value_or(Progress{});
+  if (reported_.has_value()) {
+    const double age = absl::ToDoubleSeconds(now_() - reported_at_);
     progress.eta_seconds = std::max(0.0, progress.eta_seconds - age);
   }
-  progress_event_ = JobEvent{++sequence_, std::move(progress)};
+  progress_ = JobEvent{++sequence_, std::move(progress)};
+}
+
+JobSnapshot Job::Snapshot() const {
+  MutexLock lock(mutex_);
+  JobSnapshot now;
+  now.started = started_;
+  now.attempts = attempts_;
+  now.sequence = sequence_;
+  now.state = started_.has_value() ? JobState::kRunning : JobState::kQueued;
+  if (queued_.has_value()) now.queued = std::get<QueuedEvent>(queued_->what);
+  if (progress_.has_value()) now.progress = std::get<Progress>(progress_->what);
+  if (!status_.has_value()) return now;
+  now.state = EndStateOf(*status_);
+  now.status = *status_;
+  now.ended = ended_;
+  if (result_.has_value()) now.result = std::get<std::shared_ptr<const JobResult>>(result_->what);
+  return now;
+}
+
+int Job::attempts() const {
+  MutexLock lock(mutex_);
+  return attempts_;
 }
 
 void Job::SetQueued(const QueuedEvent& event) {
   MutexLock lock(mutex_);
-  if (finished() || started_) return;
-  const bool news = !queued_.has_value() || queued_->position != event.position;
-  queued_ = event;
-  if (news) queued_event_ = JobEvent{++sequence_, event};
+  if (finished() || started_.has_value()) return;
+  const bool news =
+      !queued_.has_value() || std::get<QueuedEvent>(queued_->what).position != event.position;
+  queued_ = JobEvent{news ? ++sequence_ : queued_->sequence, event};
 }
 
 void Job::Start(const RunningEvent& event) {
   {
     MutexLock lock(mutex_);
     if (finished()) return;
-    started_ = true;
+    started_ = now_();
     ++attempts_;
-    if (queued_sent_) queued_event_.reset();  // an outdated position
-    running_event_ = JobEvent{++sequence_, event};
+    running_ = JobEvent{++sequence_, event};
   }
   Notify();
 }
@@ -101,9 +138,9 @@ void Job::Report(const Progress& progress) {
   {
     MutexLock lock(mutex_);
     if (finished()) return;
-    progress_ = progress;
-    progress_at_ = now_();
-    progress_event_ = JobEvent{++sequence_, progress};
+    reported_ = progress;
+    reported_at_ = now_();
+    progress_ = JobEvent{++sequence_, progress};
   }
   Notify();
 }
@@ -111,16 +148,11 @@ void Job::Report(const Progress& progress) {
 void Job::Restart() {
   MutexLock lock(mutex_);
   if (finished()) return;
-  started_ = false;
-  queued_.reset();
+  started_.reset();
+  queued_.reset();  // the queue is about to tell the place
+  running_.reset();
   progress_.reset();
-  running_event_.reset();
-  progress_event_.reset();
-}
-
-int Job::attempts() const {
-  MutexLock lock(mutex_);
-  return attempts_;
+  reported_.reset();
 }
 
 void Job::Succeed(JobResult result) {
@@ -133,15 +165,16 @@ void Job::End(absl::Status status, std::shared_ptr<const JobResult> result) {
   {
     MutexLock lock(mutex_);
     if (finished()) return;
-    ended_ = true;
+    ended_ = now_();
+    image_.reset();
+    progress_.reset();
+    if (result != nullptr) result_ = JobEvent{++sequence_, std::move(result)};
   }
   // Accounts are settled before anybody can hear of the end.
   if (on_finished_) on_finished_(*this, status);
   {
     MutexLock lock(mutex_);
     status_ = std::move(status);
-    progress_event_.reset();
-    if (result != nullptr) result_event_ = JobEvent{++sequence_, std::move(result)};
   }
   Notify();
 }
@@ -168,9 +201,9 @@ absl::Duration Job::since_cancel() const {
 
 std::optional<double> Job::remaining_seconds() const {
   MutexLock lock(mutex_);
-  if (!progress_.has_value() || progress_->fraction <= 0) return expected_seconds_;
-  const double age = absl::ToDoubleSeconds(now_() - progress_at_);
-  return std::max(0.0, progress_->eta_seconds - age);
+  if (!reported_.has_value() || reported_->fraction <= 0) return expected_seconds_;
+  const double age = absl::ToDoubleSeconds(now_() - reported_at_);
+  return std::max(0.0, reported_->eta_seconds - age);
 }
 
 }  // namespace antidiffusion

@@ -1,5 +1,5 @@
-// One protection from admission to its end: what was asked, what became of it, and the mailbox
-// between the thread that works and the call that waits.
+// One protection from admission to its end: what was asked, what became of it, and the board
+// between the thread that works and the calls that read.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ enum class OutputFormat { kPng, kSameAsInput, kJpeg, kWebp };
 enum class JobPriority { kInteractive, kBatch };
 
 struct JobRequest {
-  std::string image;  // the encoded file
+  std::string image;  // the encoded file; a job keeps it apart, see Job::image
   std::string model;  // of the catalogue, never empty
   ProtectionOptions options;
   OutputFormat output = OutputFormat::kPng;
@@ -74,19 +74,38 @@ struct JobEvent {
   std::variant<QueuedEvent, RunningEvent, Progress, std::shared_ptr<const JobResult>> what;
 };
 
-// What the call should do next. An event alone: write it. An event and OK: write it and finish.
-// An error alone: finish with it. Neither: wait.
+// What a reader should do next. An event alone: write it. An event and OK: write it and finish. A
+// status alone: finish with it. Neither: wait.
 struct Delivery {
   std::optional<JobEvent> event;
   std::optional<absl::Status> final_status;
 };
 
-// Shared by the queue, the worker that runs it and the call that waits for it, whichever lives
-// longest. Thread-safe.
+enum class JobState { kQueued, kRunning, kSucceeded, kFailed, kCancelled, kExpired };
+
+// What the end of a job with `status` is called.
+JobState EndStateOf(const absl::Status& status);
+
+// A job at one moment.
+struct JobSnapshot {
+  JobState state = JobState::kQueued;
+  absl::Status status;                      // of the end
+  std::optional<absl::Time> started;        // the latest attempt
+  std::optional<absl::Time> ended;          //
+  int attempts = 0;                         // how often a worker has begun it
+  uint64_t sequence = 0;                    // of the latest event
+  QueuedEvent queued;                       // kQueued
+  Progress progress;                        // kRunning
+  std::shared_ptr<const JobResult> result;  // kSucceeded; shared with whoever reads it now
+};
+
+// Shared by the queue, the worker that runs it and the calls that read it, whichever lives longest.
+// Of each kind of event it keeps the latest, so that any number of readers, each with a cursor of
+// its own, costs nothing but the cursor. Thread-safe.
 class Job {
  public:
   using Clock = std::function<absl::Time()>;
-  // Called once, on the thread that ended the job, before the listener hears of it.
+  // Called once, on the thread that ended the job, before any reader hears of it.
   using OnFinished = std::function<void(const Job& job, const absl::Status& status)>;
 
   Job(JobRequest request, absl::Time deadline, std::optional<double> expected_seconds, Clock now,
@@ -94,38 +113,41 @@ class Job {
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
 
-  const std::string& name() const { return name_; }  // 128 random bits, hex
-  const JobRequest& request() const { return request_; }
-  int64_t bytes() const { return bytes_; }  // of the encoded image
+  const std::string& name() const { return name_; }       // 128 random bits, hex
+  const JobRequest& request() const { return request_; }  // without the image
+  int64_t bytes() const { return bytes_; }                // of the encoded image
   absl::Time deadline() const { return deadline_; }
   absl::Time admitted() const { return admitted_; }
   std::stop_token stop_token() const { return stop_.get_token(); }
 
-  // How often a worker has started it: once, and once more after each Restart.
-  int attempts() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // The encoded image, kept for as long as the job may have to begin anew; null once it has ended.
+  // Shared with whoever reads it at that moment.
+  std::shared_ptr<const std::string> image() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Gives up the request's image. For the worker, once it will not run the job again.
-  std::string TakeImage() { return std::move(request_.image); }
-
-  // `listener` is called, on any thread, whenever Take may have something new. After
-  // SetListener(nullptr) has returned no call is running and none will come.
-  void SetListener(std::function<void()> listener) ABSL_LOCKS_EXCLUDED(listener_mutex_);
+  // `listener` is called, on any thread, whenever EventAfter may have something new. After
+  // RemoveListener has returned no call of it is running and none will come.
+  int AddListener(std::function<void()> listener) ABSL_LOCKS_EXCLUDED(listener_mutex_);
+  void RemoveListener(int id) ABSL_LOCKS_EXCLUDED(listener_mutex_);
   void Notify() ABSL_LOCKS_EXCLUDED(listener_mutex_);
 
-  // The next thing to tell the caller. Progress is coalesced (the latest wins); a result is kept.
-  Delivery Take() ABSL_LOCKS_EXCLUDED(mutex_);
+  // The next thing to tell a reader who knows everything up to sequence `cursor`; 0: nothing.
+  // Progress is coalesced (the latest wins), a place in the queue is left out once it is over for a
+  // reader who has heard of the job, and a result is kept.
+  Delivery EventAfter(uint64_t cursor) const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Puts the latest event once more into the mailbox, so that a stream does not fall silent.
+  // Numbers the latest event anew, so that a stream does not fall silent.
   void Refresh() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  JobSnapshot Snapshot() const ABSL_LOCKS_EXCLUDED(mutex_);
+  int attempts() const ABSL_LOCKS_EXCLUDED(mutex_);  // how often a worker has begun it
 
   // For the queue; does not notify.
   void SetQueued(const QueuedEvent& event) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // For the worker.
+  // For the worker. Restart is for one that was lost: the job waits again, from its beginning;
+  // sequences go on.
   void Start(const RunningEvent& event) ABSL_LOCKS_EXCLUDED(mutex_);
   void Report(const Progress& progress) ABSL_LOCKS_EXCLUDED(mutex_);
-
-  // For the worker, which was lost: the job waits again, from its beginning. Sequences go on.
   void Restart() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The end; the first one counts, later ones change nothing.
@@ -141,12 +163,12 @@ class Job {
   std::optional<double> remaining_seconds() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  bool finished() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return ended_; }
+  bool finished() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return ended_.has_value(); }
   void End(absl::Status status, std::shared_ptr<const JobResult> result)
       ABSL_LOCKS_EXCLUDED(mutex_, listener_mutex_);
 
   const std::string name_;
-  JobRequest request_;
+  JobRequest request_;  // const but for the constructor
   const int64_t bytes_;
   const absl::Time deadline_;
   const std::optional<double> expected_seconds_;
@@ -156,25 +178,24 @@ class Job {
   std::stop_source stop_;
 
   mutable Mutex mutex_;
+  std::shared_ptr<const std::string> image_ ABSL_GUARDED_BY(mutex_);
   uint64_t sequence_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::optional<QueuedEvent> queued_ ABSL_GUARDED_BY(mutex_);  // latest
-  std::optional<Progress> progress_ ABSL_GUARDED_BY(mutex_);   // latest
-  absl::Time progress_at_ ABSL_GUARDED_BY(mutex_);
-  bool started_ ABSL_GUARDED_BY(mutex_) = false;
   int attempts_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool queued_sent_ ABSL_GUARDED_BY(mutex_) = false;
-  std::optional<JobEvent> queued_event_ ABSL_GUARDED_BY(mutex_);  // these four: not yet taken
-  std::optional<JobEvent> running_event_ ABSL_GUARDED_BY(mutex_);
-  std::optional<JobEvent> progress_event_ ABSL_GUARDED_BY(mutex_);
-  std::optional<JobEvent> result_event_ ABSL_GUARDED_BY(mutex_);
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;                  // the first end claims it
+  std::optional<absl::Time> started_ ABSL_GUARDED_BY(mutex_);  // unset while it waits
+  std::optional<JobEvent> queued_ ABSL_GUARDED_BY(mutex_);     // these four: the latest of a kind
+  std::optional<JobEvent> running_ ABSL_GUARDED_BY(mutex_);
+  std::optional<JobEvent> progress_ ABSL_GUARDED_BY(mutex_);
+  std::optional<JobEvent> result_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Progress> reported_ ABSL_GUARDED_BY(mutex_);  // by the worker, latest
+  absl::Time reported_at_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Time> ended_ ABSL_GUARDED_BY(mutex_);     // the first end claims it
   std::optional<absl::Status> status_ ABSL_GUARDED_BY(mutex_);  // of the end, once it is public
-  bool end_taken_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<absl::Status> cancel_reason_ ABSL_GUARDED_BY(mutex_);
   absl::Time cancelled_at_ ABSL_GUARDED_BY(mutex_);
 
   Mutex listener_mutex_;  // taken before mutex_, never while holding it
-  std::function<void()> listener_ ABSL_GUARDED_BY(listener_mutex_);
+  std::map<int, std::function<void()>> listeners_ ABSL_GUARDED_BY(listener_mutex_);
+  int next_listener_ ABSL_GUARDED_BY(listener_mutex_) = 0;
 };
 
 }  // namespace antidiffusion

@@ -153,8 +153,11 @@ absl::StatusOr<JobResult> RunStages(Job& job, Protector& protector, const Decode
                                     Stages& stages) {
   const JobRequest& request = job.request();
   JobResult result;
-  AD_ASSIGN_OR_RETURN(Picture picture,
-                      stages.Do("decode", [&] { return DecodePicture(request.image, limits); }));
+  AD_ASSIGN_OR_RETURN(Picture picture, stages.Do("decode", [&]() -> absl::StatusOr<Picture> {
+    const auto image = job.image();
+    if (image == nullptr) return absl::CancelledError("the job has ended already");
+    return DecodePicture(*image, limits);
+  }));
   result.format = FormatOf(request.output, picture.format);
   const EncodeOptions encoding{result.format, request.quality};
   AD_RETURN_IF_ERROR(CheckEncodable(picture, encoding));

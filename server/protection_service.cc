@@ -22,29 +22,34 @@ absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
 }
 
 JobOutcome OutcomeOf(const absl::Status& status) {
-  if (status.ok()) return JobOutcome::kSucceeded;
-  if (absl::IsDeadlineExceeded(status)) return JobOutcome::kExpired;
-  if (absl::IsCancelled(status) || ReasonOf(status) == reason::kShutdown) {
-    return JobOutcome::kCancelled;
+  switch (EndStateOf(status)) {
+    case JobState::kSucceeded:
+      return JobOutcome::kSucceeded;
+    case JobState::kExpired:
+      return JobOutcome::kExpired;
+    case JobState::kCancelled:
+      return JobOutcome::kCancelled;
+    default:
+      return JobOutcome::kFailed;
   }
-  return JobOutcome::kFailed;
 }
 
 }  // namespace
 
 ProtectionService::ProtectionService(const ServiceSurroundings& surroundings)
     : with_(surroundings),
-      hooks_{.abandon = [this](const std::shared_ptr<Job>& job,
-                               const absl::Status& why) { CancelJob(*job, why); },
+      hooks_{.leave =
+                 [this](const JobCall& call, const std::optional<absl::Status>& why) {
+                   if (why.has_value()) CancelJob(*call.job(), *why);
+                 },
              .on_finish =
-                 [this](const absl::Status& status, absl::Duration duration) {
-                   with_.metrics.RequestFinished(Rpc::kProtect,
-                                                 static_cast<grpc::StatusCode>(status.code()),
+                 [this](Rpc rpc, const absl::Status& status, absl::Duration duration) {
+                   with_.metrics.RequestFinished(rpc, static_cast<grpc::StatusCode>(status.code()),
                                                  absl::ToDoubleSeconds(duration));
                  },
              .on_done =
-                 [this](ProtectCall* call) {
-                   std::unique_ptr<ProtectCall> done;  // destroyed after the lock is given back
+                 [this](JobCall* call) {
+                   std::unique_ptr<JobCall> done;  // destroyed after the lock is given back
                    MutexLock lock(mutex_);
                    const auto found = calls_.find(call);
                    done = std::move(found->second);
@@ -55,9 +60,10 @@ ProtectionService::ProtectionService(const ServiceSurroundings& surroundings)
 
 grpc::ServerWriteReactor<v1::JobEvent>* ProtectionService::Protect(
     grpc::CallbackServerContext* context, const v1::ProtectRequest* request) {
-  const absl::Time started = with_.now();
-  const TraceContext trace = BeginTrace(with_.tracer, *context, started);
-  absl::StatusOr<std::shared_ptr<Job>> job = Admit(*request, DeadlineOf(*context), trace);
+  const JobCall::Order order{
+      .rpc = Rpc::kProtect, .started = with_.now(), .deadline = DeadlineOf(*context)};
+  const TraceContext trace = BeginTrace(with_.tracer, *context, order.started);
+  absl::StatusOr<std::shared_ptr<Job>> job = Admit(*request, order.deadline, trace);
   if (job.ok()) {
     TraceAdmission(with_.tracer, **job, with_.now());
   } else {
@@ -69,8 +75,8 @@ grpc::ServerWriteReactor<v1::JobEvent>* ProtectionService::Protect(
                                        {"reason", ReasonOf(job.status())},
                                        {"error", std::string(job.status().message())}});
   }
-  auto owned = std::make_unique<ProtectCall>(context, std::move(job), started, hooks_);
-  ProtectCall* const call = owned.get();
+  auto owned = std::make_unique<JobCall>(context, std::move(job), order, hooks_);
+  JobCall* const call = owned.get();
   {
     MutexLock lock(mutex_);
     calls_[call] = std::move(owned);

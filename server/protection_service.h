@@ -11,11 +11,11 @@
 #include "core/image/codec.h"
 #include "server/eta_estimator.h"
 #include "server/job.h"
+#include "server/job_call.h"
 #include "server/job_queue.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
-#include "server/protect_call.h"
 #include "server/tracing/tracer.h"
 
 namespace antidiffusion {
@@ -53,7 +53,7 @@ class ProtectionService final : public v1::ProtectionService::CallbackService {
   // Ends every waiting job and stops the running ones before their next step, with `why`.
   void CancelAll(const absl::Status& why);
 
-  // False when calls of Protect are still open after `timeout`.
+  // False when streams are still open after `timeout`.
   bool WaitIdle(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
@@ -64,10 +64,10 @@ class ProtectionService final : public v1::ProtectionService::CallbackService {
   void OnJobFinished(const Job& job, const absl::Status& status);
 
   const ServiceSurroundings with_;
-  const ProtectCall::Hooks hooks_;
+  const JobCall::Hooks hooks_;
   Mutex mutex_;
   CondVar idle_;
-  std::unordered_map<ProtectCall*, std::unique_ptr<ProtectCall>> calls_ ABSL_GUARDED_BY(mutex_);
+  std::unordered_map<JobCall*, std::unique_ptr<JobCall>> calls_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace antidiffusion

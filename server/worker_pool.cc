@@ -75,7 +75,6 @@ class WorkerPool::Worker {
     if (job.cancel_reason().has_value()) {
       with_.metrics.CancelTook(absl::ToDoubleSeconds(job.since_cancel()));
     }
-    job.TakeImage();
     if (result.ok()) {
       job.Succeed(*std::move(result));
     } else {

@@ -38,8 +38,8 @@ JobQueue::ShareOf EachHas(const TenantShare& share) {
   return [share](const std::string&) { return share; };
 }
 
-QueuedEvent LastQueued(Job& job) {
-  const Delivery delivery = job.Take();
+QueuedEvent LastQueued(const Job& job) {
+  const Delivery delivery = job.EventAfter(0);
   return std::get<QueuedEvent>(delivery.event->what);
 }
 

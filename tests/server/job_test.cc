@@ -25,9 +25,12 @@ class JobTest : public ::testing::Test {
         [this](const Job&, const absl::Status& status) { ends_.push_back(status); });
   }
 
-  // The next event as a word, "-" when there is none.
-  static std::string Next(Job& job) {
-    const Delivery delivery = job.Take();
+  // The next event for the reader at cursor_, as a word; "-" when there is none.
+  std::string Next(const Job& job) { return Next(job, cursor_); }
+
+  static std::string Next(const Job& job, uint64_t& cursor) {
+    const Delivery delivery = job.EventAfter(cursor);
+    if (delivery.event.has_value()) cursor = delivery.event->sequence;
     if (!delivery.event.has_value()) {
       return delivery.final_status.has_value()
                  ? absl::StatusCodeToString(delivery.final_status->code())
@@ -51,6 +54,7 @@ class JobTest : public ::testing::Test {
   }
 
   absl::Time now_ = absl::FromUnixSeconds(1'000'000);
+  uint64_t cursor_ = 0;
   std::vector<absl::Status> ends_;
 };
 
@@ -65,7 +69,7 @@ TEST_F(JobTest, TellsItsLifeInOrder) {
   EXPECT_EQ(Next(*job), "-");
   job->Succeed({});
   EXPECT_EQ(Next(*job), "result");
-  EXPECT_EQ(Next(*job), "-");
+  EXPECT_EQ(Next(*job), "OK") << "nothing comes after the result";
 }
 
 TEST_F(JobTest, CoalescesProgressButKeepsTheResult) {
@@ -82,12 +86,99 @@ TEST_F(JobTest, CoalescesProgressButKeepsTheResult) {
 TEST_F(JobTest, NumbersWhatItProduces) {
   const auto job = MakeJob();
   job->SetQueued({0, 0});
-  EXPECT_EQ(job->Take().event->sequence, 1u);
+  EXPECT_EQ(job->EventAfter(0).event->sequence, 1u);
   job->Start({"model", "cpu"});
   job->Report(Step(1));
   job->Report(Step(2));
-  EXPECT_EQ(job->Take().event->sequence, 2u);
-  EXPECT_EQ(job->Take().event->sequence, 4u) << "3 was coalesced";
+  EXPECT_EQ(job->EventAfter(1).event->sequence, 2u);
+  EXPECT_EQ(job->EventAfter(2).event->sequence, 4u) << "3 was coalesced";
+}
+
+TEST_F(JobTest, EveryReaderHearsEverything) {
+  const auto job = MakeJob();
+  uint64_t early = 0;
+  uint64_t late = 0;
+  job->SetQueued({0, 0});
+  EXPECT_EQ(Next(*job, early), "queued0");
+  job->Start({"model", "cpu"});
+  job->Report(Step(5));
+  EXPECT_EQ(Next(*job, early), "running");
+  EXPECT_EQ(Next(*job, early), "progress5");
+  EXPECT_EQ(Next(*job, late), "queued0") << "it names the job";
+  job->Succeed({});
+  EXPECT_EQ(Next(*job, late), "running");
+  EXPECT_EQ(Next(*job, late), "result");
+  EXPECT_EQ(Next(*job, early), "result");
+  EXPECT_EQ(early, late);
+}
+
+TEST_F(JobTest, ABrokenReaderGoesOnWhereItWas) {
+  const auto job = MakeJob();
+  job->SetQueued({0, 0});
+  job->Start({"model", "cpu"});
+  job->Report(Step(1));
+  while (Next(*job) != "-") {
+  }
+  uint64_t again = cursor_;
+  EXPECT_EQ(Next(*job, again), "-") << "nothing comes twice";
+  job->Report(Step(2));
+  EXPECT_EQ(Next(*job, again), "progress2");
+}
+
+TEST_F(JobTest, ASecondAttemptGoesOnCounting) {
+  const auto job = MakeJob();
+  job->SetQueued({0, 0});
+  job->Start({"model", "cpu"});
+  job->Report(Step(7));
+  while (Next(*job) != "-") {
+  }
+  EXPECT_EQ(job->attempts(), 1);
+  EXPECT_NE(job->image(), nullptr);
+  job->Restart();
+  EXPECT_EQ(job->Snapshot().state, JobState::kQueued);
+  EXPECT_EQ(Next(*job), "-");
+  job->SetQueued({1, 0});
+  EXPECT_EQ(Next(*job), "queued1");
+  job->Start({"model", "cpu"});
+  EXPECT_EQ(Next(*job), "running");
+  EXPECT_EQ(Next(*job), "-") << "the progress of the first attempt is forgotten";
+  EXPECT_EQ(job->attempts(), 2);
+  job->Succeed({});
+  EXPECT_EQ(Next(*job), "result");
+}
+
+TEST_F(JobTest, ASnapshotTellsTheState) {
+  const auto job = MakeJob();
+  job->SetQueued({3, 60});
+  JobSnapshot now = job->Snapshot();
+  EXPECT_EQ(now.state, JobState::kQueued);
+  EXPECT_EQ(now.queued.position, 3);
+  EXPECT_FALSE(now.started.has_value());
+  now_ += absl::Seconds(5);
+  job->Start({"model", "cpu"});
+  job->Report(Step(2));
+  now = job->Snapshot();
+  EXPECT_EQ(now.state, JobState::kRunning);
+  EXPECT_EQ(now.progress.step, 2);
+  EXPECT_EQ(*now.started, now_);
+  now_ += absl::Seconds(5);
+  JobResult result;
+  result.seed = 9;
+  job->Succeed(std::move(result));
+  now = job->Snapshot();
+  EXPECT_EQ(now.state, JobState::kSucceeded);
+  EXPECT_EQ(*now.ended, now_);
+  EXPECT_EQ(now.result->seed, 9u);
+  EXPECT_EQ(now.sequence, 4u);
+  EXPECT_EQ(job->image(), nullptr) << "an ended job holds no image";
+}
+
+TEST_F(JobTest, AnEndHasAName) {
+  EXPECT_EQ(EndStateOf(absl::OkStatus()), JobState::kSucceeded);
+  EXPECT_EQ(EndStateOf(DeadlinePassedError("queue")), JobState::kExpired);
+  EXPECT_EQ(EndStateOf(CallerGoneError()), JobState::kCancelled);
+  EXPECT_EQ(EndStateOf(ShutdownError()), JobState::kCancelled);
+  EXPECT_EQ(EndStateOf(absl::InternalError("x")), JobState::kFailed);
 }
 
 TEST_F(JobTest, ALostAttemptBeginsAgainAtAHigherSequence) {
@@ -96,13 +187,14 @@ TEST_F(JobTest, ALostAttemptBeginsAgainAtAHigherSequence) {
   job->SetQueued({0, 0});
   job->Start({"model", "cpu"});
   job->Report(Step(5));
-  while (job->Take().event.has_value()) {
+  while (Next(*job) != "-") {
   }
   job->Report(Step(6));
   job->Restart();
   EXPECT_EQ(Next(*job), "-") << "what the lost attempt had to tell is outdated";
   job->SetQueued({0, 0});
-  EXPECT_EQ(job->Take().event->sequence, 5u);
+  EXPECT_EQ(Next(*job), "queued0");
+  EXPECT_EQ(cursor_, 5u);
   job->Start({"model", "cpu"});
   EXPECT_EQ(job->attempts(), 2);
   EXPECT_EQ(Next(*job), "running");
@@ -127,7 +219,6 @@ TEST_F(JobTest, FailureBeforeTheFirstMessageHasNoMessages) {
   job->SetQueued({0, 0});
   job->Fail(DeadlinePassedError("queue"));
   EXPECT_EQ(Next(*job), "DEADLINE_EXCEEDED");
-  EXPECT_EQ(Next(*job), "-");
 }
 
 TEST_F(JobTest, OnlyTheFirstEndCounts) {
@@ -172,7 +263,7 @@ TEST_F(JobTest, RefreshRepeatsTheLatestEvent) {
   EXPECT_EQ(Next(*job), "progress7");
   now_ += absl::Seconds(4);
   job->Refresh();
-  const Delivery again = job->Take();
+  const Delivery again = job->EventAfter(cursor_);
   EXPECT_EQ(std::get<Progress>(again.event->what).step, 7);
   EXPECT_EQ(std::get<Progress>(again.event->what).eta_seconds, 6) << "4 of the 10 s are over";
 }
@@ -181,11 +272,11 @@ TEST_F(JobTest, NoListenerIsCalledOnceItIsTakenBack) {
   const auto job = MakeJob();
   std::atomic<bool> taken_back = false;
   std::atomic<int> late_calls = 0;
-  job->SetListener([&] { late_calls += taken_back ? 1 : 0; });
+  const int id = job->AddListener([&] { late_calls += taken_back ? 1 : 0; });
   std::jthread worker([&] {
     for (int step = 0; step < 1000; ++step) job->Report(Step(step));
   });
-  job->SetListener(nullptr);
+  job->RemoveListener(id);
   taken_back = true;
   worker.join();
   EXPECT_EQ(late_calls, 0);

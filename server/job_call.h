@@ -1,4 +1,5 @@
-// The server's side of one Protect call: moves a job's events into the stream.
+// The server's side of a call that follows a job (Protect, WatchJob): moves the job's events into
+// the stream.
 #pragma once
 
 #include <grpcpp/impl/codegen/server_callback.h>
@@ -14,22 +15,31 @@
 #include "antidiffusion/v1/protection.pb.h"
 #include "core/base/mutex.h"
 #include "server/job.h"
+#include "server/metrics.h"
 
 namespace antidiffusion {
 
 // One write is in flight at a time; Finish is called exactly once, also after a cancel; the object
 // may be destroyed in OnDone and not before. The job never knows of it: it calls a listener, which
-// OnDone takes back.
-class ProtectCall : public grpc::ServerWriteReactor<v1::JobEvent> {
+// is taken back before. Its only memory of the stream is a cursor, so a slow reader holds back one
+// message and nothing else.
+class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
  public:
   struct Hooks {
-    // The caller is gone: nobody waits for the job any more.
-    std::function<void(const std::shared_ptr<Job>& job, const absl::Status& why)> abandon;
+    // The call follows the job no longer; once for each call that had one. `why`: it was closed
+    // before the job's end.
+    std::function<void(const JobCall& call, const std::optional<absl::Status>& why)> leave;
     // The status is about to be sent.
-    std::function<void(const absl::Status& status, absl::Duration duration)> on_finish;
+    std::function<void(Rpc rpc, const absl::Status& status, absl::Duration duration)> on_finish;
     // gRPC needs the call no longer: destroys it.
-    std::function<void(ProtectCall* call)> on_done;
+    std::function<void(JobCall* call)> on_done;
     Job::Clock now;
+  };
+  struct Order {
+    Rpc rpc = Rpc::kProtect;
+    absl::Time started;                            // when the call came
+    absl::Time deadline = absl::InfiniteFuture();  // the caller's
+    uint64_t from_sequence = 0;                    // what the caller knows already
   };
 
   // A stream that has been silent for this long gets its latest event again (proxies drop idle
@@ -46,10 +56,13 @@ class ProtectCall : public grpc::ServerWriteReactor<v1::JobEvent> {
   static absl::Duration DeadlineSlack(absl::Duration timeout);
 
   // `job` may be an error: the call then ends with it before any message. `context` is gRPC's.
-  ProtectCall(grpc::CallbackServerContext* context, absl::StatusOr<std::shared_ptr<Job>> job,
-              absl::Time started, const Hooks& hooks);
+  JobCall(grpc::CallbackServerContext* context, absl::StatusOr<std::shared_ptr<Job>> job,
+          const Order& order, const Hooks& hooks);
 
-  // Starts to talk. Once.
+  Rpc rpc() const { return order_.rpc; }
+  const std::shared_ptr<Job>& job() const { return job_; }
+
+  // Starts to talk, on any thread. Once; until then the call cannot end, whatever its caller does.
   void Begin() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Called about every second.
@@ -63,15 +76,21 @@ class ProtectCall : public grpc::ServerWriteReactor<v1::JobEvent> {
   void Pump() ABSL_LOCKS_EXCLUDED(mutex_);
   Delivery Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Abandon() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Leave(const std::optional<absl::Status>& why) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool IsAtDeadline() const;
 
   grpc::CallbackServerContext* const context_;
   const absl::Status refusal_;
-  const std::shared_ptr<Job> job_;  // null when refused; shared with queue and worker
-  const absl::Time started_;
+  const std::shared_ptr<Job> job_;  // null when refused; shared with queue, worker and other calls
+  const Order order_;
   const Hooks& hooks_;
 
   Mutex mutex_;
   v1::JobEvent message_;  // gRPC's while writing_
+  uint64_t cursor_ ABSL_GUARDED_BY(mutex_);
+  std::optional<int> listener_ ABSL_GUARDED_BY(mutex_);
+  bool begun_ ABSL_GUARDED_BY(mutex_) = false;
+  bool left_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<absl::Status> gone_ ABSL_GUARDED_BY(mutex_);  // why nobody listens any more

@@ -1,4 +1,4 @@
-#include "server/protect_call.h"
+#include "server/job_call.h"
 
 #include <algorithm>
 #include <string>
@@ -12,67 +12,78 @@ namespace {
 
 constexpr double kSlowestReader = 256 * 1024;  // bytes a second
 
-// Whether a call closed now was closed by its deadline.
-bool IsAtDeadline(const Job& job, absl::Time now) {
-  if (job.deadline() == absl::InfiniteFuture()) return false;
-  return now + ProtectCall::DeadlineSlack(job.deadline() - job.admitted()) >= job.deadline();
-}
-
 }  // namespace
 
-absl::Duration ProtectCall::WriteLimit(size_t message_bytes) {
+absl::Duration JobCall::WriteLimit(size_t message_bytes) {
   return kMaxWrite + absl::Seconds(static_cast<double>(message_bytes) / kSlowestReader);
 }
 
-absl::Duration ProtectCall::DeadlineSlack(absl::Duration timeout) {
+absl::Duration JobCall::DeadlineSlack(absl::Duration timeout) {
   return std::min(absl::Milliseconds(100) + timeout / 100, absl::Seconds(2));
 }
 
-ProtectCall::ProtectCall(grpc::CallbackServerContext* context,
-                         absl::StatusOr<std::shared_ptr<Job>> job, absl::Time started,
-                         const Hooks& hooks)
+JobCall::JobCall(grpc::CallbackServerContext* context, absl::StatusOr<std::shared_ptr<Job>> job,
+                 const Order& order, const Hooks& hooks)
     : context_(context),
       refusal_(job.status()),
       job_(job.ok() ? *std::move(job) : nullptr),
-      started_(started),
+      order_(order),
       hooks_(hooks),
-      last_write_(started) {}
+      cursor_(order.from_sequence),
+      last_write_(order.started) {}
 
-void ProtectCall::Begin() {
-  if (job_ != nullptr) job_->SetListener([this] { Pump(); });
+// The listener is known here before its first call may want to take it back: Pump does nothing
+// before `begun_`.
+void JobCall::Begin() {
+  if (job_ != nullptr) {
+    const int listener = job_->AddListener([this] { Pump(); });
+    MutexLock lock(mutex_);
+    listener_ = listener;
+  }
+  {
+    MutexLock lock(mutex_);
+    begun_ = true;
+  }
   Pump();
 }
 
-Delivery ProtectCall::Next() {
+// Whether a call closed now was closed by its deadline.
+bool JobCall::IsAtDeadline() const {
+  if (order_.deadline == absl::InfiniteFuture()) return false;
+  return hooks_.now() + DeadlineSlack(order_.deadline - order_.started) >= order_.deadline;
+}
+
+Delivery JobCall::Next() {
   if (job_ == nullptr) return {std::nullopt, refusal_};
   if (gone_.has_value()) return {std::nullopt, gone_};
-  return job_->Take();
+  return job_->EventAfter(cursor_);
 }
 
 // After Finish another thread may destroy the call: nothing of it is touched from there on. What is
 // started outside of the lock is alone: `writing_` and `finished_` keep others away.
-void ProtectCall::Pump() {
+void JobCall::Pump() {
   Delivery next;
   absl::Duration duration;
   {
     MutexLock lock(mutex_);
-    if (writing_ || finished_) return;
+    if (!begun_ || writing_ || finished_) return;
     next = Next();
     finished_ = next.final_status.has_value();
     writing_ = next.event.has_value();
     if (writing_) {
+      cursor_ = next.event->sequence;
       message_ = ToProto(*next.event, job_->name());
       last_write_ = hooks_.now();
       write_limit_ = WriteLimit(message_.ByteSizeLong());
     }
-    duration = hooks_.now() - started_;
+    duration = hooks_.now() - order_.started;
   }
   if (!next.final_status.has_value()) {
     if (next.event.has_value()) StartWrite(&message_);
     return;
   }
   const absl::Status status = *std::move(next.final_status);
-  hooks_.on_finish(status, duration);
+  hooks_.on_finish(order_.rpc, status, duration);
   if (next.event.has_value()) {
     StartWriteAndFinish(&message_, grpc::WriteOptions(), ToGrpcStatus(status));
     return;
@@ -82,7 +93,7 @@ void ProtectCall::Pump() {
   Finish(ToGrpcStatus(status));
 }
 
-void ProtectCall::OnWriteDone(bool ok) {
+void JobCall::OnWriteDone(bool ok) {
   {
     MutexLock lock(mutex_);
     writing_ = false;
@@ -91,23 +102,30 @@ void ProtectCall::OnWriteDone(bool ok) {
   Pump();
 }
 
-void ProtectCall::OnCancel() {
+void JobCall::OnCancel() {
   Abandon();
   Pump();
 }
 
-void ProtectCall::Abandon() {
-  absl::Status why;
+void JobCall::Abandon() {
+  const absl::Status why = IsAtDeadline() ? DeadlinePassedError("running") : CallerGoneError();
   {
     MutexLock lock(mutex_);
-    const bool late = job_ != nullptr && IsAtDeadline(*job_, hooks_.now());
-    why = late ? DeadlinePassedError("running") : CallerGoneError();
     if (!gone_.has_value()) gone_ = why;
   }
-  if (job_ != nullptr) hooks_.abandon(job_, why);
+  Leave(why);
 }
 
-void ProtectCall::Tick(absl::Time now) {
+void JobCall::Leave(const std::optional<absl::Status>& why) {
+  {
+    MutexLock lock(mutex_);
+    if (left_ || job_ == nullptr) return;
+    left_ = true;
+  }
+  hooks_.leave(*this, why);
+}
+
+void JobCall::Tick(absl::Time now) {
   bool silent = false;
   {
     MutexLock lock(mutex_);
@@ -115,18 +133,23 @@ void ProtectCall::Tick(absl::Time now) {
       context_->TryCancel();  // fails the write
       return;
     }
-    silent = !writing_ && !finished_ && now - last_write_ > kMaxSilence;
+    silent = begun_ && !writing_ && !finished_ && now - last_write_ > kMaxSilence;
   }
   if (!silent || job_ == nullptr) return;
   job_->Refresh();
   Pump();
 }
 
-void ProtectCall::OnDone() {
-  if (job_ != nullptr) job_->SetListener(nullptr);
-  // gRPC comes here last, on any of its threads, by an order of its own that ThreadSanitizer cannot
-  // see. This lock shows it: whatever was written under it comes before the destruction.
-  { MutexLock lock(mutex_); }
+void JobCall::OnDone() {
+  std::optional<int> listener;
+  {
+    // gRPC comes here last, on any of its threads, by an order of its own that ThreadSanitizer
+    // cannot see. This lock shows it: whatever was written under it comes before the destruction.
+    MutexLock lock(mutex_);
+    listener = listener_;
+  }
+  if (listener.has_value()) job_->RemoveListener(*listener);
+  Leave(std::nullopt);
   hooks_.on_done(this);
 }
 
