@@ -84,6 +84,21 @@ absl::Status TenantQueueBytesFullError(int64_t limit, absl::Duration retry_delay
       retry_delay);
 }
 
+absl::Status TenantRateError(absl::Duration retry_delay) {
+  return WithRetryDelay(
+      WithReason(absl::ResourceExhaustedError("this tenant sends too many requests"),
+                 {reason::kTenantRate, {}}),
+      absl::Ceil(retry_delay, absl::Milliseconds(1)));
+}
+
+absl::Status TenantBytesError(int64_t limit, absl::Duration retry_delay) {
+  absl::Status status = WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                                       "this tenant may send ", limit, " bytes in 24 hours")),
+                                   {reason::kTenantBytes, {{"limit", absl::StrCat(limit)}}});
+  if (retry_delay == absl::InfiniteDuration()) return status;
+  return WithRetryDelay(std::move(status), retry_delay);
+}
+
 absl::Status DeadlinePassedError(const std::string& stage,
                                  const std::map<std::string, std::string>& facts) {
   ErrorReason reason{reason::kDeadlinePassed, facts};

@@ -22,6 +22,8 @@ inline constexpr char kShutdown[] = "SERVER_SHUTDOWN";
 inline constexpr char kQueueFull[] = "QUEUE_FULL";
 inline constexpr char kQueueBytesFull[] = "QUEUE_BYTES_FULL";
 inline constexpr char kTenantQueueFull[] = "TENANT_QUEUE_FULL";
+inline constexpr char kTenantRate[] = "TENANT_RATE";
+inline constexpr char kTenantBytes[] = "TENANT_BYTES";
 inline constexpr char kDeadlinePassed[] = "DEADLINE_PASSED";
 inline constexpr char kDeadlineUnreachable[] = "DEADLINE_UNREACHABLE";
 inline constexpr char kCancelled[] = "CANCELLED";
@@ -46,6 +48,11 @@ absl::Status QueueBytesFullError(int64_t limit, absl::Duration retry_delay);
 // The same for what one tenant may have waiting.
 absl::Status TenantQueueFullError(size_t limit, absl::Duration retry_delay);
 absl::Status TenantQueueBytesFullError(int64_t limit, absl::Duration retry_delay);
+// RESOURCE_EXHAUSTED: too many requests of this tenant; `retry_delay` is when it may send one.
+absl::Status TenantRateError(absl::Duration retry_delay);
+// RESOURCE_EXHAUSTED: too many bytes of this tenant in 24 hours; `retry_delay` is when there is
+// room for these, infinite: never.
+absl::Status TenantBytesError(int64_t limit, absl::Duration retry_delay);
 // DEADLINE_EXCEEDED, `stage`: admission, queue, running, or the engine's. `facts` join the
 // metadata.
 absl::Status DeadlinePassedError(const std::string& stage,

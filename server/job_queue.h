@@ -4,7 +4,6 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,18 +15,9 @@
 #include "core/base/mutex.h"
 #include "server/fair_order.h"
 #include "server/job.h"
+#include "server/tenants/tenant.h"
 
 namespace antidiffusion {
-
-// What one tenant may take of the queue and of the workers.
-struct TenantShare {
-  double weight = 1;  // > 0
-  size_t max_running = std::numeric_limits<size_t>::max();
-  size_t max_waiting = std::numeric_limits<size_t>::max();  // jobs
-  // Of the encoded images of its waiting jobs together; a tenant with none waiting may push one of
-  // any size.
-  int64_t max_waiting_bytes = std::numeric_limits<int64_t>::max();
-};
 
 // In the order of FairOrder; a tenant that has max_running jobs running is passed over.
 // Thread-safe. Every job that was taken in ends in exactly one of two ways: a worker pops it and

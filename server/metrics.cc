@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/errors.h"
+#include "server/tenants/tenant_directory.h"
 #include "server/tracing/span_exporter.h"
 
 namespace antidiffusion {
@@ -59,10 +60,11 @@ constexpr std::array<const char*, 17> kCodeNames = {
 };
 
 constexpr const char* kRejections[] = {
-    reason::kInvalidField,        reason::kModelNotFound,   reason::kModelLoading,
-    reason::kModelFailed,         reason::kDraining,        reason::kQueueFull,
-    reason::kQueueBytesFull,      reason::kTenantQueueFull, reason::kDeadlinePassed,
-    reason::kDeadlineUnreachable,
+    reason::kInvalidField,   reason::kModelNotFound,   reason::kModelLoading,
+    reason::kModelFailed,    reason::kDraining,        reason::kQueueFull,
+    reason::kQueueBytesFull, reason::kTenantQueueFull, reason::kTenantRate,
+    reason::kTenantBytes,    reason::kKeyMissing,      reason::kKeyUnknown,
+    reason::kRightMissing,   reason::kDeadlinePassed,  reason::kDeadlineUnreachable,
 };
 
 }  // namespace

@@ -63,7 +63,8 @@ grpc::ServerWriteReactor<v1::JobEvent>* ProtectionService::Protect(
   const JobCall::Order order{
       .rpc = Rpc::kProtect, .started = with_.now(), .deadline = DeadlineOf(*context)};
   const TraceContext trace = BeginTrace(with_.tracer, *context, order.started);
-  absl::StatusOr<std::shared_ptr<Job>> job = Admit(*request, order.deadline, trace);
+  absl::StatusOr<std::shared_ptr<Job>> job =
+      Admit(*context, Right::kProtect, *request, order.deadline, trace);
   if (job.ok()) {
     TraceAdmission(with_.tracer, **job, with_.now());
   } else {
@@ -85,11 +86,14 @@ grpc::ServerWriteReactor<v1::JobEvent>* ProtectionService::Protect(
   return call;
 }
 
-absl::StatusOr<std::shared_ptr<Job>> ProtectionService::Admit(const v1::ProtectRequest& request,
-                                                              absl::Time deadline,
-                                                              const TraceContext& trace) {
+absl::StatusOr<std::shared_ptr<Job>> ProtectionService::Admit(
+    const grpc::ServerContextBase& context, Right right, const v1::ProtectRequest& request,
+    absl::Time deadline, const TraceContext& trace) {
+  AD_ASSIGN_OR_RETURN(const auto tenant, with_.tenants.Identify(context, right));
   if (with_.queue.closed()) return DrainingError();
+  if (const auto wait = tenant->TakeRequest(with_.now())) return TenantRateError(*wait);
   AD_ASSIGN_OR_RETURN(JobRequest job_request, ToJobRequest(request));
+  job_request.tenant = tenant->name();
   if (job_request.model.empty()) job_request.model = with_.catalogue.default_model();
   AD_RETURN_IF_ERROR(with_.catalogue.Check(job_request.model));
   AD_ASSIGN_OR_RETURN(const ImageHeader header, ReadImageHeader(request.image(), with_.limits));
@@ -101,7 +105,7 @@ absl::StatusOr<std::shared_ptr<Job>> ProtectionService::Admit(const v1::ProtectR
   auto job = std::make_shared<Job>(
       std::move(job_request), deadline, expected, with_.now,
       [this](const Job& ended, const absl::Status& status) { OnJobFinished(ended, status); });
-  AD_RETURN_IF_ERROR(with_.queue.TryPush(job));
+  AD_RETURN_IF_ERROR(Push(*tenant, job));
   with_.metrics.JobCounted(job->request().model, JobOutcome::kAccepted, "");
   with_.log.Info("job accepted", {{"job", job->name()},
                                   {"request_id", job->request().request_id},
@@ -112,6 +116,15 @@ absl::StatusOr<std::shared_ptr<Job>> ProtectionService::Admit(const v1::ProtectR
                                   {"width", header.width},
                                   {"height", header.height}});
   return job;
+}
+
+absl::Status ProtectionService::Push(const Tenant& tenant, const std::shared_ptr<Job>& job) {
+  if (const auto wait = tenant.TakeBytes(job->bytes(), with_.now())) {
+    return TenantBytesError(*tenant.spec().bytes_per_day, *wait);
+  }
+  const absl::Status pushed = with_.queue.TryPush(job);
+  if (!pushed.ok()) tenant.ReturnBytes(job->bytes());
+  return pushed;
 }
 
 // A caller whose deadline the queue cannot meet is told so now. On an idle server the estimate is
@@ -131,14 +144,17 @@ grpc::ServerUnaryReactor* ProtectionService::ListModels(grpc::CallbackServerCont
                                                         const v1::ListModelsRequest* /*request*/,
                                                         v1::ListModelsResponse* response) {
   const absl::Time started = with_.now();
-  for (const ModelStatus& model : with_.catalogue.List()) {
-    *response->add_models() = ToProto(model);
+  const absl::Status allowed = with_.tenants.Identify(*context, Right::kModels).status();
+  if (allowed.ok()) {
+    for (const ModelStatus& model : with_.catalogue.List()) {
+      *response->add_models() = ToProto(model);
+    }
+    response->set_default_model(with_.catalogue.default_model());
   }
-  response->set_default_model(with_.catalogue.default_model());
-  with_.metrics.RequestFinished(Rpc::kListModels, grpc::StatusCode::OK,
+  with_.metrics.RequestFinished(Rpc::kListModels, static_cast<grpc::StatusCode>(allowed.code()),
                                 absl::ToDoubleSeconds(with_.now() - started));
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(grpc::Status::OK);
+  reactor->Finish(ToGrpcStatus(allowed));
   return reactor;
 }
 

@@ -16,6 +16,7 @@
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
+#include "server/tenants/tenant_directory.h"
 #include "server/tracing/tracer.h"
 
 namespace antidiffusion {
@@ -25,6 +26,7 @@ struct ServiceSurroundings {
   DecodeLimits limits;
   ModelCatalogue& catalogue;
   JobQueue& queue;
+  const TenantDirectory& tenants;
   const EtaEstimator& eta;
   Metrics& metrics;
   const Log& log;
@@ -57,9 +59,13 @@ class ProtectionService final : public v1::ProtectionService::CallbackService {
   bool WaitIdle(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  absl::StatusOr<std::shared_ptr<Job>> Admit(const v1::ProtectRequest& request, absl::Time deadline,
+  // `right` is what the RPC needs.
+  absl::StatusOr<std::shared_ptr<Job>> Admit(const grpc::ServerContextBase& context, Right right,
+                                             const v1::ProtectRequest& request, absl::Time deadline,
                                              const TraceContext& trace);
   absl::Status CheckDeadline(const JobRequest& job, absl::Time deadline) const;
+  // Pushes, and takes the job's bytes from its tenant's quota where the queue takes the job.
+  absl::Status Push(const Tenant& tenant, const std::shared_ptr<Job>& job);
   void CancelJob(Job& job, const absl::Status& why);
   void OnJobFinished(const Job& job, const absl::Status& status);
 

@@ -221,6 +221,7 @@ v1::Model::State ToProto(ModelState state) {
 // Whether asking this server once more would end the same way.
 bool IsPermanent(const absl::Status& status) {
   const std::string reason = ReasonOf(status);
+  if (reason == reason::kTenantBytes) return !GetRetryDelay(status).has_value();
   return reason == reason::kDeviceMemory || reason == reason::kModelFailed;
 }
 

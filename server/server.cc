@@ -27,6 +27,7 @@
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
 #include "server/protection_service.h"
+#include "server/tenants/tenant_directory.h"
 #include "server/trace_export.h"
 #include "server/tracing/tracer.h"
 
@@ -48,6 +49,12 @@ JobQueue::Limits QueueLimits(const ServerConfig& config) {
           static_cast<int>(config.devices.size())};
 }
 
+// Where there are several tenants, none of them fills the queue alone unless its entry says so.
+TenantDirectory::Options TenantOptions(const ServerConfig& config) {
+  return {config.api_key_file, static_cast<size_t>((config.max_queue_size + 1) / 2),
+          config.max_queue_bytes / 2};
+}
+
 DecodeLimits ImageLimits(const ServerConfig& config) {
   DecodeLimits limits;
   limits.max_bytes = config.max_image_bytes;
@@ -59,15 +66,19 @@ DecodeLimits ImageLimits(const ServerConfig& config) {
 
 // In the order of construction: what stands later uses what stands before.
 struct Server::Parts {
-  Parts(const ServerConfig& config, std::unique_ptr<ModelCatalogue> models, const Log& server_log)
+  Parts(const ServerConfig& config, std::unique_ptr<ModelCatalogue> models,
+        std::unique_ptr<TenantDirectory> directory, const Log& server_log)
       : log(server_log),
         strict_readiness(config.strict_readiness),
         catalogue(std::move(models)),
+        tenants(std::move(directory)),
         metrics(ThisBuild(), static_cast<size_t>(config.max_queue_size)),
         tracer(config.trace_sample, SinkOf(config)),
-        queue(QueueLimits(config)),
+        queue(QueueLimits(config),
+              [this](const std::string& tenant) { return tenants->ShareOf(tenant); }),
         runner(ImageLimits(config), absl::Now, tracer),
-        service({ImageLimits(config), *catalogue, queue, eta, metrics, log, tracer, absl::Now}) {}
+        service({ImageLimits(config), *catalogue, queue, *tenants, eta, metrics, log, tracer,
+                 absl::Now}) {}
 
   Tracer::Sink SinkOf(const ServerConfig& config) {
     if (config.otlp_endpoint.empty()) return nullptr;
@@ -77,6 +88,7 @@ struct Server::Parts {
   const Log& log;
   const bool strict_readiness;
   const std::unique_ptr<ModelCatalogue> catalogue;
+  const std::unique_ptr<TenantDirectory> tenants;
   Metrics metrics;
   std::unique_ptr<SpanExporter> exporter;  // null: spans go nowhere
   const Tracer tracer;
@@ -104,8 +116,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   AD_ASSIGN_OR_RETURN(std::unique_ptr<ModelCatalogue> catalogue,
                       ModelCatalogue::Create(models, config.default_model,
                                              static_cast<int>(config.devices.size())));
+  AD_ASSIGN_OR_RETURN(std::unique_ptr<TenantDirectory> tenants,
+                      TenantDirectory::Create(TenantOptions(config)));
   std::unique_ptr<Server> server(
-      new Server(std::make_unique<Parts>(config, std::move(catalogue), log)));
+      new Server(std::make_unique<Parts>(config, std::move(catalogue), std::move(tenants), log)));
   AD_ASSIGN_OR_RETURN(server->parts_->exporter,
                       StartTraceExport(config, server->parts_->metrics, log));
   for (const ModelEntry& model : models) server->parts_->metrics.AddModel(model.name);
@@ -253,7 +267,21 @@ bool Server::WaitDrained(absl::Duration timeout) {
 
 void Server::CancelJobs() { parts_->service.CancelAll(ShutdownError()); }
 
-void Server::Tick(absl::Time now) { parts_->service.Tick(now); }
+void Server::Tick(absl::Time now) {
+  parts_->service.Tick(now);
+  ReloadTenants();
+}
+
+void Server::ReloadTenants() {
+  const absl::StatusOr<bool> reloaded = parts_->tenants->ReloadIfChanged();
+  if (!reloaded.ok()) {
+    parts_->log.Error("API key file not taken up, the old keys stay in force",
+                      {{"error", TextOf(reloaded.status())}});
+  } else if (*reloaded) {
+    parts_->log.Info("API key file taken up",
+                     {{"tenants", static_cast<int64_t>(parts_->tenants->Names().size())}});
+  }
+}
 
 std::string Server::MetricsText() const {
   const JobQueue::Load load = parts_->queue.load();

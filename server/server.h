@@ -64,6 +64,7 @@ class Server {
   void StartWork(const ServerConfig& config, const std::vector<ModelEntry>& models,
                  ProtectorFactory load);
   void UpdateHealth();
+  void ReloadTenants();  // where the key file has changed
   std::string MetricsText() const;
 
   const std::unique_ptr<Parts> parts_;

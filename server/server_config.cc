@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "server/tenants/api_key.h"
 
 namespace antidiffusion {
 namespace {
@@ -44,6 +45,7 @@ struct RawConfig {
   int64_t keepalive_timeout_ms = 0;
   double drain_timeout_s = 0;
   bool print_config = false;
+  bool new_api_key = false;
 };
 
 void AddListenFlags(CLI::App& app, ServerConfig& config) {
@@ -55,6 +57,23 @@ void AddListenFlags(CLI::App& app, ServerConfig& config) {
       ->check(CLI::Range(0, 65535));
   app.add_option("--port-file", config.port_file,
                  "File to write the chosen ports to, once both listen");
+}
+
+void AddTenantFlags(CLI::App& app, ServerConfig& config) {
+  app.add_option("--api-key-file", config.api_key_file,
+                 "JSON file of tenants and the SHA-256 of their API keys, taken up again when it "
+                 "changes; without it everybody may call");
+}
+
+// For the key's holder, and for the key file.
+int PrintNewApiKey(std::ostream& out, std::ostream& err) {
+  const absl::StatusOr<std::string> key = NewApiKey();
+  if (!key.ok()) {
+    err << key.status().message() << "\n";
+    return 1;
+  }
+  out << "key " << *key << "\nsha256 " << ToHex(DigestOfKey(*key)) << "\n";
+  return 0;
 }
 
 void AddModelFlags(CLI::App& app, ServerConfig& config) {
@@ -158,17 +177,22 @@ std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* a
   app.set_config("--config", "", "Configuration file: lines of the form flag=value");
   app.allow_config_extras(CLI::config_extras_mode::error);
   AddListenFlags(app, raw.config);
+  AddTenantFlags(app, raw.config);
   AddModelFlags(app, raw.config);
   AddLimitFlags(app, raw.config);
   AddLifeFlags(app, raw);
   AddTraceFlags(app, raw.config);
   app.add_flag("--print-config", raw.print_config, "Write what would be used, and exit")
       ->configurable(false);
+  app.add_flag("--new-api-key", raw.new_api_key,
+               "Write a new random API key and its SHA-256 for the key file, and exit")
+      ->configurable(false);
   try {
     app.parse(WithEnvironment(app, argc, argv));
   } catch (const CLI::ParseError& error) {
     return app.exit(error, out, err);
   }
+  if (raw.new_api_key) return PrintNewApiKey(out, err);
   if (raw.print_config) {
     out << app.config_to_str(true, false);
     return 0;

@@ -19,6 +19,8 @@ struct ServerConfig {
   int metrics_port = 8002;
   std::string port_file;  // where the chosen ports are written, "" nowhere
 
+  std::string api_key_file;  // of the tenants; "": everybody may call
+
   std::string model_repository;
   std::vector<std::string> load_models;  // empty: all
   std::string default_model;             // empty: the first

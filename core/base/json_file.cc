@@ -48,6 +48,10 @@ class DocumentCheck {
 
 absl::StatusOr<Json> ReadJsonFile(const std::string& path, int64_t max_bytes) {
   AD_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, max_bytes));
+  return ParseJsonObject(bytes, path);
+}
+
+absl::StatusOr<Json> ParseJsonObject(const std::string& bytes, const std::string& name) {
   DocumentCheck check;
   Json document = Json::parse(
       bytes,
@@ -55,9 +59,9 @@ absl::StatusOr<Json> ReadJsonFile(const std::string& path, int64_t max_bytes) {
         return check(depth, event, value);
       },
       /*allow_exceptions=*/false);
-  if (check.too_deep()) return absl::DataLossError(absl::StrCat(path, ": nested too deep"));
-  if (check.repeated()) return absl::DataLossError(absl::StrCat(path, ": a key is repeated"));
-  if (!document.is_object()) return absl::DataLossError(absl::StrCat(path, ": no JSON object"));
+  if (check.too_deep()) return absl::DataLossError(absl::StrCat(name, ": nested too deep"));
+  if (check.repeated()) return absl::DataLossError(absl::StrCat(name, ": a key is repeated"));
+  if (!document.is_object()) return absl::DataLossError(absl::StrCat(name, ": no JSON object"));
   return document;
 }
 

@@ -14,4 +14,7 @@ namespace antidiffusion {
 // caller checks a value's type before it takes the value.
 absl::StatusOr<nlohmann::json> ReadJsonFile(const std::string& path, int64_t max_bytes);
 
+// The same for bytes that have been read; errors begin with `name`.
+absl::StatusOr<nlohmann::json> ParseJsonObject(const std::string& bytes, const std::string& name);
+
 }  // namespace antidiffusion

@@ -48,7 +48,8 @@ google::rpc::ErrorInfo ErrorInfoOf(const grpc::Status& status) {
 }
 
 OpenCall::OpenCall(v1::ProtectionService::Stub& stub, const v1::ProtectRequest& request,
-                   std::optional<absl::Duration> timeout) {
+                   std::optional<absl::Duration> timeout, const Metadata& metadata) {
+  for (const auto& [name, value] : metadata) context_.AddMetadata(name, value);
   if (timeout.has_value()) context_.set_deadline(absl::ToChronoTime(absl::Now() + *timeout));
   reader_ = stub.Protect(&context_, request);
 }

@@ -9,6 +9,7 @@
 #include <grpcpp/support/sync_stream.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,11 +32,13 @@ v1::ProtectRequest RequestWith(const std::string& image);
 // The ErrorInfo of a status, empty when it has none.
 google::rpc::ErrorInfo ErrorInfoOf(const grpc::Status& status);
 
+using Metadata = std::map<std::string, std::string>;
+
 // One Protect call under way; cancelled when destroyed unfinished.
 class OpenCall {
  public:
   OpenCall(v1::ProtectionService::Stub& stub, const v1::ProtectRequest& request,
-           std::optional<absl::Duration> timeout = std::nullopt);
+           std::optional<absl::Duration> timeout = std::nullopt, const Metadata& metadata = {});
   ~OpenCall() { context_.TryCancel(); }
   OpenCall(const OpenCall&) = delete;
   OpenCall& operator=(const OpenCall&) = delete;
