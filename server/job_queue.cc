@@ -43,7 +43,7 @@ absl::Status JobQueue::TryPush(std::shared_ptr<Job> job) {
   const TenantShare share = ShareFor(job->request().tenant);
   waiting_.PushBack(FairOrder::EntryOf(std::move(job)), share.weight);
   UpdatePositions();
-  may_pop_.NotifyOne();
+  may_pop_.NotifyAll();  // one of those who wait may be about to give up
   return absl::OkStatus();
 }
 
