@@ -21,8 +21,8 @@ RUN preset=default folder=build \
        cmake --preset "$preset" -D ANTIDIFFUSION_REVISION="$REVISION"; fi \
   && scripts/build --preset "$preset" antidiffusiond antidiffusion \
   && install -D -s -t /runtime/opt/antidiffusion/bin \
-       "$folder/bin/antidiffusiond" "$folder/bin/antidiffusion" \
-  && deploy/collect_libraries /runtime "$folder/bin/antidiffusiond" \
+       "$folder/bin/antidiffusiond" "$folder/bin/antidiffusion-worker" "$folder/bin/antidiffusion" \
+  && deploy/collect_libraries /runtime "$folder/bin/antidiffusion-worker" \
   && cp -r models LICENSE /runtime/opt/antidiffusion/
 
 FROM debian:12.11-slim

@@ -127,6 +127,13 @@ absl::Status BudgetNotKeptError(const std::string& where, int difference, int bo
        {{"difference", absl::StrCat(difference)}, {"bound", absl::StrCat(bound)}}});
 }
 
+absl::Status WorkerLostTwiceError(const absl::Status& lost) {
+  return WithReason(
+      absl::InternalError(absl::StrCat("the worker was lost twice while it ran this job, at last: ",
+                                       lost.message())),
+      {reason::kWorkerLostTwice, {{"last", ReasonOf(lost)}}});
+}
+
 std::string ReasonOf(const absl::Status& status) {
   if (status.ok()) return "";
   if (const auto given = GetErrorReason(status)) return given->reason;

@@ -28,6 +28,11 @@ inline constexpr char kDeadlinePassed[] = "DEADLINE_PASSED";
 inline constexpr char kDeadlineUnreachable[] = "DEADLINE_UNREACHABLE";
 inline constexpr char kCancelled[] = "CANCELLED";
 inline constexpr char kDeviceMemory[] = "DEVICE_MEMORY";  // given by the engine
+inline constexpr char kWorkerDied[] = "WORKER_DIED";      // these three: given by the engine
+inline constexpr char kWorkerHung[] = "WORKER_HUNG";
+inline constexpr char kDeviceFault[] = "DEVICE_FAULT";
+inline constexpr char kWorkerNotStarted[] = "WORKER_NOT_STARTED";
+inline constexpr char kWorkerLostTwice[] = "WORKER_LOST_TWICE";
 inline constexpr char kBudgetNotKept[] = "BUDGET_NOT_KEPT";
 inline constexpr char kInternal[] = "INTERNAL";
 }  // namespace reason
@@ -63,6 +68,10 @@ absl::Status DeadlineUnreachableError(double eta_seconds);
 absl::Status CallerGoneError();
 // INTERNAL: the proof of the budget failed, so no image leaves.
 absl::Status BudgetNotKeptError(const std::string& where, int difference, int bound);
+
+// INTERNAL: the worker was lost under this job for the second time, now for the reason of `lost`. A
+// retry may harm the next one.
+absl::Status WorkerLostTwiceError(const absl::Status& lost);
 
 // The reason attached to `status`, else the one its code stands for. "" for OK.
 std::string ReasonOf(const absl::Status& status);

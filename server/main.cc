@@ -2,17 +2,19 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <iostream>
 #include <memory>
+#include <string>
+#include <system_error>
 #include <utility>
 #include <variant>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "core/protect/protector.h"
+#include "server/engine/worker_engine.h"
 #include "server/errors.h"
 #include "server/log.h"
-#include "server/openmp_waiting.h"
 #include "server/server.h"
 #include "server/server_config.h"
 
@@ -63,6 +65,11 @@ void Drain(Server& server, const ServerConfig& config, const sigset_t& signals, 
   }
 }
 
+bool CanRun(const std::string& program) {
+  std::error_code error;
+  return std::filesystem::is_regular_file(program, error) && access(program.c_str(), X_OK) == 0;
+}
+
 int Main(int argc, char** argv) {
   const std::variant<ServerConfig, int> parsed =
       ParseServerConfig(argc, argv, std::cout, std::cerr);
@@ -74,7 +81,13 @@ int Main(int argc, char** argv) {
     return 1;
   }
   const sigset_t signals = BlockSignals();
-  auto server = Server::Start(config, LoadProtector, **log);
+  if (!CanRun(config.worker_program)) {
+    (*log)->Error("cannot start", {{"error", "no program to run as a worker"},
+                                   {"worker_program", config.worker_program}});
+    return 1;
+  }
+  auto server = Server::Start(
+      config, SpawnWorkers({config.worker_program, config.worker_hang_timeout}), **log);
   if (!server.ok()) {
     (*log)->Error("cannot start", {{"error", TextOf(server.status())}});
     return 1;
@@ -91,7 +104,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace antidiffusion
 
-int main(int argc, char** argv) {
-  antidiffusion::LetOpenMpSleep(argv);
-  return antidiffusion::Main(argc, argv);
-}
+int main(int argc, char** argv) { return antidiffusion::Main(argc, argv); }

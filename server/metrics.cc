@@ -67,6 +67,9 @@ constexpr const char* kRejections[] = {
     reason::kRightMissing,   reason::kDeadlinePassed,  reason::kDeadlineUnreachable,
 };
 
+constexpr const char* kRestarts[] = {reason::kWorkerDied, reason::kWorkerHung, reason::kDeviceFault,
+                                     reason::kWorkerNotStarted, reason::kModelFailed};
+
 }  // namespace
 
 BuildInfo ThisBuild() {
@@ -115,6 +118,8 @@ Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
       device_busy_(CounterFamily(registry_, "device_busy_seconds_total",
                                  "Time that the device's worker spent on jobs.")),
       worker_up_(GaugeFamily(registry_, "worker_up", "1 while the device's worker takes jobs.")),
+      worker_restarts_(CounterFamily(registry_, "worker_restarts_total",
+                                     "Workers that were lost and replaced.")),
       memory_used_(GaugeFamily(registry_, "device_memory_used_bytes",
                                "Device memory in use after the last job; 0 where it is not told.")),
       memory_reserved_(GaugeFamily(registry_, "device_memory_reserved_bytes",
@@ -157,8 +162,8 @@ void Metrics::AddModel(const std::string& model) {
   };
   add(JobOutcome::kAccepted, "");
   add(JobOutcome::kSucceeded, "");
-  for (const char* why :
-       {reason::kInvalidField, reason::kDeviceMemory, reason::kBudgetNotKept, reason::kInternal}) {
+  for (const char* why : {reason::kInvalidField, reason::kDeviceMemory, reason::kBudgetNotKept,
+                          reason::kWorkerLostTwice, reason::kInternal}) {
     add(JobOutcome::kFailed, why);
   }
   for (const char* why : {reason::kCancelled, reason::kShutdown}) add(JobOutcome::kCancelled, why);
@@ -180,12 +185,20 @@ Metrics::Device::Device(Metrics& metrics, const std::string& name)
       busy_(metrics.device_busy_.Add({{"device", name}})),
       memory_used_(metrics.memory_used_.Add({{"device", name}})),
       memory_reserved_(metrics.memory_reserved_.Add({{"device", name}})),
-      memory_total_(metrics.memory_total_.Add({{"device", name}})) {}
+      memory_total_(metrics.memory_total_.Add({{"device", name}})) {
+  for (const char* why : kRestarts) {
+    metrics.worker_restarts_.Add({{"device", name}, {"reason", why}});
+  }
+}
 
 void Metrics::Device::SetMemory(const DeviceMemory& memory) {
   memory_used_.Set(static_cast<double>(memory.used));
   memory_reserved_.Set(static_cast<double>(memory.reserved));
   memory_total_.Set(static_cast<double>(memory.total));
+}
+
+void Metrics::WorkerRestarted(const std::string& device, const std::string& reason) {
+  worker_restarts_.Add({{"device", device}, {"reason", reason}}).Increment();
 }
 
 void Metrics::RequestFinished(Rpc rpc, grpc::StatusCode code, double seconds) {

@@ -62,6 +62,8 @@ class Metrics {
     prometheus::Gauge& memory_total_;
   };
   Device AddDevice(const std::string& device) { return {*this, device}; }
+  // Its worker was lost for `reason` (errors.h) and is replaced.
+  void WorkerRestarted(const std::string& device, const std::string& reason);
 
   void RequestFinished(Rpc rpc, grpc::StatusCode code, double seconds);
   void Rejected(const std::string& reason);
@@ -112,6 +114,7 @@ class Metrics {
   Histogram& cancel_latency_;
   Family<Counter>& device_busy_;
   Family<Gauge>& worker_up_;
+  Family<Counter>& worker_restarts_;
   Family<Gauge>& memory_used_;
   Family<Gauge>& memory_reserved_;
   Family<Gauge>& memory_total_;

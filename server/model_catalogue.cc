@@ -48,8 +48,8 @@ absl::StatusOr<std::vector<ModelEntry>> ScanModelRepository(
 
 absl::StatusOr<std::unique_ptr<ModelCatalogue>> ModelCatalogue::Create(
     const std::vector<ModelEntry>& entries, const std::string& default_model, int workers) {
-  std::map<std::string, ModelStatus> models;
-  for (const ModelEntry& entry : entries) models[entry.name].name = entry.name;
+  std::map<std::string, Model> models;
+  for (const ModelEntry& entry : entries) models[entry.name];
   const std::string chosen = default_model.empty() ? models.begin()->first : default_model;
   if (models.count(chosen) == 0) {
     return absl::NotFoundError(absl::StrCat("the default model ", chosen, " is not loaded"));
@@ -57,22 +57,31 @@ absl::StatusOr<std::unique_ptr<ModelCatalogue>> ModelCatalogue::Create(
   return std::unique_ptr<ModelCatalogue>(new ModelCatalogue(std::move(models), chosen, workers));
 }
 
-ModelCatalogue::ModelCatalogue(std::map<std::string, ModelStatus> models, std::string default_model,
+ModelCatalogue::ModelCatalogue(std::map<std::string, Model> models, std::string default_model,
                                int workers)
     : default_model_(std::move(default_model)),
       workers_(static_cast<size_t>(workers)),
       models_(std::move(models)) {}
 
-void ModelCatalogue::Loaded(const ModelInfo& info) {
+ModelState ModelCatalogue::Model::state(size_t workers) const {
+  if (!failure.empty()) return ModelState::kFailed;
+  const size_t needed = complete ? 1 : workers;
+  return devices.size() >= needed ? ModelState::kReady : ModelState::kLoading;
+}
+
+void ModelCatalogue::Loaded(size_t worker, const ModelInfo& info) {
   MutexLock lock(mutex_);
   const auto found = models_.find(info.name);
   if (found == models_.end()) return;
-  ModelStatus& model = found->second;
+  Model& model = found->second;
   model.info = info;
-  model.devices.push_back(info.device);
-  if (model.state == ModelState::kLoading && model.devices.size() == workers_) {
-    model.state = ModelState::kReady;
-  }
+  model.devices[worker] = info.device;
+  model.complete = model.complete || model.devices.size() == workers_;
+}
+
+void ModelCatalogue::Lost(size_t worker) {
+  MutexLock lock(mutex_);
+  for (auto& [name, model] : models_) model.devices.erase(worker);
 }
 
 void ModelCatalogue::Failed(const std::string& name, const std::string& device,
@@ -80,15 +89,14 @@ void ModelCatalogue::Failed(const std::string& name, const std::string& device,
   MutexLock lock(mutex_);
   const auto found = models_.find(name);
   if (found == models_.end()) return;
-  found->second.state = ModelState::kFailed;
-  found->second.message = absl::StrCat(device, ": ", TextOf(status));
+  found->second.failure = absl::StrCat(device, ": ", TextOf(status));
 }
 
 absl::Status ModelCatalogue::Check(const std::string& name) const {
   MutexLock lock(mutex_);
   const auto found = models_.find(name);
   if (found == models_.end()) return ModelNotFoundError(name);
-  switch (found->second.state) {
+  switch (found->second.state(workers_)) {
     case ModelState::kLoading:
       return ModelLoadingError(name);
     case ModelState::kFailed:
@@ -102,20 +110,26 @@ absl::Status ModelCatalogue::Check(const std::string& name) const {
 std::vector<ModelStatus> ModelCatalogue::List() const {
   MutexLock lock(mutex_);
   std::vector<ModelStatus> list;
-  for (const auto& [name, model] : models_) list.push_back(model);
+  for (const auto& [name, model] : models_) {
+    ModelStatus status{name, model.state(workers_), model.failure, model.info, {}};
+    for (const auto& [worker, device] : model.devices) status.devices.push_back(device);
+    list.push_back(std::move(status));
+  }
   return list;
 }
 
 bool ModelCatalogue::AllReady() const {
   MutexLock lock(mutex_);
-  return std::all_of(models_.begin(), models_.end(),
-                     [](const auto& entry) { return entry.second.state == ModelState::kReady; });
+  return std::all_of(models_.begin(), models_.end(), [this](const auto& entry) {
+    return entry.second.state(workers_) == ModelState::kReady;
+  });
 }
 
 bool ModelCatalogue::AnyReady() const {
   MutexLock lock(mutex_);
-  return std::any_of(models_.begin(), models_.end(),
-                     [](const auto& entry) { return entry.second.state == ModelState::kReady; });
+  return std::any_of(models_.begin(), models_.end(), [this](const auto& entry) {
+    return entry.second.state(workers_) == ModelState::kReady;
+  });
 }
 
 }  // namespace antidiffusion

@@ -27,12 +27,13 @@ enum class ModelState { kLoading, kReady, kFailed };
 struct ModelStatus {
   std::string name;
   ModelState state = ModelState::kLoading;
-  std::string message;  // why it failed
-  ModelInfo info;       // once loaded somewhere
-  std::vector<std::string> devices;
+  std::string message;               // why it failed
+  ModelInfo info;                    // once loaded somewhere
+  std::vector<std::string> devices;  // of the workers that have it now
 };
 
-// A model is ready when it is loaded on every worker's device. Thread-safe. Names from requests
+// A model is ready once it was loaded by every worker, and from then on while at least one has it.
+// Thread-safe. Names from requests
 // are looked up here and are never part of a path.
 class ModelCatalogue {
  public:
@@ -43,7 +44,10 @@ class ModelCatalogue {
 
   const std::string& default_model() const { return default_model_; }
 
-  void Loaded(const ModelInfo& info) ABSL_LOCKS_EXCLUDED(mutex_);
+  // By the worker of that number.
+  void Loaded(size_t worker, const ModelInfo& info) ABSL_LOCKS_EXCLUDED(mutex_);
+  // A worker has no model any more, and will load them again.
+  void Lost(size_t worker) ABSL_LOCKS_EXCLUDED(mutex_);
   void Failed(const std::string& name, const std::string& device, const absl::Status& status)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -55,12 +59,21 @@ class ModelCatalogue {
   bool AnyReady() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  ModelCatalogue(std::map<std::string, ModelStatus> models, std::string default_model, int workers);
+  struct Model {
+    ModelInfo info;
+    std::map<size_t, std::string> devices;  // by worker
+    bool complete = false;                  // has been ready
+    std::string failure;                    // "": none
+
+    ModelState state(size_t workers) const;
+  };
+
+  ModelCatalogue(std::map<std::string, Model> models, std::string default_model, int workers);
 
   const std::string default_model_;
   const size_t workers_;
   mutable Mutex mutex_;
-  std::map<std::string, ModelStatus> models_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Model> models_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace antidiffusion

@@ -110,7 +110,7 @@ struct Server::Parts {
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config,
-                                                      ProtectorFactory load, const Log& log) {
+                                                      EngineFactory engines, const Log& log) {
   AD_ASSIGN_OR_RETURN(const std::vector<ModelEntry> models,
                       ScanModelRepository(config.model_repository, config.load_models));
   AD_ASSIGN_OR_RETURN(std::unique_ptr<ModelCatalogue> catalogue,
@@ -128,7 +128,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
                          {"grpc_port", server->grpc_port()},
                          {"metrics_port", server->metrics_port()}});
   if (!config.port_file.empty()) AD_RETURN_IF_ERROR(server->WritePortFile(config.port_file));
-  server->StartWork(config, models, std::move(load));
+  server->StartWork(config, models, std::move(engines));
   return server;
 }
 
@@ -206,10 +206,14 @@ absl::Status Server::WritePortFile(const std::string& path) const {
 }
 
 void Server::StartWork(const ServerConfig& config, const std::vector<ModelEntry>& models,
-                       ProtectorFactory load) {
+                       EngineFactory engines) {
   parts_->workers = std::make_unique<WorkerPool>(
-      WorkerOptions{config.devices, models, config.precision, config.threads},
-      WorkerSurroundings{.load = std::move(load),
+      config.devices,
+      WorkerSettings{.models = models,
+                     .precision = config.precision,
+                     .threads = config.threads,
+                     .self_test_interval = config.self_test_interval},
+      WorkerSurroundings{.start_engine = std::move(engines),
                          .catalogue = *parts_->catalogue,
                          .queue = parts_->queue,
                          .eta = parts_->eta,

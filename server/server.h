@@ -24,10 +24,10 @@ namespace antidiffusion {
 class Server {
  public:
   // Listens, and starts to load the models of `config.model_repository` in the background with
-  // `load`. `log` outlives the server. NOT_FOUND: no model, or not the one asked for;
+  // `engines`. `log` outlives the server. NOT_FOUND: no model, or not the one asked for;
   // UNAVAILABLE: a port is taken.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerConfig& config,
-                                                       ProtectorFactory load, const Log& log);
+                                                       EngineFactory engines, const Log& log);
   // Drains without waiting for jobs (CancelJobs), stops.
   ~Server();
   Server(const Server&) = delete;
@@ -62,7 +62,7 @@ class Server {
   absl::Status Listen(const ServerConfig& config);
   absl::Status WritePortFile(const std::string& path) const;
   void StartWork(const ServerConfig& config, const std::vector<ModelEntry>& models,
-                 ProtectorFactory load);
+                 EngineFactory engines);
   void UpdateHealth();
   void ReloadTenants();  // where the key file has changed
   std::string MetricsText() const;

@@ -33,6 +33,13 @@ std::string DefaultModelRepository() {
   return ANTIDIFFUSION_MODEL_REPOSITORY;
 }
 
+// Beside this program.
+std::string DefaultWorkerProgram() {
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? "antidiffusion-worker" : (program.parent_path() / "antidiffusion-worker").string();
+}
+
 std::string EnvironmentName(const std::string& flag) {
   return absl::StrCat("ANTIDIFFUSION_",
                       absl::AsciiStrToUpper(absl::StrReplaceAll(flag, {{"-", "_"}})));
@@ -44,6 +51,8 @@ struct RawConfig {
   int64_t keepalive_time_ms = 0;
   int64_t keepalive_timeout_ms = 0;
   double drain_timeout_s = 0;
+  double worker_hang_timeout_s = 0;
+  double self_test_interval_s = 0;
   bool print_config = false;
   bool new_api_key = false;
 };
@@ -91,7 +100,8 @@ void AddModelFlags(CLI::App& app, ServerConfig& config) {
       ->delimiter(',');
   app.add_option("--precision", config.precision, "auto (from the device), fp32, bf16")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}));
-  app.add_option("--threads", config.threads, "CPU threads; 0: one for each physical core")
+  app.add_option("--threads", config.threads,
+                 "CPU threads of each worker; 0: one for each physical core")
       ->check(CLI::Range(0, 4096));
 }
 
@@ -105,6 +115,21 @@ void AddLimitFlags(CLI::App& app, ServerConfig& config) {
       ->check(CLI::Range(int64_t{1}, kMaxImageBytes));
   app.add_option("--max-image-pixels", config.max_image_pixels, "Width times height of an image")
       ->check(CLI::Range(int64_t{1}, kMaxPixels));
+}
+
+void AddWorkerFlags(CLI::App& app, RawConfig& raw) {
+  ServerConfig& config = raw.config;
+  config.worker_program = DefaultWorkerProgram();
+  raw.worker_hang_timeout_s = absl::ToDoubleSeconds(config.worker_hang_timeout);
+  raw.self_test_interval_s = absl::ToDoubleSeconds(config.self_test_interval);
+  app.add_option("--worker-program", config.worker_program,
+                 "Program that runs once for each device and computes there");
+  app.add_option("--worker-hang-timeout", raw.worker_hang_timeout_s,
+                 "Seconds without a step after which a worker is replaced")
+      ->check(CLI::Range(0.1, 1e6));
+  app.add_option("--self-test-interval", raw.self_test_interval_s,
+                 "Seconds between tests of an idle device; 0: none")
+      ->check(CLI::Range(0.0, 1e6));
 }
 
 void AddLifeFlags(CLI::App& app, RawConfig& raw) {
@@ -179,6 +204,7 @@ std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* a
   AddListenFlags(app, raw.config);
   AddTenantFlags(app, raw.config);
   AddModelFlags(app, raw.config);
+  AddWorkerFlags(app, raw);
   AddLimitFlags(app, raw.config);
   AddLifeFlags(app, raw);
   AddTraceFlags(app, raw.config);
@@ -200,6 +226,8 @@ std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* a
   raw.config.grpc_keepalive_time = absl::Milliseconds(raw.keepalive_time_ms);
   raw.config.grpc_keepalive_timeout = absl::Milliseconds(raw.keepalive_timeout_ms);
   raw.config.drain_timeout = absl::Seconds(raw.drain_timeout_s);
+  raw.config.worker_hang_timeout = absl::Seconds(raw.worker_hang_timeout_s);
+  raw.config.self_test_interval = absl::Seconds(raw.self_test_interval_s);
   return raw.config;
 }
 

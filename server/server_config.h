@@ -28,7 +28,10 @@ struct ServerConfig {
 
   std::vector<std::string> devices = {"auto"};  // one worker each
   std::string precision = "auto";
-  int threads = 0;  // of the CPU; 0: one for each physical core
+  int threads = 0;             // of the CPU, for each worker; 0: one for each physical core
+  std::string worker_program;  // run once for each device
+  absl::Duration worker_hang_timeout = absl::Seconds(120);
+  absl::Duration self_test_interval = absl::Minutes(1);  // zero: none
 
   int64_t max_queue_size = 64;
   int64_t max_queue_bytes = int64_t{512} << 20;

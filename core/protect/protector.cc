@@ -1,6 +1,9 @@
 #include "core/protect/protector.h"
 
 #include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/isfinite.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -23,7 +26,9 @@
 namespace antidiffusion {
 namespace {
 
-constexpr int kMinSide = 64;  // pixels
+constexpr int kMinSide = 64;            // pixels
+constexpr int64_t kTestSide = 8;        // latent cells of the self-test: what three halvings need
+constexpr int64_t kTestTimestep = 500;  // about the middle of the schedule
 
 absl::Status CheckImage(const Image& image) {
   if (image.width < kMinSide || image.height < kMinSide) {
@@ -67,6 +72,18 @@ class LocalProtector : public Protector {
       return absl::OkStatus();
     }));
     return result;
+  }
+
+  absl::Status SelfTest() override {
+    return CatchTorch([&]() -> absl::Status {
+      const at::NoGradGuard no_grad;
+      const at::Tensor latent =
+          at::full({1, model_->latent_channels(), kTestSide, kTestSide}, 0.5, model_->device());
+      const at::Tensor timestep = at::full({1}, kTestTimestep, at::kLong).to(model_->device());
+      const at::Tensor noise = model_->Predict(latent, timestep, model_->EncodePrompt(""));
+      if (at::isfinite(noise).all().item<bool>()) return absl::OkStatus();
+      return absl::InternalError("the device computes what is not finite");
+    });
   }
 
   const ModelInfo& model() const override { return info_; }

@@ -69,6 +69,10 @@ class Protector {
                                                    const ProtectionOptions& options,
                                                    const RunContext& run) = 0;
 
+  // A tiny forward pass through the UNet: whether the device still works. INTERNAL when it does
+  // not, or computes what is not finite.
+  virtual absl::Status SelfTest() = 0;
+
   virtual const ModelInfo& model() const = 0;
   virtual DeviceMemory memory() const = 0;
 };

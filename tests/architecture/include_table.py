@@ -20,7 +20,7 @@ CHECKED = ("core", "server", "client")
 CC_ONLY = re.compile(r"\s+in `?\.cc`? files only$")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 # What POSIX and Linux bring along, beside the C++ headers, whose names have no dot.
-SYSTEM = re.compile(r"^(sys|linux|netinet|arpa)/|^(fcntl|poll|pthread|sched|signal|unistd)\.h$"
+SYSTEM = re.compile(r"^(sys|linux|netinet|arpa)/|^(fcntl|poll|pthread|sched|signal|spawn|unistd)\.h$"
                     r"|^(errno|limits|math|stdint|stdio|stdlib|string|time)\.h$|^\w+intrin\.h$")
 GENERATED = re.compile(r"\.pb\.h$")
 

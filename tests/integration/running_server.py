@@ -35,6 +35,20 @@ def until(condition, what):
     raise AssertionError(f"waited in vain for {what}")
 
 
+def _parent_and_state(pid):
+    """Of a process; None when there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(fields[1]), fields[0]
+
+
+def is_alive(pid):
+    found = _parent_and_state(pid)
+    return found is not None and found[1] not in "ZX"
+
+
 class RunningServer:
     """One tiny model, loopback, free ports; more flags on demand."""
 
@@ -124,6 +138,12 @@ class RunningServer:
 
     def watch_health(self):
         return self.channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
+
+    def workers(self):
+        """The process ids of its worker processes."""
+        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+        return [pid for pid in pids if is_alive(pid)
+                and (_parent_and_state(pid) or (0, ""))[0] == self.process.pid]
 
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)

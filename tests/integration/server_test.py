@@ -332,8 +332,12 @@ def test_a_drain_that_does_not_end_is_given_up(start, limit):
 
 
 def resident_bytes(server):
-    status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="utf-8")
-    return int(status.split("VmRSS:")[1].split()[0]) * 1024
+    """Of the server and its worker."""
+    total = 0
+    for pid in (server.process.pid, *server.workers()):
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+        total += int(status.split("VmRSS:")[1].split()[0]) * 1024
+    return total
 
 
 def test_memory_does_not_grow_with_the_variety_of_sizes(start):

@@ -25,6 +25,7 @@ class FakeProtector : public Protector {
                                            const RunContext& run) override {
     return engine_.Run(image, options, run);
   }
+  absl::Status SelfTest() override { return absl::OkStatus(); }
   const ModelInfo& model() const override { return info_; }
   DeviceMemory memory() const override { return {100, 200, 300}; }
 
@@ -33,8 +34,24 @@ class FakeProtector : public Protector {
   ModelInfo info_;
 };
 
-ProtectorFactory FakeEngine::Factory() {
-  return [this](const LoadOptions& options) { return Load(options); };
+// In the server's own process, and never lost.
+class FakeDeviceEngine : public DeviceEngine {
+ public:
+  explicit FakeDeviceEngine(FakeEngine& engine) : engine_(engine) {}
+
+  absl::StatusOr<std::unique_ptr<Protector>> Load(const LoadOptions& options) override {
+    return engine_.Load(options);
+  }
+  absl::Status health() const override { return absl::OkStatus(); }
+
+ private:
+  FakeEngine& engine_;
+};
+
+EngineFactory FakeEngine::Factory() {
+  return [this](const std::string& /*device*/, const std::function<void()>& /*on_failure*/) {
+    return std::make_unique<FakeDeviceEngine>(*this);
+  };
 }
 
 absl::StatusOr<std::unique_ptr<Protector>> FakeEngine::Load(const LoadOptions& options) {

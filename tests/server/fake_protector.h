@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "core/base/mutex.h"
 #include "core/protect/protector.h"
-#include "server/worker_pool.h"
+#include "server/engine/device_engine.h"
 
 namespace antidiffusion {
 
@@ -29,8 +29,10 @@ class FakeEngine {
 
   explicit FakeEngine(Orders orders) : orders_(std::move(orders)) {}
 
-  // Loads FakeProtectors that obey this engine, which outlives them.
-  ProtectorFactory Factory();
+  // Makes engines that load FakeProtectors, which obey this one; it outlives them.
+  EngineFactory Factory();
+  absl::StatusOr<std::unique_ptr<Protector>> Load(const LoadOptions& options)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   void ReleaseLoading() ABSL_LOCKS_EXCLUDED(mutex_);
   void AllowSteps(int count) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -48,8 +50,6 @@ class FakeEngine {
  private:
   friend class FakeProtector;
 
-  absl::StatusOr<std::unique_ptr<Protector>> Load(const LoadOptions& options)
-      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<ProtectionResult> Run(const Image& image, const ProtectionOptions& options,
                                        const RunContext& run) ABSL_LOCKS_EXCLUDED(mutex_);
   void OneStep() ABSL_LOCKS_EXCLUDED(mutex_);

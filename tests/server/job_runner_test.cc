@@ -49,7 +49,7 @@ class JobRunnerTest : public ::testing::Test {
 
   absl::StatusOr<JobResult> RunJob(FakeEngine::Orders orders = {}) {
     engine_ = std::make_unique<FakeEngine>(std::move(orders));
-    const auto protector = engine_->Factory()({"models/alpha"}).value();
+    const auto protector = engine_->Load({"models/alpha"}).value();
     return JobRunner({}, clock_, tracer_).Run(*job_, *protector, [this](const Progress& progress) {
       if (stages_.empty() || stages_.back() != progress.stage) stages_.push_back(progress.stage);
       if (on_progress_) on_progress_(progress);

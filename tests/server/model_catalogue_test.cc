@@ -65,10 +65,10 @@ TEST(ModelCatalogueTest, TheDefaultIsTheFirstOrTheChosenOne) {
 TEST(ModelCatalogueTest, ReadyOnceLoadedOnEveryDevice) {
   const auto catalogue = *ModelCatalogue::Create({{"alpha", "a"}}, "", 2);
   EXPECT_THAT(catalogue->Check("alpha"), HasReason(reason::kModelLoading));
-  catalogue->Loaded(Info("alpha", "cuda:0"));
+  catalogue->Loaded(0, Info("alpha", "cuda:0"));
   EXPECT_THAT(catalogue->Check("alpha"), HasReason(reason::kModelLoading));
   EXPECT_FALSE(catalogue->AnyReady());
-  catalogue->Loaded(Info("alpha", "cuda:1"));
+  catalogue->Loaded(1, Info("alpha", "cuda:1"));
   EXPECT_THAT(catalogue->Check("alpha"), IsOk());
   EXPECT_TRUE(catalogue->AllReady());
   EXPECT_EQ(catalogue->List().front().devices, (std::vector<std::string>{"cuda:0", "cuda:1"}));
@@ -76,15 +76,32 @@ TEST(ModelCatalogueTest, ReadyOnceLoadedOnEveryDevice) {
 
 TEST(ModelCatalogueTest, FailedOnOneDeviceIsFailed) {
   const auto catalogue = *ModelCatalogue::Create({{"alpha", "a"}, {"beta", "b"}}, "", 2);
-  catalogue->Loaded(Info("alpha", "cuda:0"));
+  catalogue->Loaded(0, Info("alpha", "cuda:0"));
   catalogue->Failed("alpha", "cuda:1", absl::DataLossError("a bad header"));
   EXPECT_THAT(catalogue->Check("alpha"), HasReason(reason::kModelFailed));
   EXPECT_THAT(catalogue->Check("alpha"), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_NE(catalogue->List().front().message.find("a bad header"), std::string::npos);
-  catalogue->Loaded(Info("beta", "cuda:0"));
-  catalogue->Loaded(Info("beta", "cuda:1"));
+  catalogue->Loaded(0, Info("beta", "cuda:0"));
+  catalogue->Loaded(1, Info("beta", "cuda:1"));
   EXPECT_TRUE(catalogue->AnyReady());
   EXPECT_FALSE(catalogue->AllReady());
+}
+
+TEST(ModelCatalogueTest, OnceReadyOneDeviceIsEnough) {
+  const auto catalogue = *ModelCatalogue::Create({{"alpha", "a"}}, "", 2);
+  catalogue->Loaded(0, Info("alpha", "cpu"));
+  catalogue->Lost(0);
+  catalogue->Loaded(1, Info("alpha", "cpu"));
+  EXPECT_FALSE(catalogue->AnyReady()) << "never on both so far";
+  catalogue->Loaded(0, Info("alpha", "cpu"));
+  EXPECT_EQ(catalogue->List().front().devices, (std::vector<std::string>{"cpu", "cpu"}));
+  catalogue->Lost(1);
+  EXPECT_TRUE(catalogue->AllReady());
+  catalogue->Lost(0);
+  EXPECT_THAT(catalogue->Check("alpha"), HasReason(reason::kModelLoading));
+  EXPECT_TRUE(catalogue->List().front().devices.empty());
+  catalogue->Loaded(1, Info("alpha", "cpu"));
+  EXPECT_THAT(catalogue->Check("alpha"), IsOk());
 }
 
 TEST(ModelCatalogueTest, UnknownNamesAreNotFound) {

@@ -77,8 +77,19 @@ std::string OpenCall::Trailer(const std::string& name) const {
 TestServer::TestServer(FakeEngine::Orders orders,
                        const std::function<void(ServerConfig&)>& configure,
                        const std::vector<std::string>& models, std::unique_ptr<Log> log)
-    : engine_(std::move(orders)),
-      log_(log != nullptr ? std::move(log) : Log::Create(LogFormat::kText, "off").value()) {
+    : engine_(std::move(orders)), log_(std::move(log)) {
+  Start(engine_.Factory(), configure, models);
+}
+
+TestServer::TestServer(OwnEngines engines, const std::function<void(ServerConfig&)>& configure,
+                       const std::vector<std::string>& models)
+    : engine_({}) {
+  Start(std::move(engines.factory), configure, models);
+}
+
+void TestServer::Start(EngineFactory engines, const std::function<void(ServerConfig&)>& configure,
+                       const std::vector<std::string>& models) {
+  if (log_ == nullptr) log_ = Log::Create(LogFormat::kText, "off").value();
   for (const std::string& model : models) repository_.Write(model + "/model_index.json", "{}");
   ServerConfig config;
   config.grpc_address = "127.0.0.1";
@@ -86,7 +97,7 @@ TestServer::TestServer(FakeEngine::Orders orders,
   config.metrics_port = 0;
   config.model_repository = repository_.path();
   if (configure) configure(config);
-  auto server = Server::Start(config, engine_.Factory(), *log_);
+  auto server = Server::Start(config, std::move(engines), *log_);
   EXPECT_THAT(server, IsOk());
   server_ = *std::move(server);
   grpc::ChannelArguments arguments;

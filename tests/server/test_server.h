@@ -59,12 +59,23 @@ class OpenCall {
   int events_ = 0;
 };
 
+// For servers whose engines are not FakeEngine's.
+struct OwnEngines {
+  explicit OwnEngines(EngineFactory engines) : factory(std::move(engines)) {}
+  EngineFactory factory;
+};
+
 class TestServer {
  public:
   explicit TestServer(FakeEngine::Orders orders = {},
                       const std::function<void(ServerConfig&)>& configure = nullptr,
                       const std::vector<std::string>& models = {"alpha"},
                       std::unique_ptr<Log> log = nullptr);  // null: a silent one
+
+  // With engines of the test's own instead of engine().
+  explicit TestServer(OwnEngines engines,
+                      const std::function<void(ServerConfig&)>& configure = nullptr,
+                      const std::vector<std::string>& models = {"alpha"});
 
   FakeEngine& engine() { return engine_; }
   void Stop() { server_.reset(); }
@@ -90,6 +101,9 @@ class TestServer {
   void WaitForMetric(const std::string& series, double value);
 
  private:
+  void Start(EngineFactory engines, const std::function<void(ServerConfig&)>& configure,
+             const std::vector<std::string>& models);
+
   TempDir repository_;
   FakeEngine engine_;
   std::unique_ptr<Log> log_;

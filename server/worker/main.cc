@@ -1,0 +1,7 @@
+// antidiffusion-worker: the engine of one device, in a process that the daemon can replace.
+#include "core/protect/protector.h"
+#include "server/worker/run_worker.h"
+
+int main(int argc, char** argv) {
+  return antidiffusion::RunWorker(argc, argv, antidiffusion::LoadProtector);
+}

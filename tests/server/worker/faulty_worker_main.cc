@@ -1,0 +1,7 @@
+// antidiffusion-worker-faulty: the real worker, with the faults of ANTIDIFFUSION_FAULTS.
+#include "core/protect/protector.h"
+#include "tests/server/worker/faults.h"
+
+int main(int argc, char** argv) {
+  return antidiffusion::RunFaultyWorker(argc, argv, antidiffusion::LoadProtector);
+}
