@@ -1,4 +1,4 @@
-# The service and its client.
+# The service, its worker and its client.
 #
 #   docker build -t antidiffusion:0.1.0 .                        runs on a CPU
 #   docker build -t antidiffusion:0.1.0-cuda --build-arg CUDA=1 .  runs on an NVIDIA GPU, too
@@ -19,9 +19,11 @@ RUN preset=default folder=build \
   && if [ "$CUDA" = 1 ]; then preset=cuda folder=build-cuda; fi \
   && if [ -n "$REVISION" ]; then \
        cmake --preset "$preset" -D ANTIDIFFUSION_REVISION="$REVISION"; fi \
-  && scripts/build --preset "$preset" antidiffusiond antidiffusion \
-  && install -D -s -t /runtime/opt/antidiffusion/bin \
-       "$folder/bin/antidiffusiond" "$folder/bin/antidiffusion-worker" "$folder/bin/antidiffusion" \
+  && scripts/build --preset "$preset" antidiffusiond antidiffusion-worker antidiffusion \
+  && install -D -s -t /runtime/opt/antidiffusion/bin "$folder/bin/antidiffusiond" \
+       "$folder/bin/antidiffusion-worker" "$folder/bin/antidiffusion" \
+  && install -D deploy/verify_models /runtime/opt/antidiffusion/bin/verify-models \
+  && install -d -o 65532 -g 65532 /runtime/var/lib/antidiffusion \
   && deploy/collect_libraries /runtime "$folder/bin/antidiffusion-worker" \
   && cp -r models LICENSE /runtime/opt/antidiffusion/
 
