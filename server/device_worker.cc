@@ -140,7 +140,8 @@ void DeviceWorker::Handle(const std::shared_ptr<Job>& job) {
     return;
   }
   if (job->attempts() == 0) {
-    with_.metrics.QueueWaited(absl::ToDoubleSeconds(with_.now() - job->admitted()));
+    with_.metrics.QueueWaited(absl::ToDoubleSeconds(with_.now() - job->admitted()),
+                              FairOrder::ClassOf(*job));
   }
   device_->SetRunning(1);
   absl::StatusOr<JobResult> result = RunTimed(*job, *found->second);

@@ -12,8 +12,6 @@ namespace {
 
 using prometheus::Labels;
 
-const Labels kInteractive = {{"class", "interactive"}};  // the class of jobs a caller waits for
-
 prometheus::Histogram::BucketBoundaries Buckets() {
   return {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600};
 }
@@ -101,13 +99,10 @@ Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
       jobs_(CounterFamily(registry_, "jobs_total",
                           "Jobs by what became of them; outcome accepted counts each job at "
                           "admission, the others at its end.")),
-      queue_depth_(GaugeFamily(registry_, "queue_depth", "Waiting jobs.").Add(kInteractive)),
       queue_capacity_(
           GaugeFamily(registry_, "queue_capacity", "Jobs that may wait at once.").Add({})),
       queue_bytes_(
           GaugeFamily(registry_, "queue_bytes", "Encoded images of the waiting jobs.").Add({})),
-      queue_wait_(HistogramFamily(registry_, "queue_wait_seconds", "From admission to a worker.")
-                      .Add(kInteractive, Buckets())),
       jobs_running_(GaugeFamily(registry_, "jobs_running", "Jobs on the device now.")),
       draining_(GaugeFamily(registry_, "draining", "1 once the server refuses new jobs.").Add({})),
       job_stage_(HistogramFamily(registry_, "job_stage_seconds", "Time of one stage of a job.")),
@@ -128,6 +123,12 @@ Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
       model_loaded_(GaugeFamily(registry_, "model_loaded", "1 once the model takes jobs.")),
       model_load_seconds_(
           GaugeFamily(registry_, "model_load_seconds", "What loading the model took.")),
+      certificate_expiry_(GaugeFamily(registry_, "tls_certificate_expiry_timestamp_seconds",
+                                      "When the server's certificate ends; 0 without TLS.")
+                              .Add({})),
+      store_failures_(CounterFamily(registry_, "job_store_failures_total",
+                                    "Operations of the job store that failed.")
+                          .Add({})),
       spans_sent_(
           CounterFamily(registry_, "trace_spans_sent_total", "Spans that the trace collector took.")
               .Add({})),
@@ -140,10 +141,22 @@ Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
             {"cuda", build.cuda}})
       .Set(1);
   queue_capacity_.Set(static_cast<double>(queue_capacity));
+  AddQueueSeries();
   rpc_series_ = {MakeRpcSeries("Protect"), MakeRpcSeries("ListModels")};
   for (const char* rejection : kRejections) rejected_.Add({{"reason", rejection}});
   for (const char* why : {span_loss::kQueueFull, span_loss::kNotSent, span_loss::kRejected}) {
     spans_dropped_.Add({{"reason", why}});
+  }
+}
+
+void Metrics::AddQueueSeries() {
+  auto& depth = GaugeFamily(registry_, "queue_depth", "Waiting jobs.");
+  auto& wait = HistogramFamily(registry_, "queue_wait_seconds", "From admission to a worker.");
+  for (const JobPriority priority : {JobPriority::kInteractive, JobPriority::kBatch}) {
+    const bool batch = priority == JobPriority::kBatch;
+    const Labels labels = {{"class", batch ? "batch" : "interactive"}};
+    queue_depth_[static_cast<size_t>(priority)] = &depth.Add(labels);
+    queue_wait_[static_cast<size_t>(priority)] = &wait.Add(labels, Buckets());
   }
 }
 
@@ -226,8 +239,8 @@ void Metrics::StepTook(const std::string& model, const std::string& phase, doubl
   if (series != of_model->second.end()) series->second->Observe(seconds);
 }
 
-void Metrics::SetQueue(size_t depth, int64_t bytes) {
-  queue_depth_.Set(static_cast<double>(depth));
+void Metrics::SetQueue(const std::array<size_t, 2>& depth, int64_t bytes) {
+  for (size_t i = 0; i < depth.size(); ++i) queue_depth_[i]->Set(static_cast<double>(depth[i]));
   queue_bytes_.Set(static_cast<double>(bytes));
 }
 

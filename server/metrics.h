@@ -13,7 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "core/protect/protector.h"
+#include "server/job.h"
 
 namespace antidiffusion {
 
@@ -69,11 +71,19 @@ class Metrics {
   void Rejected(const std::string& reason);
   // `reason`: see errors.h; "" for those accepted and those succeeded.
   void JobCounted(const std::string& model, JobOutcome outcome, const std::string& reason);
-  void QueueWaited(double seconds) { queue_wait_.Observe(seconds); }
+  void QueueWaited(double seconds, JobPriority priority = JobPriority::kInteractive) {
+    queue_wait_[static_cast<size_t>(priority)]->Observe(seconds);
+  }
   void StageTook(const std::string& stage, const std::string& model, double seconds);
   void StepTook(const std::string& model, const std::string& phase, double seconds);
   void CancelTook(double seconds) { cancel_latency_.Observe(seconds); }
-  void SetQueue(size_t depth, int64_t bytes);
+  void SetQueue(const std::array<size_t, 2>& depth, int64_t bytes);  // depth[JobPriority]
+  // Until when the certificate that the server shows is valid.
+  void SetCertificateExpiry(absl::Time end) {
+    certificate_expiry_.Set(absl::ToDoubleSeconds(end - absl::UnixEpoch()));
+  }
+  // The journal of the jobs could not be written or read.
+  void StoreFailed() { store_failures_.Increment(); }
   void SetDraining(bool draining) { draining_.Set(draining ? 1 : 0); }
   void ModelLoaded(const std::string& model, bool loaded);
   void ModelLoadTook(const std::string& model, double seconds);
@@ -96,6 +106,7 @@ class Metrics {
     Histogram* duration = nullptr;
   };
 
+  void AddQueueSeries();
   RpcSeries MakeRpcSeries(const std::string& method);
 
   prometheus::Registry registry_;
@@ -103,10 +114,10 @@ class Metrics {
   Family<Histogram>& request_duration_;
   Family<Counter>& rejected_;
   Family<Counter>& jobs_;
-  Gauge& queue_depth_;
+  std::array<Gauge*, 2> queue_depth_{};  // [JobPriority], as queue_wait_
   Gauge& queue_capacity_;
   Gauge& queue_bytes_;
-  Histogram& queue_wait_;
+  std::array<Histogram*, 2> queue_wait_{};
   Family<Gauge>& jobs_running_;
   Gauge& draining_;
   Family<Histogram>& job_stage_;
@@ -120,6 +131,8 @@ class Metrics {
   Family<Gauge>& memory_total_;
   Family<Gauge>& model_loaded_;
   Family<Gauge>& model_load_seconds_;
+  Gauge& certificate_expiry_;
+  Counter& store_failures_;
   Counter& spans_sent_;
   Family<Counter>& spans_dropped_;
 

@@ -289,7 +289,7 @@ void Server::ReloadTenants() {
 
 std::string Server::MetricsText() const {
   const JobQueue::Load load = parts_->queue.load();
-  parts_->metrics.SetQueue(load.waiting, load.bytes);
+  parts_->metrics.SetQueue(load.waiting_of, load.bytes);
   return parts_->metrics.Text();
 }
 
