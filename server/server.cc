@@ -28,6 +28,7 @@
 #include "server/model_catalogue.h"
 #include "server/protection_service.h"
 #include "server/tenants/tenant_directory.h"
+#include "server/tls/tls_credentials.h"
 #include "server/trace_export.h"
 #include "server/tracing/tracer.h"
 
@@ -53,6 +54,14 @@ JobQueue::Limits QueueLimits(const ServerConfig& config) {
 TenantDirectory::Options TenantOptions(const ServerConfig& config) {
   return {config.api_key_file, static_cast<size_t>((config.max_queue_size + 1) / 2),
           config.max_queue_bytes / 2};
+}
+
+// Null without TLS.
+absl::StatusOr<std::unique_ptr<TlsCredentials>> MakeTlsCredentials(const ServerConfig& config) {
+  if (!config.grpc_use_ssl && !config.grpc_use_ssl_mutual) return nullptr;
+  return TlsCredentials::Create({config.grpc_server_cert, config.grpc_server_key,
+                                 config.grpc_use_ssl_mutual ? config.grpc_root_cert : ""},
+                                absl::Now());
 }
 
 DecodeLimits ImageLimits(const ServerConfig& config) {
@@ -89,6 +98,7 @@ struct Server::Parts {
   const bool strict_readiness;
   const std::unique_ptr<ModelCatalogue> catalogue;
   const std::unique_ptr<TenantDirectory> tenants;
+  std::unique_ptr<TlsCredentials> tls;  // null: plain text
   Metrics metrics;
   std::unique_ptr<SpanExporter> exporter;  // null: spans go nowhere
   const Tracer tracer;
@@ -123,6 +133,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   AD_ASSIGN_OR_RETURN(server->parts_->exporter,
                       StartTraceExport(config, server->parts_->metrics, log));
   for (const ModelEntry& model : models) server->parts_->metrics.AddModel(model.name);
+  AD_ASSIGN_OR_RETURN(server->parts_->tls, MakeTlsCredentials(config));
+  server->ShowCertificateExpiry();
   AD_RETURN_IF_ERROR(server->Listen(config));
   log.Info("listening", {{"address", config.grpc_address},
                          {"grpc_port", server->grpc_port()},
@@ -181,7 +193,7 @@ absl::Status Server::Listen(const ServerConfig& config) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kMinPingIntervalMs);
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &parts_->grpc_port);
+  builder.AddListeningPort(address, Credentials(), &parts_->grpc_port);
   builder.RegisterService(&parts_->service);
   parts_->grpc = builder.BuildAndStart();
   if (parts_->grpc == nullptr || parts_->grpc_port == 0) {
@@ -274,6 +286,28 @@ void Server::CancelJobs() { parts_->service.CancelAll(ShutdownError()); }
 void Server::Tick(absl::Time now) {
   parts_->service.Tick(now);
   ReloadTenants();
+  ReloadCertificates(now);
+}
+
+std::shared_ptr<grpc::ServerCredentials> Server::Credentials() const {
+  return parts_->tls == nullptr ? grpc::InsecureServerCredentials() : parts_->tls->ForServer();
+}
+
+void Server::ShowCertificateExpiry() {
+  if (parts_->tls != nullptr) parts_->metrics.SetCertificateExpiry(parts_->tls->expiry());
+}
+
+void Server::ReloadCertificates(absl::Time now) {
+  if (parts_->tls == nullptr) return;
+  const absl::StatusOr<bool> reloaded = parts_->tls->ReloadIfChanged(now);
+  if (!reloaded.ok()) {
+    parts_->log.Error("certificates not taken up, the old ones stay in force",
+                      {{"error", TextOf(reloaded.status())}});
+  } else if (*reloaded) {
+    ShowCertificateExpiry();
+    parts_->log.Info("certificates taken up",
+                     {{"expiry", absl::FormatTime(parts_->tls->expiry())}});
+  }
 }
 
 void Server::ReloadTenants() {

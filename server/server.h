@@ -15,7 +15,8 @@
 
 namespace grpc {
 class Channel;
-}
+class ServerCredentials;
+}  // namespace grpc
 
 namespace antidiffusion {
 
@@ -64,7 +65,11 @@ class Server {
   void StartWork(const ServerConfig& config, const std::vector<ModelEntry>& models,
                  EngineFactory engines);
   void UpdateHealth();
-  void ReloadTenants();  // where the key file has changed
+  std::shared_ptr<grpc::ServerCredentials> Credentials() const;
+  void ShowCertificateExpiry();
+  // Where files have changed.
+  void ReloadTenants();
+  void ReloadCertificates(absl::Time now);
   std::string MetricsText() const;
 
   const std::unique_ptr<Parts> parts_;

@@ -68,6 +68,34 @@ void AddListenFlags(CLI::App& app, ServerConfig& config) {
                  "File to write the chosen ports to, once both listen");
 }
 
+void AddTlsFlags(CLI::App& app, ServerConfig& config) {
+  app.add_option("--grpc-use-ssl", config.grpc_use_ssl, "true: TLS on the gRPC port");
+  app.add_option("--grpc-use-ssl-mutual", config.grpc_use_ssl_mutual,
+                 "true: TLS, and clients must show a certificate of --grpc-root-cert");
+  app.add_option("--grpc-server-cert", config.grpc_server_cert,
+                 "PEM file of the server's certificate and its chain, taken up again when it "
+                 "changes, as the next two");
+  app.add_option("--grpc-server-key", config.grpc_server_key,
+                 "PEM file of the certificate's private key, without a passphrase");
+  app.add_option("--grpc-root-cert", config.grpc_root_cert,
+                 "PEM file of the certificates that sign those of clients");
+}
+
+// Throws CLI::ValidationError, as CLI11's own checks do.
+void CheckTlsFlags(const ServerConfig& config) {
+  const auto need = [](const std::string& value, const char* flag, const char* by) {
+    if (value.empty()) throw CLI::ValidationError(absl::StrCat(by, " needs ", flag));
+  };
+  if (config.grpc_use_ssl || config.grpc_use_ssl_mutual) {
+    const char* const by = config.grpc_use_ssl ? "--grpc-use-ssl" : "--grpc-use-ssl-mutual";
+    need(config.grpc_server_cert, "--grpc-server-cert", by);
+    need(config.grpc_server_key, "--grpc-server-key", by);
+  }
+  if (config.grpc_use_ssl_mutual) {
+    need(config.grpc_root_cert, "--grpc-root-cert", "--grpc-use-ssl-mutual");
+  }
+}
+
 void AddTenantFlags(CLI::App& app, ServerConfig& config) {
   app.add_option("--api-key-file", config.api_key_file,
                  "JSON file of tenants and the SHA-256 of their API keys, taken up again when it "
@@ -202,6 +230,7 @@ std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* a
   app.set_config("--config", "", "Configuration file: lines of the form flag=value");
   app.allow_config_extras(CLI::config_extras_mode::error);
   AddListenFlags(app, raw.config);
+  AddTlsFlags(app, raw.config);
   AddTenantFlags(app, raw.config);
   AddModelFlags(app, raw.config);
   AddWorkerFlags(app, raw);
@@ -215,6 +244,7 @@ std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* a
       ->configurable(false);
   try {
     app.parse(WithEnvironment(app, argc, argv));
+    CheckTlsFlags(raw.config);
   } catch (const CLI::ParseError& error) {
     return app.exit(error, out, err);
   }

@@ -19,6 +19,12 @@ struct ServerConfig {
   int metrics_port = 8002;
   std::string port_file;  // where the chosen ports are written, "" nowhere
 
+  bool grpc_use_ssl = false;
+  bool grpc_use_ssl_mutual = false;  // clients show certificates, too; implies grpc_use_ssl
+  std::string grpc_server_cert;      // PEM files, given where they are used
+  std::string grpc_server_key;
+  std::string grpc_root_cert;
+
   std::string api_key_file;  // of the tenants; "": everybody may call
 
   std::string model_repository;

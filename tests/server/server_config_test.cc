@@ -186,5 +186,33 @@ TEST_F(ServerConfigTest, HelpNamesEveryFlag) {
   }
 }
 
+TEST_F(ServerConfigTest, TlsNeedsItsFiles) {
+  const auto expect_refused = [&](std::vector<const char*> flags, const char* missing) {
+    err_.str("");
+    const auto parsed = Parse(std::move(flags));
+    ASSERT_TRUE(std::holds_alternative<int>(parsed)) << missing;
+    EXPECT_GE(std::get<int>(parsed), 100);
+    EXPECT_THAT(err_.str(), HasSubstr(missing));
+  };
+  expect_refused({"--grpc-use-ssl=true", "--grpc-server-key=k"}, "--grpc-server-cert");
+  expect_refused({"--grpc-use-ssl=true", "--grpc-server-cert=c"}, "--grpc-server-key");
+  expect_refused({"--grpc-use-ssl-mutual=true", "--grpc-server-cert=c", "--grpc-server-key=k"},
+                 "--grpc-root-cert");
+  const ServerConfig config =
+      Config({"--grpc-use-ssl", "true", "--grpc-use-ssl-mutual", "true", "--grpc-server-cert", "c",
+              "--grpc-server-key", "k", "--grpc-root-cert", "r", "--api-key-file", "f"});
+  EXPECT_TRUE(config.grpc_use_ssl && config.grpc_use_ssl_mutual);
+  EXPECT_EQ(config.grpc_server_cert, "c");
+  EXPECT_EQ(config.grpc_server_key, "k");
+  EXPECT_EQ(config.grpc_root_cert, "r");
+  EXPECT_EQ(config.api_key_file, "f");
+}
+
+TEST_F(ServerConfigTest, NewApiKeyPrintsAKeyAndItsHash) {
+  const auto parsed = Parse({"--new-api-key"});
+  EXPECT_EQ(std::get<int>(parsed), 0);
+  EXPECT_THAT(out_.str(), ::testing::MatchesRegex("key adk_[0-9a-f]{64}\nsha256 [0-9a-f]{64}\n"));
+}
+
 }  // namespace
 }  // namespace antidiffusion
