@@ -24,7 +24,8 @@ absl::Duration PauseAfter(int failures) {
 
 void DeviceWorker::Main() {
   while (!with_.queue.finished()) {
-    const absl::Status lost = Live();
+    absl::Status lost = Live();
+    if (with_.stop_loading.stop_requested() && with_.queue.finished()) lost = absl::OkStatus();
     const absl::Duration pause = TakeDown(lost);
     if (lost.ok() || with_.queue.WaitFinished(pause)) return;
   }
@@ -40,7 +41,7 @@ absl::Status DeviceWorker::Live() {
 
 absl::Status DeviceWorker::LoadModels() {
   for (const ModelEntry& model : settings_.models) {
-    if (with_.queue.finished()) break;
+    if (with_.stop_loading.stop_requested()) return absl::CancelledError("the server stops");
     if (failed_models_.count(model.name) == 0) AD_RETURN_IF_ERROR(Load(model));
   }
   has_served_ = true;
@@ -50,8 +51,8 @@ absl::Status DeviceWorker::LoadModels() {
 absl::Status DeviceWorker::Load(const ModelEntry& model) {
   with_.log.Info("loading model", {{"model", model.name}, {"device", place_.device}});
   const absl::Time start = with_.now();
-  auto protector =
-      engine_->Load({model.directory, place_.device, settings_.precision, settings_.threads});
+  auto protector = engine_->Load(
+      {model.directory, place_.device, settings_.precision, settings_.threads}, with_.stop_loading);
   const double seconds = absl::ToDoubleSeconds(with_.now() - start);
   AD_RETURN_IF_ERROR(engine_->health());
   if (protector.ok()) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,7 @@ struct WorkerSurroundings {
   const Log& log;
   Job::Clock now;
   std::function<void()> on_models_changed;  // on a worker's thread
+  std::stop_token stop_loading = {};        // nobody waits for the models any more
 };
 
 struct WorkerSettings {

@@ -277,11 +277,19 @@ void Server::StartDrain() {
 
 bool Server::WaitDrained(absl::Duration timeout) {
   const absl::Time end = absl::Now() + timeout;
+  if (parts_->queue.finished() && parts_->queue.load().running == 0) StopLoading();
   if (parts_->workers != nullptr && !parts_->workers->WaitFinished(timeout)) return false;
   return parts_->service.WaitIdle(std::max(end - absl::Now(), absl::ZeroDuration()));
 }
 
-void Server::CancelJobs() { parts_->service.CancelAll(ShutdownError()); }
+void Server::CancelJobs() {
+  parts_->service.CancelAll(ShutdownError());
+  if (parts_->queue.closed()) StopLoading();  // no job will need it
+}
+
+void Server::StopLoading() {
+  if (parts_->workers != nullptr) parts_->workers->StopLoading();
+}
 
 void Server::Tick(absl::Time now) {
   parts_->service.Tick(now);

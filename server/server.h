@@ -65,6 +65,7 @@ class Server {
   void StartWork(const ServerConfig& config, const std::vector<ModelEntry>& models,
                  EngineFactory engines);
   void UpdateHealth();
+  void StopLoading();
   std::shared_ptr<grpc::ServerCredentials> Credentials() const;
   void ShowCertificateExpiry();
   // Where files have changed.

@@ -7,11 +7,20 @@
 
 namespace antidiffusion {
 
+namespace {
+
+WorkerSurroundings With(WorkerSurroundings surroundings, std::stop_token stop_loading) {
+  surroundings.stop_loading = std::move(stop_loading);
+  return surroundings;
+}
+
+}  // namespace
+
 WorkerPool::WorkerPool(std::vector<std::string> devices, WorkerSettings settings,
                        WorkerSurroundings surroundings)
     : devices_(std::move(devices)),
       settings_(std::move(settings)),
-      surroundings_(std::move(surroundings)) {}
+      surroundings_(With(std::move(surroundings), stop_loading_.get_token())) {}
 
 WorkerPool::~WorkerPool() = default;  // joins
 

@@ -1,6 +1,7 @@
 // The threads that work: one for each device, each with every model of the repository.
 #pragma once
 
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -24,6 +25,9 @@ class WorkerPool {
   // Starts the threads, which load the models first. Once.
   void Start();
 
+  // Ends loading, also of engines to come: for a queue that is closed and empty.
+  void StopLoading() { stop_loading_.request_stop(); }
+
   // True once every worker has ended, which they do when the queue is closed and empty; false when
   // `timeout` passed before.
   bool WaitFinished(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -33,6 +37,7 @@ class WorkerPool {
 
   const std::vector<std::string> devices_;
   const WorkerSettings settings_;
+  std::stop_source stop_loading_;
   const WorkerSurroundings surroundings_;
   Mutex mutex_;
   CondVar finished_;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "absl/status/status.h"
@@ -17,8 +18,10 @@ class DeviceEngine {
   virtual ~DeviceEngine() = default;
 
   // As LoadProtector. Once health() is not OK this and every call of the protectors fail.
-  // The engine outlives the protectors.
-  virtual absl::StatusOr<std::unique_ptr<Protector>> Load(const LoadOptions& options) = 0;
+  // The engine outlives the protectors. `stop` may be asked to end the loading, and the engine
+  // with it.
+  virtual absl::StatusOr<std::unique_ptr<Protector>> Load(const LoadOptions& options,
+                                                          std::stop_token stop) = 0;
 
   // OK, or why the engine has to be replaced, for good. The reason (core/base/status_details.h):
   // WORKER_DIED, WORKER_HUNG, DEVICE_FAULT.

@@ -37,7 +37,9 @@ WorkerEngine::WorkerEngine(const WorkerSpawnOptions& options,
       process_(std::move(process)),
       stub_(worker::v1::Worker::NewStub(process_->channel())) {}
 
-absl::StatusOr<std::unique_ptr<Protector>> WorkerEngine::Load(const LoadOptions& options) {
+absl::StatusOr<std::unique_ptr<Protector>> WorkerEngine::Load(const LoadOptions& options,
+                                                              std::stop_token stop) {
+  const std::stop_callback on_stop(stop, [this] { process_->Kill(); });
   const absl::Duration limit = kLoadFactor * options_.hang_timeout;
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + limit));

@@ -24,7 +24,8 @@ class WorkerEngine : public DeviceEngine {
   static absl::StatusOr<std::unique_ptr<DeviceEngine>> Start(const WorkerSpawnOptions& options,
                                                              std::function<void()> on_failure);
 
-  absl::StatusOr<std::unique_ptr<Protector>> Load(const LoadOptions& options) override;
+  absl::StatusOr<std::unique_ptr<Protector>> Load(const LoadOptions& options,
+                                                  std::stop_token stop) override;
   absl::Status health() const override ABSL_LOCKS_EXCLUDED(mutex_);
 
   // For the protectors.

@@ -26,14 +26,14 @@ class ProcessServer {
  public:
   explicit ProcessServer(const WorkerOrders& orders, std::vector<std::string> devices = {"cpu"},
                          absl::Duration hang_timeout = kPatient,
-                         absl::Duration self_test_interval = absl::ZeroDuration())
+                         absl::Duration self_test_interval = absl::ZeroDuration(), bool wait = true)
       : program_(orders),
         server_(OwnEngines(SpawnWorkers(program_.Options(hang_timeout))),
                 [&](ServerConfig& config) {
                   config.devices = std::move(devices);
                   config.self_test_interval = self_test_interval;
                 }) {
-    server_.WaitReady();
+    if (wait) server_.WaitReady();
   }
 
   TestServer& operator*() { return server_; }
@@ -107,11 +107,16 @@ TEST(DeviceWorkerTest, AJobThatIsRunAgainStartsFromTheQueue) {
 TEST(DeviceWorkerTest, AJobThatKillsTwoWorkersIsPoison) {
   ProcessServer server({.faults = "crash@step=2,width=96", .step_time = "1ms"}, {"cpu", "cpu"});
   std::vector<std::unique_ptr<OpenCall>> healthy;
-  for (int i = 0; i < 4; ++i) healthy.push_back(server->Open(RequestWith(SmallPng())));
+  for (int i = 0; i < 4; ++i) {
+    healthy.push_back(server->Open(RequestWith(SmallPng())));
+    EXPECT_TRUE(healthy.back()->Next().has_value()) << "admitted";
+  }
   const grpc::Status status = server->Protect(RequestWith(Png(96)));
   EXPECT_EQ(status.error_code(), grpc::INTERNAL);
   EXPECT_EQ(ErrorInfoOf(status).reason(), "WORKER_LOST_TWICE");
   EXPECT_EQ(ErrorInfoOf(status).metadata().at("last"), "WORKER_DIED");
+  while (server.Restarts("cpu#0", "WORKER_DIED") + server.Restarts("cpu#1", "WORKER_DIED") < 2) {
+  }
   server->WaitReady();  // both workers may be down for a moment
   for (int i = 0; i < 4; ++i) healthy.push_back(server->Open(RequestWith(SmallPng())));
   for (const auto& call : healthy) EXPECT_TRUE(call->Finish().ok());
@@ -199,6 +204,26 @@ TEST(DeviceWorkerTest, ACancelledJobIsNotRunAgain) {
   call->Cancel();
   server->WaitForMetric(R"(jobs_total{model="alpha",outcome="cancelled",reason="CANCELLED"})", 1);
   server->WaitForMetric(R"(worker_restarts_total{device="cpu",reason="WORKER_HUNG"})", 1);
+}
+
+TEST(DeviceWorkerTest, AServerWithoutJobsDoesNotWaitForItsModels) {
+  ProcessServer server({.faults = "slow_load=1h"}, {"cpu"}, kPatient, absl::ZeroDuration(),
+                       /*wait=*/false);
+  server->server().StartDrain();
+  while (!server->server().WaitDrained(absl::Seconds(1))) {
+  }
+}
+
+TEST(DeviceWorkerTest, CancelledJobsDoNotWaitForTheirWorker) {
+  ProcessServer server({.faults = "crash@step=2;ONCE;slow_load=100ms"});
+  // Whether the second load is still under way or done: both end at once.
+  const auto call = server->Open(RequestWith(SmallPng()));
+  server->WaitForMetric(R"(worker_restarts_total{device="cpu",reason="WORKER_DIED"})", 1);
+  server->server().StartDrain();
+  server->server().CancelJobs();
+  while (!server->server().WaitDrained(absl::Seconds(1))) {
+  }
+  EXPECT_EQ(ErrorInfoOf(call->Finish()).reason(), "SERVER_SHUTDOWN");
 }
 
 TEST(DeviceWorkerTest, ADrainFinishesAJobThatLosesItsWorker) {

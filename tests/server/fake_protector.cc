@@ -39,7 +39,8 @@ class FakeDeviceEngine : public DeviceEngine {
  public:
   explicit FakeDeviceEngine(FakeEngine& engine) : engine_(engine) {}
 
-  absl::StatusOr<std::unique_ptr<Protector>> Load(const LoadOptions& options) override {
+  absl::StatusOr<std::unique_ptr<Protector>> Load(const LoadOptions& options,
+                                                  std::stop_token /*stop*/) override {
     return engine_.Load(options);
   }
   absl::Status health() const override { return absl::OkStatus(); }

@@ -215,6 +215,16 @@ TEST_F(ProtectorTest, FullReportMeasuresGainAndWhatIsLeftOfIt) {
   EXPECT_EQ(other.full->before.denoising_loss, report.before.denoising_loss);
 }
 
+TEST_F(ProtectorTest, TestsItsDevice) {
+  EXPECT_THAT(protector_->SelfTest(), IsOk());
+  // And leaves no trace in what comes after it.
+  const Image image = SyntheticImage(96, 96);
+  AD_ASSERT_OK_AND_ASSIGN(const auto first, protector_->Protect(image, ShortOptions(), {}));
+  EXPECT_THAT(protector_->SelfTest(), IsOk());
+  AD_ASSERT_OK_AND_ASSIGN(const auto second, protector_->Protect(image, ShortOptions(), {}));
+  EXPECT_EQ(first.image, second.image);
+}
+
 TEST(LoadProtectorTest, RefusesWhatIsNotThere) {
   LoadOptions options;
   options.directory = GoldenPath("models/no-such-model");

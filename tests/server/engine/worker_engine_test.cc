@@ -28,7 +28,7 @@ class LoadedWorker {
                 ++failures_;
                 changed_.NotifyAll();
               }).value();
-    protector_ = engine_->Load({"models/alpha", "cpu", "fp32", 1}).value();
+    protector_ = engine_->Load({"models/alpha", "cpu", "fp32", 1}, {}).value();
   }
   ~LoadedWorker() {
     protector_.reset();
@@ -126,7 +126,8 @@ TEST(WorkerEngineTest, AnIdleWorkersDeathIsTold) {
   EXPECT_EQ(GetErrorReason(worker.engine().health())->metadata.at("ending"), "signal 9");
   EXPECT_THAT(worker.Protect(), HasReason("WORKER_DIED"));
   EXPECT_THAT(worker.protector().SelfTest(), HasReason("WORKER_DIED"));
-  EXPECT_THAT(worker.engine().Load({"models/beta", "cpu", "fp32", 1}), HasReason("WORKER_DIED"));
+  EXPECT_THAT(worker.engine().Load({"models/beta", "cpu", "fp32", 1}, {}),
+              HasReason("WORKER_DIED"));
 }
 
 TEST(WorkerEngineTest, ACrashEndsTheCall) {
@@ -168,6 +169,23 @@ TEST(WorkerEngineTest, TheProcessEndsWithItsEngine) {
   EXPECT_FALSE(IsAlive(pid));
 }
 
+TEST(WorkerEngineTest, LoadingCanBeStopped) {
+  const WorkerProgram program({.faults = "slow_load=1h"});
+  AD_ASSERT_OK_AND_ASSIGN(const auto engine, WorkerEngine::Start(program.Options(), nullptr));
+  std::stop_source stop;
+  std::jthread loader([&] {
+    EXPECT_THAT(engine->Load({"models/alpha"}, stop.get_token()), HasReason("WORKER_DIED"));
+  });
+  stop.request_stop();
+}
+
+TEST(WorkerEngineTest, LoadingThatNeverEndsIsAHang) {
+  const WorkerProgram program({.faults = "slow_load=1h"});
+  AD_ASSERT_OK_AND_ASSIGN(const auto engine,
+                          WorkerEngine::Start(program.Options(absl::Milliseconds(20)), nullptr));
+  EXPECT_THAT(engine->Load({"models/alpha"}, {}), HasReason("WORKER_HUNG"));
+}
+
 TEST(WorkerEngineTest, AProgramThatIsNotThereIsAnError) {
   EXPECT_THAT(WorkerEngine::Start({"/no/such/program", absl::Seconds(1)}, nullptr),
               StatusIs(absl::StatusCode::kNotFound));
@@ -176,7 +194,7 @@ TEST(WorkerEngineTest, AProgramThatIsNotThereIsAnError) {
 TEST(WorkerEngineTest, AProgramThatIsNoWorkerDies) {
   AD_ASSERT_OK_AND_ASSIGN(const auto engine,
                           WorkerEngine::Start({"/bin/false", absl::Seconds(1)}, nullptr));
-  EXPECT_THAT(engine->Load({"models/alpha"}), HasReason("WORKER_DIED"));
+  EXPECT_THAT(engine->Load({"models/alpha"}, {}), HasReason("WORKER_DIED"));
 }
 
 }  // namespace
