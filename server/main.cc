@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -65,6 +66,10 @@ void Drain(Server& server, const ServerConfig& config, const sigset_t& signals, 
   }
 }
 
+// gRPC tells of each failed handshake on standard error, in a form of its own: between JSON lines
+// that is noise, and anybody who can reach the port could make it. GRPC_VERBOSITY asks for it.
+void SilenceGrpc() { setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0); }
+
 bool CanRun(const std::string& program) {
   std::error_code error;
   return std::filesystem::is_regular_file(program, error) && access(program.c_str(), X_OK) == 0;
@@ -80,6 +85,7 @@ int Main(int argc, char** argv) {
     std::cerr << log.status() << "\n";
     return 1;
   }
+  SilenceGrpc();
   const sigset_t signals = BlockSignals();
   if (!CanRun(config.worker_program)) {
     (*log)->Error("cannot start", {{"error", "no program to run as a worker"},

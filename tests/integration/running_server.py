@@ -50,9 +50,9 @@ def is_alive(pid):
 
 
 class RunningServer:
-    """One tiny model, loopback, free ports; more flags on demand."""
+    """One tiny model, loopback, free ports; more flags, and a channel with credentials, on demand."""
 
-    def __init__(self, folder, *flags):
+    def __init__(self, folder, *flags, credentials=None):
         self.log_path = folder / "server.log"
         ports = folder / "ports"
         command = [
@@ -67,11 +67,18 @@ class RunningServer:
         values = dict(line.split("=") for line in ports.read_text().split())
         self.address = f"127.0.0.1:{values['GRPC_PORT']}"
         self.metrics_port = int(values["METRICS_PORT"])
-        self.channel = grpc.insecure_channel(
-            self.address, options=[("grpc.max_receive_message_length", -1),
-                                   ("grpc.enable_retries", 0)])
+        self.channel = self.connect(credentials)
         until(lambda: self.http("/readyz") == 200, "the models")
         self.pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
+
+    def connect(self, credentials=None):
+        """A channel, with a connection of its own."""
+        options = [("grpc.max_receive_message_length", -1), ("grpc.enable_retries", 0),
+                   ("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 200),
+                   ("grpc.initial_reconnect_backoff_ms", 200)]
+        if credentials is None:
+            return grpc.insecure_channel(self.address, options=options)
+        return grpc.secure_channel(self.address, credentials, options=options)
 
     def log(self):
         return self.log_path.read_text(encoding="utf-8")
@@ -111,20 +118,20 @@ class RunningServer:
     def request(self, image, **fields):
         return self.message("ProtectRequest")(image=image, **fields)
 
-    def protect(self, request, timeout=None, channel=None):
+    def protect(self, request, timeout=None, channel=None, metadata=None):
         """The call, an iterator over the events; over another channel than the usual one if given."""
         method = (channel or self.channel).unary_stream(
             PROTECT, request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=self.message("JobEvent").FromString)
-        return method(request, timeout=timeout)
+        return method(request, timeout=timeout, metadata=metadata)
 
-    def result(self, request):
+    def result(self, request, **how):
         """The result of a whole call."""
-        return list(self.protect(request))[-1].result
+        return list(self.protect(request, **how))[-1].result
 
-    def refusal(self, request, timeout=None):
+    def refusal(self, request, timeout=None, **how):
         """The error of a call that must fail before its first event."""
-        call = self.protect(request, timeout)
+        call = self.protect(request, timeout, **how)
         try:
             event = next(call)
         except grpc.RpcError:
