@@ -227,12 +227,13 @@ def test_volumes_and_claims_are_there_and_used(layer):
     assert "readOnly" not in tmp and "emptyDir" in volumes[tmp["name"]]
 
 
-def test_keys_are_folders_that_can_be_renewed():
+def test_keys_and_certificates_are_folders_that_can_be_renewed():
     container = server("production")
     given = flags(container)
+    assert given["grpc-use-ssl"] == "true"
     volumes = {volume["name"]: volume for volume in pod("production")["volumes"]}
     mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
-    for flag in ("api-key-file",):
+    for flag in ("api-key-file", "grpc-server-cert", "grpc-server-key"):
         mount = mounts[given[flag].rpartition("/")[0]]
         assert mount["readOnly"] is True and "subPath" not in mount
         assert "secret" in volumes[mount["name"]]
