@@ -13,7 +13,8 @@ namespace antidiffusion {
 namespace {
 
 constexpr char kRetryUrl[] = "antidiffusion/retry-delay";
-constexpr char kResourceUrl[] = "antidiffusion/missing-resource";
+constexpr char kModelUrl[] = "antidiffusion/missing-model";
+constexpr char kJobUrl[] = "antidiffusion/missing-job";
 constexpr absl::Duration kSoon = absl::Seconds(1);
 constexpr absl::Duration kLoadingRetry = absl::Seconds(5);
 constexpr size_t kMaxNameLength = 200;  // bytes of a name echoed to the caller
@@ -28,6 +29,14 @@ absl::Status DrainingError() {
 absl::Status ShutdownError() {
   return WithRetryDelay(
       WithReason(absl::UnavailableError("the server was shut down before the job was done"),
+                 {reason::kShutdown, {}}),
+      kSoon);
+}
+
+absl::Status HandedBackError() {
+  return WithRetryDelay(
+      WithReason(absl::UnavailableError("the server is shut down; its next start goes on with the "
+                                        "job"),
                  {reason::kShutdown, {}}),
       kSoon);
 }
@@ -48,7 +57,7 @@ absl::Status ModelNotFoundError(const std::string& model) {
   const std::string name = TruncateUtf8(model, kMaxNameLength);
   absl::Status status = WithReason(absl::NotFoundError(absl::StrCat("no model named ", name)),
                                    {reason::kModelNotFound, {{"model", name}}});
-  status.SetPayload(kResourceUrl, absl::Cord(name));
+  status.SetPayload(kModelUrl, absl::Cord(name));
   return status;
 }
 
@@ -119,6 +128,43 @@ absl::Status CallerGoneError() {
   return WithReason(absl::CancelledError("the caller closed the call"), {reason::kCancelled, {}});
 }
 
+absl::Status JobCancelledError() {
+  return WithReason(absl::CancelledError("the job was cancelled"), {reason::kJobCancelled, {}});
+}
+
+absl::Status JobNotFoundError(const std::string& name) {
+  const std::string shown = TruncateUtf8(name, kMaxNameLength);
+  absl::Status status = WithReason(absl::NotFoundError(absl::StrCat("no job named ", shown)),
+                                   {reason::kJobNotFound, {{"job", shown}}});
+  status.SetPayload(kJobUrl, absl::Cord(shown));
+  return status;
+}
+
+absl::Status JobNotEndedError(const std::string& name) {
+  return WithReason(
+      absl::FailedPreconditionError(absl::StrCat("job ", name, " waits or runs: cancel it first")),
+      {reason::kJobNotEnded, {{"job", name}}});
+}
+
+absl::Status RequestIdReusedError(const std::string& request_id) {
+  const std::string shown = TruncateUtf8(request_id, kMaxNameLength);
+  return WithReason(
+      absl::AlreadyExistsError(absl::StrCat("request_id ", shown, " came with another request")),
+      {reason::kRequestIdReused, {{"request_id", shown}}});
+}
+
+absl::Status StoreFailedError(const absl::Status& why) {
+  return WithRetryDelay(
+      WithReason(absl::UnavailableError(absl::StrCat("the job store failed: ", why.message())),
+                 {reason::kStoreFailed, {}}),
+      kSoon);
+}
+
+absl::Status ServerLostTwiceError() {
+  return WithReason(absl::InternalError("the server ended twice while the job ran"),
+                    {reason::kServerLostTwice, {}});
+}
+
 absl::Status BudgetNotKeptError(const std::string& where, int difference, int bound) {
   return WithReason(
       absl::InternalError(absl::StrCat("the protected image breaks its budget (", where,
@@ -170,9 +216,11 @@ std::optional<absl::Duration> GetRetryDelay(const absl::Status& status) {
 }
 
 std::optional<MissingResource> GetMissingResource(const absl::Status& status) {
-  const absl::optional<absl::Cord> cord = status.GetPayload(kResourceUrl);
-  if (!cord.has_value()) return std::nullopt;
-  return MissingResource{"model", std::string(*cord)};
+  if (const auto model = status.GetPayload(kModelUrl)) {
+    return MissingResource{"model", std::string(*model)};
+  }
+  if (const auto job = status.GetPayload(kJobUrl)) return MissingResource{"job", std::string(*job)};
+  return std::nullopt;
 }
 
 }  // namespace antidiffusion

@@ -35,12 +35,20 @@ inline constexpr char kWorkerNotStarted[] = "WORKER_NOT_STARTED";
 inline constexpr char kWorkerLostTwice[] = "WORKER_LOST_TWICE";
 inline constexpr char kBudgetNotKept[] = "BUDGET_NOT_KEPT";
 inline constexpr char kInternal[] = "INTERNAL";
+inline constexpr char kJobNotFound[] = "JOB_NOT_FOUND";
+inline constexpr char kJobNotEnded[] = "JOB_NOT_ENDED";
+inline constexpr char kJobCancelled[] = "JOB_CANCELLED";
+inline constexpr char kRequestIdReused[] = "REQUEST_ID_REUSED";
+inline constexpr char kStoreFailed[] = "STORE_FAILED";
+inline constexpr char kServerLostTwice[] = "SERVER_LOST_TWICE";
 }  // namespace reason
 
 // UNAVAILABLE: the server is on its way out; another one, or this one restarted, will do.
 absl::Status DrainingError();
 // UNAVAILABLE: the job was ended by a server that could not wait any longer.
 absl::Status ShutdownError();
+// The same for one that is kept in the job store: the server's next start goes on with it.
+absl::Status HandedBackError();
 // UNAVAILABLE: not loaded yet.
 absl::Status ModelLoadingError(const std::string& model);
 // UNAVAILABLE: loading failed. It is not tried again, so a retry at this server makes no sense.
@@ -66,6 +74,18 @@ absl::Status DeadlinePassedError(const std::string& stage,
 absl::Status DeadlineUnreachableError(double eta_seconds);
 // CANCELLED: the caller closed its call.
 absl::Status CallerGoneError();
+// CANCELLED: by CancelJob.
+absl::Status JobCancelledError();
+// NOT_FOUND with the resource's name: no such job, or none of this tenant's.
+absl::Status JobNotFoundError(const std::string& name);
+// FAILED_PRECONDITION: it waits or runs.
+absl::Status JobNotEndedError(const std::string& name);
+// ALREADY_EXISTS: the request_id came before with another request.
+absl::Status RequestIdReusedError(const std::string& request_id);
+// UNAVAILABLE: the job store could not be written or read for the reason of `why`.
+absl::Status StoreFailedError(const absl::Status& why);
+// INTERNAL: the server itself ended twice while the job ran.
+absl::Status ServerLostTwiceError();
 // INTERNAL: the proof of the budget failed, so no image leaves.
 absl::Status BudgetNotKeptError(const std::string& where, int difference, int bound);
 
@@ -85,7 +105,7 @@ std::optional<absl::Duration> GetRetryDelay(const absl::Status& status);
 
 // The thing that was not found.
 struct MissingResource {
-  std::string type;  // model
+  std::string type;  // model, job
   std::string name;
 };
 std::optional<MissingResource> GetMissingResource(const absl::Status& status);

@@ -29,7 +29,7 @@ JobState EndStateOf(const absl::Status& status) {
 }
 
 Job::Job(JobRequest request, absl::Time deadline, std::optional<double> expected_seconds, Clock now,
-         OnFinished on_finished)
+         OnFinished on_finished, OnStarted on_started)
     : name_(RandomName()),
       request_(std::move(request)),
       bytes_(static_cast<int64_t>(request_.image.size())),
@@ -37,8 +37,30 @@ Job::Job(JobRequest request, absl::Time deadline, std::optional<double> expected
       expected_seconds_(expected_seconds),
       now_(std::move(now)),
       on_finished_(std::move(on_finished)),
+      on_started_(std::move(on_started)),
       admitted_(now_()),
       image_(std::make_shared<const std::string>(std::exchange(request_.image, ""))) {}
+
+Job::Job(JobRequest request, const JobPast& past, absl::Time deadline, Clock now,
+         OnFinished on_finished, OnStarted on_started)
+    : name_(past.name),
+      request_(std::move(request)),
+      bytes_(static_cast<int64_t>(request_.image.size())),
+      deadline_(deadline),
+      now_(std::move(now)),
+      on_finished_(std::move(on_finished)),
+      on_started_(std::move(on_started)),
+      admitted_(past.admitted),
+      image_(std::make_shared<const std::string>(std::exchange(request_.image, ""))),
+      sequence_(past.sequence),
+      attempts_(past.attempts),
+      started_(past.started),
+      ended_(past.ended),
+      end_status_(past.status) {
+  if (!ended_.has_value()) return;
+  status_ = past.status;
+  if (past.result != nullptr) result_ = JobEvent{sequence_, past.result};
+}
 
 std::shared_ptr<const std::string> Job::image() const {
   MutexLock lock(mutex_);
@@ -93,7 +115,7 @@ void Job::Refresh() {
   progress_ = JobEvent{++sequence_, std::move(progress)};
 }
 
-JobSnapshot Job::Snapshot() const {
+JobSnapshot Job::Snapshot(View view) const {
   MutexLock lock(mutex_);
   JobSnapshot now;
   now.started = started_;
@@ -102,9 +124,9 @@ JobSnapshot Job::Snapshot() const {
   now.state = started_.has_value() ? JobState::kRunning : JobState::kQueued;
   if (queued_.has_value()) now.queued = std::get<QueuedEvent>(queued_->what);
   if (progress_.has_value()) now.progress = std::get<Progress>(progress_->what);
-  if (!status_.has_value()) return now;
-  now.state = EndStateOf(*status_);
-  now.status = *status_;
+  if (view == View::kPublic ? !status_.has_value() : !finished()) return now;
+  now.state = EndStateOf(end_status_);
+  now.status = end_status_;
   now.ended = ended_;
   if (result_.has_value()) now.result = std::get<std::shared_ptr<const JobResult>>(result_->what);
   return now;
@@ -131,6 +153,7 @@ void Job::Start(const RunningEvent& event) {
     ++attempts_;
     running_ = JobEvent{++sequence_, event};
   }
+  if (on_started_) on_started_(*this);
   Notify();
 }
 
@@ -159,24 +182,47 @@ void Job::Succeed(JobResult result) {
   End(absl::OkStatus(), std::make_shared<const JobResult>(std::move(result)));
 }
 
+void Job::SucceedAs(std::shared_ptr<const JobResult> result) {
+  End(absl::OkStatus(), std::move(result));
+}
+
 void Job::Fail(const absl::Status& status) { End(status, nullptr); }
 
-void Job::End(absl::Status status, std::shared_ptr<const JobResult> result) {
+void Job::Refuse(const absl::Status& status) { End(status, nullptr, /*settle=*/false); }
+
+void Job::End(absl::Status status, std::shared_ptr<const JobResult> result, bool settle) {
   {
     MutexLock lock(mutex_);
     if (finished()) return;
     ended_ = now_();
+    end_status_ = status;
     image_.reset();
     progress_.reset();
     if (result != nullptr) result_ = JobEvent{++sequence_, std::move(result)};
   }
   // Accounts are settled before anybody can hear of the end.
-  if (on_finished_) on_finished_(*this, status);
+  if (settle && on_finished_) on_finished_(*this, status);
   {
     MutexLock lock(mutex_);
     status_ = std::move(status);
   }
   Notify();
+}
+
+void Job::ResultStored(const std::string& digest) {
+  MutexLock lock(mutex_);
+  if (!result_.has_value()) return;
+  const auto held = std::get<std::shared_ptr<const JobResult>>(result_->what);
+  if (held->image.empty()) return;
+  auto stored = std::make_shared<JobResult>();
+  stored->image_digest = digest;
+  stored->image_bytes = static_cast<int64_t>(held->image.size());
+  stored->format = held->format;
+  stored->report = held->report;
+  stored->model = held->model;
+  stored->seed = held->seed;
+  stored->stage_seconds = held->stage_seconds;
+  result_->what = std::shared_ptr<const JobResult>(std::move(stored));
 }
 
 void Job::Cancel(const absl::Status& why) {

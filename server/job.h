@@ -18,6 +18,7 @@
 #include "core/protect/options.h"
 #include "core/protect/protector.h"
 #include "core/protect/run_context.h"
+#include "server/store_gate.h"
 #include "server/tracing/trace_context.h"
 
 namespace antidiffusion {
@@ -38,6 +39,14 @@ struct JobRequest {
   std::string tenant;                   // who asks; "" where the server knows no tenants
   std::optional<JobPriority> priority;  // unset: the RPC's own
   TraceContext trace;
+  bool detached = false;     // made by CreateJob: no caller need wait for it
+  std::string body;          // the message without image and request_id, serialised
+  std::string body_hash;     // SHA-256 of body and image, hex
+  std::string image_digest;  // SHA-256 of the image, hex
+  std::string cache_key;     // equal ones mean equal results; "": not to be looked for
+
+  // Whether the job and its result outlive the call that made it.
+  bool kept() const { return detached || !request_id.empty(); }
 };
 
 struct JobReport {
@@ -51,7 +60,9 @@ struct JobReport {
 };
 
 struct JobResult {
-  std::string image;  // the encoded file
+  std::string image;         // the encoded file; "" once it is in the job store alone
+  std::string image_digest;  // SHA-256 of the image, hex, once it is stored; else ""
+  int64_t image_bytes = 0;   // of the image, once it is stored
   ImageFormat format = ImageFormat::kPng;
   JobReport report;
   ModelInfo model;
@@ -99,17 +110,34 @@ struct JobSnapshot {
   std::shared_ptr<const JobResult> result;  // kSucceeded; shared with whoever reads it now
 };
 
+// What a job from the job store has behind it.
+struct JobPast {
+  std::string name;
+  absl::Time admitted;
+  int attempts = 0;
+  uint64_t sequence = 0;  // of the latest event; what comes now is numbered after it
+  std::optional<absl::Time> started;
+  std::optional<absl::Time> ended;
+  absl::Status status;                      // of the end
+  std::shared_ptr<const JobResult> result;  // of a good end
+};
+
 // Shared by the queue, the worker that runs it and the calls that read it, whichever lives longest.
 // Of each kind of event it keeps the latest, so that any number of readers, each with a cursor of
 // its own, costs nothing but the cursor. Thread-safe.
-class Job {
+class Job : public std::enable_shared_from_this<Job> {
  public:
   using Clock = std::function<absl::Time()>;
   // Called once, on the thread that ended the job, before any reader hears of it.
-  using OnFinished = std::function<void(const Job& job, const absl::Status& status)>;
+  using OnFinished = std::function<void(Job& job, const absl::Status& status)>;
+  // Called on the worker's thread each time that it has begun the job.
+  using OnStarted = std::function<void(Job& job)>;
 
   Job(JobRequest request, absl::Time deadline, std::optional<double> expected_seconds, Clock now,
-      OnFinished on_finished);
+      OnFinished on_finished, OnStarted on_started = nullptr);
+  // One that goes on, or has ended, with `past` behind it.
+  Job(JobRequest request, const JobPast& past, absl::Time deadline, Clock now,
+      OnFinished on_finished, OnStarted on_started);
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
 
@@ -119,6 +147,7 @@ class Job {
   absl::Time deadline() const { return deadline_; }
   absl::Time admitted() const { return admitted_; }
   std::stop_token stop_token() const { return stop_.get_token(); }
+  StoreGate& stored() { return stored_; }  // opens when the job is stored, or cannot be
 
   // The encoded image, kept for as long as the job may have to begin anew; null once it has ended.
   // Shared with whoever reads it at that moment.
@@ -138,7 +167,9 @@ class Job {
   // Numbers the latest event anew, so that a stream does not fall silent.
   void Refresh() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  JobSnapshot Snapshot() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // As its readers may know it; for the journal, an end counts from its first moment.
+  enum class View { kPublic, kJournal };
+  JobSnapshot Snapshot(View view = View::kPublic) const ABSL_LOCKS_EXCLUDED(mutex_);
   int attempts() const ABSL_LOCKS_EXCLUDED(mutex_);  // how often a worker has begun it
 
   // For the queue; does not notify.
@@ -154,6 +185,15 @@ class Job {
   void Succeed(JobResult result) ABSL_LOCKS_EXCLUDED(mutex_);
   void Fail(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // An end without accounts: the job was never taken in.
+  void Refuse(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Succeeds with what an equal job gave.
+  void SucceedAs(std::shared_ptr<const JobResult> result) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The result's image is in the job store under `digest`: it need not be held here.
+  void ResultStored(const std::string& digest) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Asks the worker to stop before its next step and to fail the job with `why`. The first counts.
   void Cancel(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
   std::optional<absl::Status> cancel_reason() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -164,7 +204,7 @@ class Job {
 
  private:
   bool finished() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return ended_.has_value(); }
-  void End(absl::Status status, std::shared_ptr<const JobResult> result)
+  void End(absl::Status status, std::shared_ptr<const JobResult> result, bool settle = true)
       ABSL_LOCKS_EXCLUDED(mutex_, listener_mutex_);
 
   const std::string name_;
@@ -174,8 +214,10 @@ class Job {
   const std::optional<double> expected_seconds_;
   const Clock now_;
   const OnFinished on_finished_;
+  const OnStarted on_started_;
   const absl::Time admitted_;
   std::stop_source stop_;
+  StoreGate stored_;
 
   mutable Mutex mutex_;
   std::shared_ptr<const std::string> image_ ABSL_GUARDED_BY(mutex_);
@@ -189,7 +231,8 @@ class Job {
   std::optional<Progress> reported_ ABSL_GUARDED_BY(mutex_);  // by the worker, latest
   absl::Time reported_at_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::Time> ended_ ABSL_GUARDED_BY(mutex_);     // the first end claims it
-  std::optional<absl::Status> status_ ABSL_GUARDED_BY(mutex_);  // of the end, once it is public
+  absl::Status end_status_ ABSL_GUARDED_BY(mutex_);             // once ended_
+  std::optional<absl::Status> status_ ABSL_GUARDED_BY(mutex_);  // the same, once it is public
   std::optional<absl::Status> cancel_reason_ ABSL_GUARDED_BY(mutex_);
   absl::Time cancelled_at_ ABSL_GUARDED_BY(mutex_);
 

@@ -12,6 +12,13 @@ namespace {
 
 constexpr double kSlowestReader = 256 * 1024;  // bytes a second
 
+// The digest of the image that `next` would deliver, where it is in the job store alone; else "".
+std::string DigestOf(const Delivery& next) {
+  if (!next.event.has_value()) return "";
+  const auto* result = std::get_if<std::shared_ptr<const JobResult>>(&next.event->what);
+  return result != nullptr && (*result)->image.empty() ? (*result)->image_digest : "";
+}
+
 }  // namespace
 
 absl::Duration JobCall::WriteLimit(size_t message_bytes) {
@@ -34,7 +41,7 @@ JobCall::JobCall(grpc::CallbackServerContext* context, absl::StatusOr<std::share
 
 // The listener is known here before its first call may want to take it back: Pump does nothing
 // before `begun_`.
-void JobCall::Begin() {
+void JobCall::Begin(const absl::Status& refusal) {
   if (job_ != nullptr) {
     const int listener = job_->AddListener([this] { Pump(); });
     MutexLock lock(mutex_);
@@ -43,6 +50,7 @@ void JobCall::Begin() {
   {
     MutexLock lock(mutex_);
     begun_ = true;
+    if (!refusal.ok()) gone_ = refusal;
   }
   Pump();
 }
@@ -56,27 +64,40 @@ bool JobCall::IsAtDeadline() const {
 Delivery JobCall::Next() {
   if (job_ == nullptr) return {std::nullopt, refusal_};
   if (gone_.has_value()) return {std::nullopt, gone_};
+  if (image_.has_value() && !image_->ok()) return {std::nullopt, image_->status()};
   return job_->EventAfter(cursor_);
 }
 
+void JobCall::Take(const Delivery& next) {
+  finished_ = next.final_status.has_value();
+  writing_ = next.event.has_value();
+  if (!writing_) return;
+  cursor_ = next.event->sequence;
+  message_ = ToProto(*next.event, job_->name());
+  if (image_.has_value()) message_.mutable_result()->set_image(std::move(**image_));
+  last_write_ = hooks_.now();
+  write_limit_ = WriteLimit(message_.ByteSizeLong());
+}
+
 // After Finish another thread may destroy the call: nothing of it is touched from there on. What is
-// started outside of the lock is alone: `writing_` and `finished_` keep others away.
+// started outside of the lock is alone: `reading_`, `writing_` and `finished_` keep others away.
 void JobCall::Pump() {
   Delivery next;
+  std::string stored_image;
   absl::Duration duration;
   {
     MutexLock lock(mutex_);
-    if (!begun_ || writing_ || finished_) return;
+    if (!begun_ || reading_ || writing_ || finished_) return;
     next = Next();
-    finished_ = next.final_status.has_value();
-    writing_ = next.event.has_value();
-    if (writing_) {
-      cursor_ = next.event->sequence;
-      message_ = ToProto(*next.event, job_->name());
-      last_write_ = hooks_.now();
-      write_limit_ = WriteLimit(message_.ByteSizeLong());
-    }
+    if (!image_.has_value()) stored_image = DigestOf(next);
+    reading_ = !stored_image.empty();
+    if (!reading_) Take(next);
     duration = hooks_.now() - order_.started;
+  }
+  if (!stored_image.empty()) {
+    hooks_.read_image(stored_image,
+                      [this](absl::StatusOr<std::string> image) { OnImageRead(std::move(image)); });
+    return;
   }
   if (!next.final_status.has_value()) {
     if (next.event.has_value()) StartWrite(&message_);
@@ -91,6 +112,15 @@ void JobCall::Pump() {
   const std::string pushback = RetryPushback(status);
   if (!pushback.empty()) context_->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
   Finish(ToGrpcStatus(status));
+}
+
+void JobCall::OnImageRead(absl::StatusOr<std::string> image) {
+  {
+    MutexLock lock(mutex_);
+    reading_ = false;
+    image_ = std::move(image);
+  }
+  Pump();
 }
 
 void JobCall::OnWriteDone(bool ok) {
@@ -133,7 +163,7 @@ void JobCall::Tick(absl::Time now) {
       context_->TryCancel();  // fails the write
       return;
     }
-    silent = begun_ && !writing_ && !finished_ && now - last_write_ > kMaxSilence;
+    silent = begun_ && !reading_ && !writing_ && !finished_ && now - last_write_ > kMaxSilence;
   }
   if (!silent || job_ == nullptr) return;
   job_->Refresh();

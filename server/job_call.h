@@ -29,6 +29,10 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
     // The call follows the job no longer; once for each call that had one. `why`: it was closed
     // before the job's end.
     std::function<void(const JobCall& call, const std::optional<absl::Status>& why)> leave;
+    // Reads the stored image of a result and then calls `then`, once, on any thread.
+    std::function<void(const std::string& digest,
+                       std::function<void(absl::StatusOr<std::string>)> then)>
+        read_image;
     // The status is about to be sent.
     std::function<void(Rpc rpc, const absl::Status& status, absl::Duration duration)> on_finish;
     // gRPC needs the call no longer: destroys it.
@@ -62,8 +66,9 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
   Rpc rpc() const { return order_.rpc; }
   const std::shared_ptr<Job>& job() const { return job_; }
 
-  // Starts to talk, on any thread. Once; until then the call cannot end, whatever its caller does.
-  void Begin() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Starts to talk, on any thread, or to end with `refusal` before any message. Once; until then
+  // the call cannot end, whatever its caller does.
+  void Begin(const absl::Status& refusal = absl::OkStatus()) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Called about every second.
   void Tick(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -75,6 +80,8 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
  private:
   void Pump() ABSL_LOCKS_EXCLUDED(mutex_);
   Delivery Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Take(const Delivery& next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnImageRead(absl::StatusOr<std::string> image) ABSL_LOCKS_EXCLUDED(mutex_);
   void Abandon() ABSL_LOCKS_EXCLUDED(mutex_);
   void Leave(const std::optional<absl::Status>& why) ABSL_LOCKS_EXCLUDED(mutex_);
   bool IsAtDeadline() const;
@@ -91,6 +98,8 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
   std::optional<int> listener_ ABSL_GUARDED_BY(mutex_);
   bool begun_ ABSL_GUARDED_BY(mutex_) = false;
   bool left_ ABSL_GUARDED_BY(mutex_) = false;
+  bool reading_ ABSL_GUARDED_BY(mutex_) = false;  // the stored image; the call cannot end then
+  std::optional<absl::StatusOr<std::string>> image_ ABSL_GUARDED_BY(mutex_);  // as it was read
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<absl::Status> gone_ ABSL_GUARDED_BY(mutex_);  // why nobody listens any more

@@ -39,12 +39,21 @@ absl::Status JobQueue::TryPush(std::shared_ptr<Job> job) {
   MutexLock lock(mutex_);
   if (closed_) return DrainingError();
   if (absl::Status room = CheckRoom(*job); !room.ok()) return room;
+  Append(std::move(job));
+  return absl::OkStatus();
+}
+
+void JobQueue::Restore(std::shared_ptr<Job> job) {
+  MutexLock lock(mutex_);
+  Append(std::move(job));
+}
+
+void JobQueue::Append(std::shared_ptr<Job> job) {
   CountWaiting(*job, 1);
   const TenantShare share = ShareFor(job->request().tenant);
   waiting_.PushBack(FairOrder::EntryOf(std::move(job)), share.weight);
   UpdatePositions();
   may_pop_.NotifyAll();  // one of those who wait may be about to give up
-  return absl::OkStatus();
 }
 
 absl::Status JobQueue::CheckRoom(const Job& job) const {

@@ -48,6 +48,10 @@ class JobQueue {
   // free), UNAVAILABLE once closed: the job is then left as it was and the caller answers.
   absl::Status TryPush(std::shared_ptr<Job> job) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Takes in one that was taken in before, by an earlier life of the server: last, whatever the
+  // limits.
+  void Restore(std::shared_ptr<Job> job) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Puts a running job back, first of its tenant's, whatever the limits and though closed: its
   // worker was lost. Instead of Done.
   void Requeue(std::shared_ptr<Job> job) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -120,6 +124,7 @@ class JobQueue {
   TenantShare ShareFor(const std::string& tenant) const {
     return share_of_ ? share_of_(tenant) : TenantShare();
   }
+  void Append(std::shared_ptr<Job> job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckRoom(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayRun(const std::string& tenant) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   FairOrder::MayRun MayRunNow() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -22,6 +22,8 @@
 namespace antidiffusion {
 namespace {
 
+constexpr int kJobsLeft =
+    75;  // exit code, EX_TEMPFAIL: a durable store holds jobs for the next start
 constexpr absl::Duration kPoll = absl::Milliseconds(100);
 constexpr absl::Duration kMaxCancel =
     absl::Seconds(20);  // for the steps that run and the last words
@@ -102,9 +104,10 @@ int Main(int argc, char** argv) {
   sigwait(&signals, &received);
   (*log)->Info("signal received", {{"signal", received}});
   Drain(**server, config, signals, **log);
+  const int64_t left = (*server)->jobs_left();
   server->reset();
-  (*log)->Info("stopped");
-  return 0;
+  (*log)->Info("stopped", {{"jobs_left", left}});
+  return left > 0 ? kJobsLeft : 0;
 }
 
 }  // namespace

@@ -16,6 +16,10 @@ prometheus::Histogram::BucketBoundaries Buckets() {
   return {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600};
 }
 
+prometheus::Histogram::BucketBoundaries StoreBuckets() {
+  return {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
+}
+
 std::string Name(const std::string& name) { return absl::StrCat("antidiffusion_", name); }
 
 prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& registry,
@@ -58,11 +62,12 @@ constexpr std::array<const char*, 17> kCodeNames = {
 };
 
 constexpr const char* kRejections[] = {
-    reason::kInvalidField,   reason::kModelNotFound,   reason::kModelLoading,
-    reason::kModelFailed,    reason::kDraining,        reason::kQueueFull,
-    reason::kQueueBytesFull, reason::kTenantQueueFull, reason::kTenantRate,
-    reason::kTenantBytes,    reason::kKeyMissing,      reason::kKeyUnknown,
-    reason::kRightMissing,   reason::kDeadlinePassed,  reason::kDeadlineUnreachable,
+    reason::kInvalidField,    reason::kModelNotFound,   reason::kModelLoading,
+    reason::kModelFailed,     reason::kDraining,        reason::kQueueFull,
+    reason::kQueueBytesFull,  reason::kTenantQueueFull, reason::kTenantRate,
+    reason::kTenantBytes,     reason::kKeyMissing,      reason::kKeyUnknown,
+    reason::kRightMissing,    reason::kDeadlinePassed,  reason::kDeadlineUnreachable,
+    reason::kRequestIdReused,
 };
 
 constexpr const char* kRestarts[] = {reason::kWorkerDied, reason::kWorkerHung, reason::kDeviceFault,
@@ -79,6 +84,10 @@ const char* OutcomeName(JobOutcome outcome) {
   switch (outcome) {
     case JobOutcome::kAccepted:
       return "accepted";
+    case JobOutcome::kRestored:
+      return "restored";
+    case JobOutcome::kHandedBack:
+      return "handed_back";
     case JobOutcome::kSucceeded:
       return "succeeded";
     case JobOutcome::kFailed:
@@ -133,7 +142,20 @@ Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
           CounterFamily(registry_, "trace_spans_sent_total", "Spans that the trace collector took.")
               .Add({})),
       spans_dropped_(CounterFamily(registry_, "trace_spans_dropped_total",
-                                   "Spans that the trace collector did not get.")) {
+                                   "Spans that the trace collector did not get.")),
+      jobs_joined_(CounterFamily(registry_, "jobs_joined_total",
+                                 "Requests that joined the job of an equal request_id.")
+                       .Add({})),
+      result_cache_hits_(CounterFamily(registry_, "result_cache_hits_total",
+                                       "Jobs answered with the kept result of an equal one.")
+                             .Add({})),
+      jobs_kept_(GaugeFamily(registry_, "jobs_kept",
+                             "Jobs that outlive their call, from admission to expiry.")
+                     .Add({})),
+      result_bytes_(GaugeFamily(registry_, "result_bytes", "Images of the kept results.").Add({})),
+      store_write_(
+          HistogramFamily(registry_, "store_write_seconds", "Time of one write to the job store.")
+              .Add({}, StoreBuckets())) {
   GaugeFamily(registry_, "build_info", "Always 1; the labels say what runs.")
       .Add({{"version", build.version},
             {"revision", build.revision},
@@ -142,7 +164,9 @@ Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
       .Set(1);
   queue_capacity_.Set(static_cast<double>(queue_capacity));
   AddQueueSeries();
-  rpc_series_ = {MakeRpcSeries("Protect"), MakeRpcSeries("ListModels")};
+  rpc_series_ = {MakeRpcSeries("Protect"),   MakeRpcSeries("CreateJob"), MakeRpcSeries("GetJob"),
+                 MakeRpcSeries("ListJobs"),  MakeRpcSeries("WatchJob"),  MakeRpcSeries("CancelJob"),
+                 MakeRpcSeries("DeleteJob"), MakeRpcSeries("ListModels")};
   for (const char* rejection : kRejections) rejected_.Add({{"reason", rejection}});
   for (const char* why : {span_loss::kQueueFull, span_loss::kNotSent, span_loss::kRejected}) {
     spans_dropped_.Add({{"reason", why}});
@@ -174,12 +198,16 @@ void Metrics::AddModel(const std::string& model) {
     jobs_.Add({{"model", model}, {"outcome", OutcomeName(outcome)}, {"reason", why}});
   };
   add(JobOutcome::kAccepted, "");
+  add(JobOutcome::kRestored, "");
+  add(JobOutcome::kHandedBack, "");
   add(JobOutcome::kSucceeded, "");
   for (const char* why : {reason::kInvalidField, reason::kDeviceMemory, reason::kBudgetNotKept,
-                          reason::kWorkerLostTwice, reason::kInternal}) {
+                          reason::kWorkerLostTwice, reason::kInternal, reason::kStoreFailed,
+                          reason::kServerLostTwice}) {
     add(JobOutcome::kFailed, why);
   }
-  for (const char* why : {reason::kCancelled, reason::kShutdown}) add(JobOutcome::kCancelled, why);
+  for (const char* why : {reason::kCancelled, reason::kJobCancelled, reason::kShutdown})
+    add(JobOutcome::kCancelled, why);
   add(JobOutcome::kExpired, reason::kDeadlinePassed);
   for (const char* stage :
        {"decode", "prompt_tuning", "pgd", "surrogate_tuning", "report", "encode"}) {
@@ -242,6 +270,11 @@ void Metrics::StepTook(const std::string& model, const std::string& phase, doubl
 void Metrics::SetQueue(const std::array<size_t, 2>& depth, int64_t bytes) {
   for (size_t i = 0; i < depth.size(); ++i) queue_depth_[i]->Set(static_cast<double>(depth[i]));
   queue_bytes_.Set(static_cast<double>(bytes));
+}
+
+void Metrics::SetKept(size_t jobs, int64_t result_bytes) {
+  jobs_kept_.Set(static_cast<double>(jobs));
+  result_bytes_.Set(static_cast<double>(result_bytes));
 }
 
 void Metrics::ModelLoaded(const std::string& model, bool loaded) {

@@ -27,8 +27,27 @@ struct BuildInfo {
 };
 BuildInfo ThisBuild();
 
-enum class Rpc { kProtect, kListModels };
-enum class JobOutcome { kAccepted, kSucceeded, kFailed, kCancelled, kExpired };
+enum class Rpc {
+  kProtect,
+  kCreateJob,
+  kGetJob,
+  kListJobs,
+  kWatchJob,
+  kCancelJob,
+  kDeleteJob,
+  kListModels
+};
+// Ways in: accepted here, restored from the job store. Ways out: the others; handed back is a job
+// that the store keeps for the next start.
+enum class JobOutcome {
+  kAccepted,
+  kRestored,
+  kSucceeded,
+  kFailed,
+  kCancelled,
+  kExpired,
+  kHandedBack
+};
 const char* OutcomeName(JobOutcome outcome);  // accepted, ...
 
 // Thread-safe once every model and device has been added. Each series that has a known name is
@@ -90,6 +109,11 @@ class Metrics {
   void SpansSent(int64_t spans) { spans_sent_.Increment(static_cast<double>(spans)); }
   void SpansDropped(const std::string& why, int64_t spans);  // see span_loss
 
+  void JobJoined() { jobs_joined_.Increment(); }
+  void ResultFromCache() { result_cache_hits_.Increment(); }
+  void SetKept(size_t jobs, int64_t result_bytes);
+  void StoreWriteTook(double seconds) { store_write_.Observe(seconds); }
+
   // All series in the text format.
   std::string Text() const;
 
@@ -136,7 +160,13 @@ class Metrics {
   Counter& spans_sent_;
   Family<Counter>& spans_dropped_;
 
-  std::array<RpcSeries, 2> rpc_series_;
+  Counter& jobs_joined_;
+  Counter& result_cache_hits_;
+  Gauge& jobs_kept_;
+  Gauge& result_bytes_;
+  Histogram& store_write_;
+
+  std::array<RpcSeries, 8> rpc_series_;                             // [Rpc]
   std::map<std::string, std::map<std::string, Histogram*>> steps_;  // [model][phase]
 };
 

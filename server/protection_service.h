@@ -1,73 +1,85 @@
-// The service itself: cheap checks on gRPC's threads, then the queue.
+// The service itself: who calls, and what of the ledger answers.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 #include <unordered_map>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "antidiffusion/v1/protection.grpc.pb.h"
 #include "core/base/mutex.h"
-#include "core/image/codec.h"
-#include "server/eta_estimator.h"
+#include "server/admission.h"
 #include "server/job.h"
 #include "server/job_call.h"
-#include "server/job_queue.h"
-#include "server/log.h"
+#include "server/job_ledger.h"
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
 #include "server/tenants/tenant_directory.h"
-#include "server/tracing/tracer.h"
 
 namespace antidiffusion {
 
 // What the service works with; all of it outlives the service.
 struct ServiceSurroundings {
-  DecodeLimits limits;
-  ModelCatalogue& catalogue;
-  JobQueue& queue;
+  Admission& admission;
+  JobLedger& ledger;
+  const ModelCatalogue& catalogue;
   const TenantDirectory& tenants;
-  const EtaEstimator& eta;
   Metrics& metrics;
-  const Log& log;
-  const Tracer& tracer;
   Job::Clock now;
 };
 
-// Callback API: nothing here decodes, waits or touches a disk. Outlives the gRPC server and every
-// job that it admitted.
+// Callback API: nothing here decodes, waits or touches a disk. Outlives the gRPC server.
 class ProtectionService final : public v1::ProtectionService::CallbackService {
  public:
   explicit ProtectionService(const ServiceSurroundings& surroundings);
 
-  grpc::ServerWriteReactor<v1::JobEvent>* Protect(grpc::CallbackServerContext* context,
-                                                  const v1::ProtectRequest* request) override
+  using Context = grpc::CallbackServerContext;
+  using Stream = grpc::ServerWriteReactor<v1::JobEvent>;
+
+  Stream* Protect(Context* context, const v1::ProtectRequest* request) override
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  Stream* WatchJob(Context* context, const v1::WatchJobRequest* request) override
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
-                                       const v1::ListModelsRequest* request,
+  grpc::ServerUnaryReactor* CreateJob(Context* context, const v1::ProtectRequest* request,
+                                      v1::Job* response) override;
+  grpc::ServerUnaryReactor* GetJob(Context* context, const v1::GetJobRequest* request,
+                                   v1::Job* response) override;
+  grpc::ServerUnaryReactor* ListJobs(Context* context, const v1::ListJobsRequest* request,
+                                     v1::ListJobsResponse* response) override;
+  grpc::ServerUnaryReactor* CancelJob(Context* context, const v1::CancelJobRequest* request,
+                                      v1::Job* response) override;
+  grpc::ServerUnaryReactor* DeleteJob(Context* context, const v1::DeleteJobRequest* request,
+                                      google::protobuf::Empty* response) override;
+  grpc::ServerUnaryReactor* ListModels(Context* context, const v1::ListModelsRequest* request,
                                        v1::ListModelsResponse* response) override;
 
-  // About every second: ends waiting jobs whose deadline has passed, keeps streams alive, ends
-  // those that nobody reads.
+  // About every second: keeps streams alive, ends those that nobody reads.
   void Tick(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
-
-  // Ends every waiting job and stops the running ones before their next step, with `why`.
-  void CancelAll(const absl::Status& why);
 
   // False when streams are still open after `timeout`.
   bool WaitIdle(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  // `right` is what the RPC needs.
-  absl::StatusOr<std::shared_ptr<Job>> Admit(const grpc::ServerContextBase& context, Right right,
-                                             const v1::ProtectRequest& request, absl::Time deadline,
-                                             const TraceContext& trace);
-  absl::Status CheckDeadline(const JobRequest& job, absl::Time deadline) const;
-  // Pushes, and takes the job's bytes from its tenant's quota where the queue takes the job.
-  absl::Status Push(const Tenant& tenant, const std::shared_ptr<Job>& job);
-  void CancelJob(Job& job, const absl::Status& why);
-  void OnJobFinished(const Job& job, const absl::Status& status);
+  // Ends a unary call, once, on any thread.
+  using Finish = std::function<void(const absl::Status& status)>;
+  struct Answer {
+    grpc::ServerUnaryReactor* reactor;  // gRPC's
+    Finish finish;
+  };
+  Answer Begin(Context* context, Rpc rpc) const;
+
+  Stream* Follow(Context* context, absl::StatusOr<std::shared_ptr<Job>> job,
+                 const JobCall::Order& order) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The caller's tenant, where it may do what jobs need; its name alone.
+  absl::StatusOr<std::string> TenantOf(const Context& context) const;
+  absl::StatusOr<std::shared_ptr<Job>> JobOf(const Context& context, const std::string& name) const;
+  v1::Job Describe(const Job& job, const JobSnapshot& now, bool result) const;
+  void GetWithResult(const std::shared_ptr<Job>& job, v1::Job* response, const Finish& finish);
+  absl::Status List(const Context& context, const v1::ListJobsRequest& request,
+                    v1::ListJobsResponse* response) const;
 
   const ServiceSurroundings with_;
   const JobCall::Hooks hooks_;

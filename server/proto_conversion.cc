@@ -183,20 +183,6 @@ void ToProto(const JobReport& report, v1::Report* proto) {
   ToProto(report.full->after_blur, full->mutable_after_blur());
 }
 
-void ToProto(const JobResult& result, v1::ProtectionResult* proto) {
-  proto->set_image(result.image);
-  proto->set_mime_type(std::string(MimeType(result.format)));
-  ToProto(result.report, proto->mutable_report());
-  proto->set_model(result.model.name);
-  proto->set_model_digest(result.model.digest);
-  proto->set_seed(result.seed);
-  for (const auto& [stage, seconds] : result.stage_seconds) {
-    (*proto->mutable_stage_seconds())[stage] = seconds;
-  }
-  proto->set_device(result.model.device);
-  proto->set_precision(result.model.precision);
-}
-
 void ToProto(const Progress& progress, v1::Progress* proto) {
   proto->set_stage(progress.stage);
   proto->set_step(progress.step);
@@ -239,7 +225,133 @@ void AddErrorInfo(const absl::Status& status, google::rpc::Status* rich) {
   rich->add_details()->PackFrom(info);
 }
 
+Probe FromProto(const v1::Probe& proto) {
+  return {proto.denoising_loss(), proto.attention_concentration(), proto.gain_left()};
+}
+
+JobReport FromProto(const v1::Report& proto) {
+  JobReport report;
+  report.max_difference = proto.max_difference();
+  report.bound = proto.budget();
+  report.psnr = proto.psnr();
+  report.ssim = proto.ssim();
+  report.codec_difference = proto.codec_difference();
+  report.codec_note = proto.codec_note();
+  if (!proto.has_full()) return report;
+  const v1::FullReport& full = proto.full();
+  report.full = FullReport{FromProto(full.before()), FromProto(full.after()),
+                           FromProto(full.after_jpeg_q75()), FromProto(full.after_half_and_back()),
+                           FromProto(full.after_blur())};
+  return report;
+}
+
+v1::Job::State ToProto(JobState state) {
+  switch (state) {
+    case JobState::kQueued:
+      return v1::Job::QUEUED;
+    case JobState::kRunning:
+      return v1::Job::RUNNING;
+    case JobState::kSucceeded:
+      return v1::Job::SUCCEEDED;
+    case JobState::kFailed:
+      return v1::Job::FAILED;
+    case JobState::kCancelled:
+      return v1::Job::CANCELLED;
+    case JobState::kExpired:
+      return v1::Job::EXPIRED;
+  }
+  return v1::Job::STATE_UNSPECIFIED;
+}
+
+void ToProto(absl::Time time, google::protobuf::Timestamp* proto) {
+  const int64_t nanoseconds = absl::ToUnixNanos(time);
+  proto->set_seconds(nanoseconds / 1'000'000'000);
+  proto->set_nanos(static_cast<int>(nanoseconds % 1'000'000'000));
+}
+
 }  // namespace
+
+void ToProto(const JobResult& result, v1::ProtectionResult* proto) {
+  proto->set_image(result.image);
+  proto->set_mime_type(std::string(MimeType(result.format)));
+  ToProto(result.report, proto->mutable_report());
+  proto->set_model(result.model.name);
+  proto->set_model_digest(result.model.digest);
+  proto->set_seed(result.seed);
+  for (const auto& [stage, seconds] : result.stage_seconds) {
+    (*proto->mutable_stage_seconds())[stage] = seconds;
+  }
+  proto->set_device(result.model.device);
+  proto->set_precision(result.model.precision);
+}
+
+JobResult ToJobResult(const v1::ProtectionResult& proto) {
+  JobResult result;
+  for (const ImageFormat format : {ImageFormat::kPng, ImageFormat::kJpeg, ImageFormat::kWebp}) {
+    if (MimeType(format) == proto.mime_type()) result.format = format;
+  }
+  result.report = FromProto(proto.report());
+  result.model.name = proto.model();
+  result.model.digest = proto.model_digest();
+  result.model.device = proto.device();
+  result.model.precision = proto.precision();
+  result.seed = proto.seed();
+  result.stage_seconds = {proto.stage_seconds().begin(), proto.stage_seconds().end()};
+  return result;
+}
+
+absl::StatusOr<std::optional<JobState>> ToJobState(v1::Job::State state) {
+  switch (state) {
+    case v1::Job::STATE_UNSPECIFIED:
+      return std::nullopt;
+    case v1::Job::QUEUED:
+      return JobState::kQueued;
+    case v1::Job::RUNNING:
+      return JobState::kRunning;
+    case v1::Job::SUCCEEDED:
+      return JobState::kSucceeded;
+    case v1::Job::FAILED:
+      return JobState::kFailed;
+    case v1::Job::CANCELLED:
+      return JobState::kCancelled;
+    case v1::Job::EXPIRED:
+      return JobState::kExpired;
+    default:
+      return UnknownEnum("state", state);
+  }
+}
+
+v1::Job ToProto(const Job& job, const JobSnapshot& now, absl::Time expires, bool result) {
+  const JobRequest& request = job.request();
+  v1::Job proto;
+  proto.set_name(job.name());
+  proto.set_state(ToProto(now.state));
+  proto.set_model(request.model);
+  proto.set_priority(request.priority.value_or(JobPriority::kInteractive) == JobPriority::kBatch
+                         ? v1::PRIORITY_BATCH
+                         : v1::PRIORITY_INTERACTIVE);
+  proto.set_request_id(request.request_id);
+  proto.mutable_labels()->insert(request.labels.begin(), request.labels.end());
+  ToProto(job.admitted(), proto.mutable_create_time());
+  if (now.started.has_value()) ToProto(*now.started, proto.mutable_start_time());
+  if (now.ended.has_value()) {
+    ToProto(*now.ended, proto.mutable_end_time());
+    if (expires != absl::InfiniteFuture()) ToProto(expires, proto.mutable_expire_time());
+  }
+  proto.set_attempts(now.attempts);
+  proto.set_sequence(now.sequence);
+  if (now.state == JobState::kQueued) {
+    proto.set_position(now.queued.position);
+    proto.set_eta_seconds(now.queued.eta_seconds);
+  }
+  if (now.state == JobState::kRunning) {
+    ToProto(now.progress, proto.mutable_progress());
+    proto.set_eta_seconds(now.progress.eta_seconds);
+  }
+  if (now.ended.has_value() && !now.status.ok()) *proto.mutable_error() = ToRichStatus(now.status);
+  if (result && now.result != nullptr) ToProto(*now.result, proto.mutable_result());
+  return proto;
+}
 
 absl::StatusOr<JobRequest> ToJobRequest(const v1::ProtectRequest& request) {
   JobRequest job;
@@ -297,8 +409,7 @@ v1::Model ToProto(const ModelStatus& model) {
   return proto;
 }
 
-grpc::Status ToGrpcStatus(const absl::Status& status) {
-  if (status.ok()) return grpc::Status::OK;
+google::rpc::Status ToRichStatus(const absl::Status& status) {
   google::rpc::Status rich;
   rich.set_code(static_cast<int>(status.code()));
   rich.set_message(std::string(status.message()));
@@ -325,8 +436,33 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
     resource.set_description(std::string(status.message()));
     rich.add_details()->PackFrom(resource);
   }
+  return rich;
+}
+
+absl::Status FromRichStatus(const google::rpc::Status& rich) {
+  absl::Status status(static_cast<absl::StatusCode>(rich.code()), rich.message());
+  for (const google::protobuf::Any& detail : rich.details()) {
+    google::rpc::ErrorInfo info;
+    google::rpc::RetryInfo retry;
+    if (detail.UnpackTo(&info)) {
+      const auto& facts = info.metadata();
+      if (facts.contains("field") && facts.contains("limit") && facts.contains("value")) {
+        return InvalidField(facts.at("field"), facts.at("value"), facts.at("limit"));
+      }
+      status = WithReason(std::move(status), {info.reason(), {facts.begin(), facts.end()}});
+    } else if (detail.UnpackTo(&retry)) {
+      status =
+          WithRetryDelay(std::move(status), absl::Seconds(retry.retry_delay().seconds()) +
+                                                absl::Nanoseconds(retry.retry_delay().nanos()));
+    }
+  }
+  return status;
+}
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
   return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message()),
-          rich.SerializeAsString()};
+          ToRichStatus(status).SerializeAsString()};
 }
 
 std::string RetryPushback(const absl::Status& status) {

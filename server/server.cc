@@ -17,11 +17,15 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "core/base/status_macros.h"
 #include "grpc/health/v1/health.pb.h"
+#include "server/admission.h"
 #include "server/errors.h"
 #include "server/eta_estimator.h"
 #include "server/http_endpoint.h"
+#include "server/job_ledger.h"
 #include "server/job_queue.h"
 #include "server/job_runner.h"
 #include "server/metrics.h"
@@ -64,6 +68,10 @@ absl::StatusOr<std::unique_ptr<TlsCredentials>> MakeTlsCredentials(const ServerC
                                 absl::Now());
 }
 
+JobRegistry::Limits KeepLimits(const ServerConfig& config) {
+  return {config.result_ttl, static_cast<size_t>(config.max_kept_jobs), config.max_result_bytes};
+}
+
 DecodeLimits ImageLimits(const ServerConfig& config) {
   DecodeLimits limits;
   limits.max_bytes = config.max_image_bytes;
@@ -86,8 +94,10 @@ struct Server::Parts {
         queue(QueueLimits(config),
               [this](const std::string& tenant) { return tenants->ShareOf(tenant); }),
         runner(ImageLimits(config), absl::Now, tracer),
-        service({ImageLimits(config), *catalogue, queue, *tenants, eta, metrics, log, tracer,
-                 absl::Now}) {}
+        ledger(KeepLimits(config), {queue, metrics, log, tracer, absl::Now}),
+        admission({ImageLimits(config), config.job_timeout, config.result_cache},
+                  {*catalogue, queue, ledger, *tenants, eta, metrics, log, tracer, absl::Now}),
+        service({admission, ledger, *catalogue, *tenants, metrics, absl::Now}) {}
 
   Tracer::Sink SinkOf(const ServerConfig& config) {
     if (config.otlp_endpoint.empty()) return nullptr;
@@ -105,6 +115,8 @@ struct Server::Parts {
   EtaEstimator eta;
   JobQueue queue;
   const JobRunner runner;
+  JobLedger ledger;
+  Admission admission;
   ProtectionService service;
   std::unique_ptr<grpc::Server> grpc;
   int grpc_port = 0;
@@ -120,7 +132,8 @@ struct Server::Parts {
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config,
-                                                      EngineFactory engines, const Log& log) {
+                                                      EngineFactory engines, const Log& log,
+                                                      const StoreFactory& open_store) {
   AD_ASSIGN_OR_RETURN(const std::vector<ModelEntry> models,
                       ScanModelRepository(config.model_repository, config.load_models));
   AD_ASSIGN_OR_RETURN(std::unique_ptr<ModelCatalogue> catalogue,
@@ -135,6 +148,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   for (const ModelEntry& model : models) server->parts_->metrics.AddModel(model.name);
   AD_ASSIGN_OR_RETURN(server->parts_->tls, MakeTlsCredentials(config));
   server->ShowCertificateExpiry();
+  AD_RETURN_IF_ERROR(server->OpenStore(config.job_store, open_store));
   AD_RETURN_IF_ERROR(server->Listen(config));
   log.Info("listening", {{"address", config.grpc_address},
                          {"grpc_port", server->grpc_port()},
@@ -156,10 +170,18 @@ Server::~Server() {
     parts_->ticker_wakeup.NotifyAll();
   }
   if (parts_->ticker.joinable()) parts_->ticker.join();
+  parts_->ledger.CloseStore();
   if (parts_->grpc != nullptr) {
     parts_->grpc->Shutdown(absl::ToChronoTime(absl::Now() + kShutdownGrace));
     parts_->grpc->Wait();
   }
+}
+
+absl::Status Server::OpenStore(const std::string& store, const StoreFactory& open_store) {
+  absl::string_view path = store;
+  if (!absl::ConsumePrefix(&path, "sqlite:")) return absl::OkStatus();
+  AD_ASSIGN_OR_RETURN(std::unique_ptr<JobStore> opened, open_store(std::string(path)));
+  return parts_->ledger.OpenStore(std::move(opened));
 }
 
 absl::Status Server::Listen(const ServerConfig& config) {
@@ -283,7 +305,7 @@ bool Server::WaitDrained(absl::Duration timeout) {
 }
 
 void Server::CancelJobs() {
-  parts_->service.CancelAll(ShutdownError());
+  parts_->ledger.CancelAll();
   if (parts_->queue.closed()) StopLoading();  // no job will need it
 }
 
@@ -291,7 +313,10 @@ void Server::StopLoading() {
   if (parts_->workers != nullptr) parts_->workers->StopLoading();
 }
 
+int64_t Server::jobs_left() const { return parts_->ledger.jobs_left(); }
+
 void Server::Tick(absl::Time now) {
+  parts_->ledger.Tick(now);
   parts_->service.Tick(now);
   ReloadTenants();
   ReloadCertificates(now);
@@ -332,6 +357,8 @@ void Server::ReloadTenants() {
 std::string Server::MetricsText() const {
   const JobQueue::Load load = parts_->queue.load();
   parts_->metrics.SetQueue(load.waiting_of, load.bytes);
+  const JobRegistry::Totals kept = parts_->ledger.registry().totals();
+  parts_->metrics.SetKept(kept.jobs, kept.result_bytes);
   return parts_->metrics.Text();
 }
 

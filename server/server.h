@@ -11,6 +11,7 @@
 #include "core/base/mutex.h"
 #include "server/log.h"
 #include "server/server_config.h"
+#include "server/store/sqlite_job_store.h"
 #include "server/worker_pool.h"
 
 namespace grpc {
@@ -26,9 +27,10 @@ class Server {
  public:
   // Listens, and starts to load the models of `config.model_repository` in the background with
   // `engines`. `log` outlives the server. NOT_FOUND: no model, or not the one asked for;
-  // UNAVAILABLE: a port is taken.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerConfig& config,
-                                                       EngineFactory engines, const Log& log);
+  // UNAVAILABLE: a port is taken, or the job store cannot be opened (by `open_store`).
+  static absl::StatusOr<std::unique_ptr<Server>> Start(
+      const ServerConfig& config, EngineFactory engines, const Log& log,
+      const StoreFactory& open_store = OpenSqliteJobStore);
   // Drains without waiting for jobs (CancelJobs), stops.
   ~Server();
   Server(const Server&) = delete;
@@ -46,8 +48,10 @@ class Server {
   // StartDrain.
   bool WaitDrained(absl::Duration timeout);
 
-  // Ends waiting jobs and stops running ones before their next step, with UNAVAILABLE.
+  // Ends waiting jobs and stops running ones before their next step, with UNAVAILABLE. Those in a
+  // durable store are left to its next server; jobs_left counts them once they have ended here.
   void CancelJobs();
+  int64_t jobs_left() const;
 
   // A second of housekeeping as of `now`; called by the server's own thread each second, and by
   // tests with a time of their own.
@@ -60,6 +64,7 @@ class Server {
   struct Parts;
 
   explicit Server(std::unique_ptr<Parts> parts);
+  absl::Status OpenStore(const std::string& store, const StoreFactory& open_store);
   absl::Status Listen(const ServerConfig& config);
   absl::Status WritePortFile(const std::string& path) const;
   void StartWork(const ServerConfig& config, const std::vector<ModelEntry>& models,

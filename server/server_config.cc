@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <limits>
 #include <map>
@@ -19,6 +20,7 @@ namespace antidiffusion {
 namespace {
 
 constexpr int64_t kMaxImageBytes = int64_t{1} << 30;  // gRPC counts a message's bytes in 31 bits
+constexpr char kSqlitePrefix[] = "sqlite:";
 constexpr int64_t kMaxPixels = 1'000'000'000;
 constexpr int64_t kMaxQueueBytes = int64_t{1} << 44;  // sums with it stay far from overflow
 
@@ -53,6 +55,8 @@ struct RawConfig {
   double drain_timeout_s = 0;
   double worker_hang_timeout_s = 0;
   double self_test_interval_s = 0;
+  double job_timeout_s = 0;
+  double result_ttl_s = 0;
   bool print_config = false;
   bool new_api_key = false;
 };
@@ -183,6 +187,34 @@ void AddLifeFlags(CLI::App& app, RawConfig& raw) {
       ->check(CLI::Range(0.0, 1e6));
 }
 
+void AddJobFlags(CLI::App& app, RawConfig& raw) {
+  ServerConfig& config = raw.config;
+  raw.job_timeout_s = absl::ToDoubleSeconds(config.job_timeout);
+  raw.result_ttl_s = absl::ToDoubleSeconds(config.result_ttl);
+  const auto is_store = [](const std::string& value) -> std::string {
+    const bool file =
+        absl::StartsWith(value, kSqlitePrefix) && value.size() > strlen(kSqlitePrefix);
+    return file || value == ":memory:" ? "" : "must be :memory: or sqlite:PATH";
+  };
+  app.add_option("--job-store", config.job_store,
+                 ":memory:, or sqlite:PATH: jobs and results outlive the server")
+      ->check(CLI::Validator(is_store, ""));
+  app.add_option("--job-timeout", raw.job_timeout_s,
+                 "Seconds after which a job of CreateJob expires that names no timeout")
+      ->check(CLI::Range(1.0, 604800.0));
+  app.add_option("--result-ttl", raw.result_ttl_s,
+                 "Seconds for which a job and its result are kept once it has ended")
+      ->check(CLI::Range(1.0, 31536000.0));
+  app.add_option("--max-kept-jobs", config.max_kept_jobs,
+                 "Jobs that have ended and are kept; the oldest ends are forgotten first")
+      ->check(CLI::Range(int64_t{1}, int64_t{10'000'000}));
+  app.add_option("--max-result-bytes", config.max_result_bytes,
+                 "Bytes that the results of the kept jobs may take; as above")
+      ->check(CLI::Range(int64_t{1}, kMaxQueueBytes));
+  app.add_option("--result-cache", config.result_cache,
+                 "true: a request equal to one whose result is kept is answered with it");
+}
+
 void AddTraceFlags(CLI::App& app, ServerConfig& config) {
   app.add_option(
       "--otlp-endpoint", config.otlp_endpoint,
@@ -235,6 +267,7 @@ std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* a
   AddModelFlags(app, raw.config);
   AddWorkerFlags(app, raw);
   AddLimitFlags(app, raw.config);
+  AddJobFlags(app, raw);
   AddLifeFlags(app, raw);
   AddTraceFlags(app, raw.config);
   app.add_flag("--print-config", raw.print_config, "Write what would be used, and exit")
@@ -258,6 +291,8 @@ std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* a
   raw.config.drain_timeout = absl::Seconds(raw.drain_timeout_s);
   raw.config.worker_hang_timeout = absl::Seconds(raw.worker_hang_timeout_s);
   raw.config.self_test_interval = absl::Seconds(raw.self_test_interval_s);
+  raw.config.job_timeout = absl::Seconds(raw.job_timeout_s);
+  raw.config.result_ttl = absl::Seconds(raw.result_ttl_s);
   return raw.config;
 }
 

@@ -47,6 +47,13 @@ struct ServerConfig {
   absl::Duration grpc_keepalive_time = absl::Seconds(30);
   absl::Duration grpc_keepalive_timeout = absl::Seconds(20);
 
+  std::string job_store = ":memory:";  // or sqlite:PATH
+  absl::Duration job_timeout = absl::Hours(24);
+  absl::Duration result_ttl = absl::Hours(24);
+  int64_t max_kept_jobs = 10'000;               // that have ended
+  int64_t max_result_bytes = int64_t{1} << 30;  // of their results
+  bool result_cache = true;
+
   LogFormat log_format = LogFormat::kText;
   std::string log_level = "info";
   absl::Duration drain_timeout = absl::Seconds(120);

@@ -1,0 +1,178 @@
+#include "server/admission.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_details.h"
+#include "core/base/status_macros.h"
+#include "core/base/utf8.h"
+#include "server/errors.h"
+#include "server/job_trace.h"
+#include "server/proto_conversion.h"
+#include "server/store/digest.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr absl::Duration kMaxTimeout = absl::Hours(7 * 24);
+
+// Equal messages give equal bytes, whatever the order of their maps.
+std::string Serialised(const google::protobuf::Message& message) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return bytes;
+}
+
+// Without image and request_id.
+v1::ProtectRequest BodyOf(const v1::ProtectRequest& request) {
+  v1::ProtectRequest body;
+  body.set_model(request.model());
+  if (request.has_options()) *body.mutable_options() = request.options();
+  if (request.has_output()) *body.mutable_output() = request.output();
+  *body.mutable_labels() = request.labels();
+  body.set_priority(request.priority());
+  if (request.has_timeout()) *body.mutable_timeout() = request.timeout();
+  return body;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<Job>> Admission::Admit(const Call& call,
+                                                      const v1::ProtectRequest& request) {
+  const TraceContext trace = BeginTrace(with_.tracer, call.context, call.arrived);
+  absl::StatusOr<std::shared_ptr<Job>> job = TryAdmit(call, trace, request);
+  if (job.ok()) return job;
+  TraceRefusal(with_.tracer, trace, job.status(), with_.now());
+  with_.metrics.Rejected(ReasonOf(job.status()));
+  with_.log.Info("request refused", {{"request_id", TruncateUtf8(request.request_id(), 128)},
+                                     {"bytes", static_cast<int64_t>(request.image().size())},
+                                     {"trace_id", trace.id()},
+                                     {"reason", ReasonOf(job.status())},
+                                     {"error", std::string(job.status().message())}});
+  return job;
+}
+
+absl::StatusOr<std::shared_ptr<Job>> Admission::TryAdmit(const Call& call,
+                                                         const TraceContext& trace,
+                                                         const v1::ProtectRequest& request) {
+  const bool detached = call.rpc == Rpc::kCreateJob;
+  AD_ASSIGN_OR_RETURN(
+      const auto tenant,
+      with_.tenants.Identify(call.context, detached ? Right::kJobs : Right::kProtect));
+  const bool closed = with_.queue.closed();
+  if (closed && request.request_id().empty()) return DrainingError();
+  if (const auto wait = tenant->TakeRequest(with_.now())) return TenantRateError(*wait);
+  AD_ASSIGN_OR_RETURN(JobRequest job, ToJobRequest(request));
+  AD_ASSIGN_OR_RETURN(const absl::Time deadline, DeadlineOf(call, request));
+  job.tenant = tenant->name();
+  job.trace = trace;
+  job.detached = detached;
+  if (job.model.empty()) job.model = with_.catalogue.default_model();
+  if (!job.priority.has_value()) {
+    job.priority = detached ? JobPriority::kBatch : JobPriority::kInteractive;
+  }
+  AD_ASSIGN_OR_RETURN(const ImageHeader header, ReadImageHeader(request.image(), options_.limits));
+  Identify(request, job);
+  AD_ASSIGN_OR_RETURN(std::shared_ptr<Job> known, with_.ledger.registry().Join(job, with_.now()));
+  if (known != nullptr) {
+    with_.metrics.JobJoined();
+    return known;
+  }
+  if (closed) return DrainingError();
+  AD_RETURN_IF_ERROR(with_.catalogue.Check(job.model));
+  AD_RETURN_IF_ERROR(CheckDeadline(job, deadline));
+  job.image = request.image();
+  return TakeIn(*tenant, std::move(job), header, deadline);
+}
+
+absl::StatusOr<std::shared_ptr<Job>> Admission::TakeIn(const Tenant& tenant, JobRequest request,
+                                                       const ImageHeader& header,
+                                                       absl::Time deadline) {
+  const auto expected = with_.eta.Expected(request.model, request.options);
+  const auto kept = with_.ledger.registry().FindResult(request.cache_key);
+  const auto job = with_.ledger.MakeJob(std::move(request), deadline, expected);
+  const auto push = [&] { return kept == nullptr ? Push(tenant, job) : absl::OkStatus(); };
+  const auto on_taken = [&] {
+    TraceAdmission(with_.tracer, *job, with_.now());
+    LogAccepted(*job, header);
+  };
+  AD_ASSIGN_OR_RETURN(std::shared_ptr<Job> taken, with_.ledger.TakeIn(job, push, on_taken));
+  if (taken == job && kept != nullptr) {
+    with_.metrics.ResultFromCache();
+    job->SetQueued({});
+    job->SucceedAs(kept);
+  }
+  return taken;
+}
+
+// What makes the request the same as another.
+void Admission::Identify(const v1::ProtectRequest& request, JobRequest& job) const {
+  v1::ProtectRequest body = BodyOf(request);
+  job.image_digest = Sha256Hex(request.image());
+  job.body_hash = Sha256Hex(absl::StrCat(job.image_digest, Serialised(body)));
+  body.set_model(job.model);  // a later start may have another default
+  job.body = Serialised(body);
+  if (!options_.result_cache) return;
+  for (const ModelStatus& model : with_.catalogue.List()) {
+    if (model.name != job.model || model.info.digest.empty()) continue;
+    job.cache_key =
+        Sha256Hex(absl::StrCat(job.tenant, "\n", job.image_digest, model.info.digest,
+                               Serialised(body.options()), "\n", Serialised(body.output())));
+  }
+}
+
+absl::StatusOr<absl::Time> Admission::DeadlineOf(const Call& call,
+                                                 const v1::ProtectRequest& request) const {
+  if (call.rpc == Rpc::kProtect) return call.deadline;
+  if (!request.has_timeout()) return call.arrived + options_.job_timeout;
+  const absl::Duration timeout =
+      absl::Seconds(request.timeout().seconds()) + absl::Nanoseconds(request.timeout().nanos());
+  if (timeout <= absl::ZeroDuration() || timeout > kMaxTimeout) {
+    return InvalidField("timeout", absl::FormatDuration(timeout), "(0, 7 days]");
+  }
+  return call.arrived + timeout;
+}
+
+absl::Status Admission::Push(const Tenant& tenant, const std::shared_ptr<Job>& job) {
+  if (const auto wait = tenant.TakeBytes(job->bytes(), with_.now())) {
+    return TenantBytesError(*tenant.spec().bytes_per_day, *wait);
+  }
+  const absl::Status pushed = with_.queue.TryPush(job);
+  if (!pushed.ok()) tenant.ReturnBytes(job->bytes());
+  return pushed;
+}
+
+// A caller whose deadline the queue cannot meet is told so now. On an idle server the estimate is
+// no ground for a refusal: it would never be corrected.
+absl::Status Admission::CheckDeadline(const JobRequest& job, absl::Time deadline) const {
+  const absl::Time now = with_.now();
+  if (now >= deadline) return DeadlinePassedError("admission");
+  const std::optional<double> own = with_.eta.Expected(job.model, job.options);
+  const std::optional<double> wait =
+      with_.queue.WaitSeconds(job.tenant, job.priority.value_or(JobPriority::kInteractive), own);
+  if (!wait.has_value() || *wait <= 0 || !own.has_value()) return absl::OkStatus();
+  if (now + absl::Seconds(*wait + *own) <= deadline) return absl::OkStatus();
+  return DeadlineUnreachableError(*wait + *own);
+}
+
+void Admission::LogAccepted(const Job& job, const ImageHeader& header) const {
+  with_.log.Info("job accepted", {{"job", job.name()},
+                                  {"request_id", job.request().request_id},
+                                  {"tenant", job.request().tenant},
+                                  {"trace_id", job.request().trace.id()},
+                                  {"model", job.request().model},
+                                  {"bytes", job.bytes()},
+                                  {"width", header.width},
+                                  {"height", header.height}});
+}
+
+}  // namespace antidiffusion

@@ -1,0 +1,285 @@
+#include "server/job_ledger.h"
+
+#include <utility>
+
+#include "core/base/status_macros.h"
+#include "server/errors.h"
+#include "server/job_record.h"
+#include "server/job_trace.h"
+#include "server/store/digest.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr int kMaxAttempts = 2;
+
+JobOutcome OutcomeOf(const absl::Status& status) {
+  switch (EndStateOf(status)) {
+    case JobState::kSucceeded:
+      return JobOutcome::kSucceeded;
+    case JobState::kExpired:
+      return JobOutcome::kExpired;
+    case JobState::kCancelled:
+      return JobOutcome::kCancelled;
+    default:
+      return JobOutcome::kFailed;
+  }
+}
+
+int64_t ImageBytes(const JobResult* result) {
+  if (result == nullptr) return 0;
+  return result->image.empty() ? result->image_bytes : static_cast<int64_t>(result->image.size());
+}
+
+}  // namespace
+
+std::shared_ptr<Job> JobLedger::MakeJob(JobRequest request, absl::Time deadline,
+                                        std::optional<double> expected_seconds) {
+  return std::make_shared<Job>(
+      std::move(request), deadline, expected_seconds, with_.now,
+      [this](Job& job, const absl::Status& status) { OnFinished(job, status); },
+      [this](Job& job) { OnStarted(job); });
+}
+
+absl::StatusOr<std::shared_ptr<Job>> JobLedger::TakeIn(const std::shared_ptr<Job>& job,
+                                                       const std::function<absl::Status()>& push,
+                                                       const std::function<void()>& on_taken) {
+  AD_ASSIGN_OR_RETURN(std::shared_ptr<Job> known, registry_.AddOrJoin(job, with_.now()));
+  if (known != job) {
+    with_.metrics.JobJoined();
+    return known;
+  }
+  job->stored().Close();  // a worker that pops it at once waits for all that follows
+  if (const absl::Status pushed = push(); !pushed.ok()) {
+    registry_.Erase(*job);
+    job->Refuse(pushed);
+    job->stored().Open(pushed);
+    return pushed;
+  }
+  with_.metrics.JobCounted(job->request().model, JobOutcome::kAccepted, "");
+  on_taken();
+  if (IsStored(*job)) {
+    PostSave(job, Record::kAccepted);
+  } else {
+    job->stored().Open(absl::OkStatus());
+  }
+  return job;
+}
+
+void JobLedger::Leave(Job& job, const std::optional<absl::Status>& why) {
+  if (registry_.Leave(job, why.has_value())) Cancel(job, *why);
+}
+
+void JobLedger::Cancel(Job& job, const absl::Status& why) {
+  if (with_.queue.Remove(job)) {
+    job.Fail(why);
+  } else {
+    job.Cancel(why);
+  }
+}
+
+void JobLedger::CancelAll() {
+  const auto why = [this](const Job& job) {
+    return IsStored(job) ? HandedBackError() : ShutdownError();
+  };
+  for (const std::shared_ptr<Job>& job : with_.queue.TakeAll()) job->Fail(why(*job));
+  for (const std::shared_ptr<Job>& job : with_.queue.running()) job->Cancel(why(*job));
+}
+
+void JobLedger::Delete(const std::shared_ptr<Job>& job, Done done) {
+  if (!job->Snapshot().ended.has_value()) {
+    done(JobNotEndedError(job->name()));
+    return;
+  }
+  if (!IsStored(*job)) {
+    registry_.Erase(*job);
+    done(absl::OkStatus());
+    return;
+  }
+  const bool posted = store_->Post([this, job, done](JobStore& store) {
+    const absl::Status deleted = store.Delete(job->name());
+    if (deleted.ok()) registry_.Erase(*job);
+    done(deleted.ok() ? deleted : StoreFailedError(deleted));
+  });
+  if (!posted) done(DrainingError());
+}
+
+void JobLedger::ReadImage(const std::string& digest, ImageRead then) {
+  const bool posted = durable() && store_->Post([this, digest, then](JobStore& store) {
+    absl::StatusOr<std::string> image = store.ReadFile(digest);
+    if (image.ok() || absl::IsNotFound(image.status())) {
+      then(image.ok() ? std::move(image) : JobNotFoundError("of this result"));
+      return;
+    }
+    with_.metrics.StoreFailed();
+    with_.log.Error("result not readable", {{"error", TextOf(image.status())}});
+    then(StoreFailedError(image.status()));
+  });
+  if (!posted) then(DrainingError());
+}
+
+void JobLedger::Tick(absl::Time now) {
+  for (const std::shared_ptr<Job>& job : with_.queue.TakeExpired(now)) {
+    job->Fail(DeadlinePassedError("queue"));
+  }
+  ForgetExpired(now);
+  SaveUnsaved();
+}
+
+void JobLedger::SaveUnsaved() {
+  std::set<std::shared_ptr<Job>> unsaved;
+  {
+    MutexLock lock(unsaved_mutex_);
+    unsaved.swap(unsaved_);
+  }
+  for (const std::shared_ptr<Job>& job : unsaved) PostSave(job, Record::kState);
+}
+
+void JobLedger::ForgetExpired(absl::Time now) {
+  for (const std::shared_ptr<Job>& job : registry_.TakeExpired(now)) {
+    if (!durable()) continue;
+    store_->Post([this, job](JobStore& store) {
+      const absl::Status deleted = store.Delete(job->name());
+      if (deleted.ok()) return;
+      with_.metrics.StoreFailed();
+      with_.log.Error("job not deleted from the store",
+                      {{"job", job->name()}, {"error", TextOf(deleted)}});
+    });
+  }
+}
+
+void JobLedger::OnStarted(Job& job) {
+  if (IsStored(job)) PostSave(job.shared_from_this(), Record::kState);
+}
+
+void JobLedger::OnFinished(Job& job, const absl::Status& status) {
+  const std::string why = ReasonOf(status);
+  const bool handed_back = IsStored(job) && why == reason::kShutdown;
+  const JobOutcome outcome = handed_back ? JobOutcome::kHandedBack : OutcomeOf(status);
+  with_.metrics.JobCounted(job.request().model, outcome, handed_back ? "" : why);
+  TraceEnd(with_.tracer, job, outcome, status, with_.now());
+  LogEnd(job, status);
+  const JobSnapshot end = job.Snapshot(Job::View::kJournal);
+  registry_.Ended(job, status, ImageBytes(end.result.get()), with_.now());
+  if (handed_back) ++jobs_left_;
+  if (IsStored(job) && why != reason::kStoreFailed) {
+    PostSave(job.shared_from_this(), handed_back ? Record::kHandedBack : Record::kState);
+  }
+  ForgetExpired(with_.now());
+}
+
+void JobLedger::LogEnd(const Job& job, const absl::Status& status) const {
+  const JobRequest& request = job.request();
+  const double seconds = absl::ToDoubleSeconds(with_.now() - job.admitted());
+  if (status.ok()) {
+    with_.log.Info("job finished", {{"job", job.name()},
+                                    {"tenant", request.tenant},
+                                    {"trace_id", request.trace.id()},
+                                    {"model", request.model},
+                                    {"seconds", seconds}});
+    return;
+  }
+  with_.log.Info("job ended without a result", {{"job", job.name()},
+                                                {"request_id", request.request_id},
+                                                {"tenant", request.tenant},
+                                                {"trace_id", request.trace.id()},
+                                                {"model", request.model},
+                                                {"seconds", seconds},
+                                                {"reason", ReasonOf(status)},
+                                                {"error", TextOf(status)}});
+}
+
+void JobLedger::PostSave(std::shared_ptr<Job> job, Record record) {
+  store_->Post([this, job = std::move(job), record](JobStore& store) { Save(store, job, record); });
+}
+
+void JobLedger::Save(JobStore& store, const std::shared_ptr<Job>& job, Record record) {
+  const absl::Status saved = SaveNow(store, *job, record);
+  if (!saved.ok()) {
+    with_.metrics.StoreFailed();
+    with_.log.Error("job not stored", {{"job", job->name()}, {"error", TextOf(saved)}});
+  }
+  if (record == Record::kAccepted) {
+    if (!saved.ok()) RefuseUnstored(*job, StoreFailedError(saved));
+    job->stored().Open(saved.ok() ? saved : StoreFailedError(saved));
+  } else if (!saved.ok() && record == Record::kState) {
+    MutexLock lock(unsaved_mutex_);
+    unsaved_.insert(job);
+  }
+}
+
+absl::Status JobLedger::SaveNow(JobStore& store, Job& job, Record record) {
+  const absl::Time start = with_.now();
+  const std::shared_ptr<const std::string> image = job.image();
+  const JobSnapshot now = job.Snapshot(Job::View::kJournal);
+  StoredBytes bytes;
+  std::string digest;
+  if (!now.ended.has_value()) bytes.image = image.get();
+  if (now.result != nullptr) {
+    digest = now.result->image_digest;
+    if (!now.result->image.empty()) {
+      digest = Sha256Hex(now.result->image);
+      bytes.result = &now.result->image;
+    }
+  }
+  const StoredJob row = record == Record::kHandedBack
+                            ? ToStoredWaiting(job, now)
+                            : ToStored(job, now, registry_.ExpiryOf(job), digest);
+  AD_RETURN_IF_ERROR(store.Save(row, bytes, /*durable=*/record != Record::kState));
+  with_.metrics.StoreWriteTook(absl::ToDoubleSeconds(with_.now() - start));
+  if (!digest.empty()) job.ResultStored(digest);
+  return absl::OkStatus();
+}
+
+// Its callers hear the error from stored().
+void JobLedger::RefuseUnstored(Job& job, const absl::Status& why) {
+  registry_.Erase(job);
+  Cancel(job, why);
+}
+
+absl::Status JobLedger::OpenStore(std::unique_ptr<JobStore> store) {
+  AD_ASSIGN_OR_RETURN(const std::vector<StoredJob> rows, store->LoadAll());
+  std::vector<absl::StatusOr<std::string>> images;
+  for (const StoredJob& row : rows) {
+    images.push_back(HasEnded(row) ? std::string() : store->ReadFile(row.image_digest));
+  }
+  store_ = std::make_unique<StoreThread>(std::move(store));
+  for (size_t i = 0; i < rows.size(); ++i) Restore(rows[i], std::move(images[i]));
+  if (rows.empty()) return absl::OkStatus();
+  with_.log.Info("job store taken up",
+                 {{"jobs", static_cast<int64_t>(rows.size())},
+                  {"waiting", static_cast<int64_t>(with_.queue.load().waiting)}});
+  return absl::OkStatus();
+}
+
+void JobLedger::Restore(const StoredJob& row, absl::StatusOr<std::string> image) {
+  absl::StatusOr<JobRequest> request = RequestOf(row);
+  if (!request.ok()) {
+    with_.log.Error("stored job not taken up",
+                    {{"job", row.name}, {"error", TextOf(request.status())}});
+    return;
+  }
+  if (image.ok()) request->image = *std::move(image);
+  const auto job = std::make_shared<Job>(
+      *std::move(request), PastOf(row), row.deadline, with_.now,
+      [this](Job& ended, const absl::Status& status) { OnFinished(ended, status); },
+      [this](Job& started) { OnStarted(started); });
+  registry_.Restore(job, row.expires);
+  if (HasEnded(row)) return;
+  with_.metrics.JobCounted(job->request().model, JobOutcome::kRestored, "");
+  if (WasRunning(row) && row.attempts >= kMaxAttempts) {
+    job->Fail(ServerLostTwiceError());
+  } else if (!image.ok()) {
+    job->Fail(absl::DataLossError("the stored image of the job cannot be read"));
+  } else {
+    with_.queue.Restore(job);
+  }
+}
+
+void JobLedger::CloseStore() {
+  if (store_ == nullptr) return;
+  SaveUnsaved();
+  store_->Stop();
+}
+
+}  // namespace antidiffusion

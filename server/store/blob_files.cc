@@ -1,0 +1,90 @@
+#include "server/store/blob_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file.h"
+#include "core/base/status_macros.h"
+#include "server/store/digest.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr int64_t kMaxFileBytes = int64_t{1} << 31;
+
+absl::Status Failed(const std::string& what, const std::string& path) {
+  return absl::UnavailableError(absl::StrCat("cannot ", what, " ", path, ": ", strerror(errno)));
+}
+
+absl::Status WriteAll(int descriptor, const std::string& bytes, const std::string& path) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t count = write(descriptor, bytes.data() + done, bytes.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return Failed("write", path);
+    done += static_cast<size_t>(count);
+  }
+  return fsync(descriptor) == 0 ? absl::OkStatus() : Failed("flush", path);
+}
+
+absl::Status FlushFolder(const std::string& folder) {
+  const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return Failed("open", folder);
+  const bool flushed = fsync(descriptor) == 0;
+  close(descriptor);
+  return flushed ? absl::OkStatus() : Failed("flush", folder);
+}
+
+}  // namespace
+
+absl::StatusOr<BlobFiles> BlobFiles::Open(const std::string& folder) {
+  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return Failed("make", folder);
+  if (chmod(folder.c_str(), 0700) != 0) return Failed("protect", folder);
+  return BlobFiles(folder);
+}
+
+absl::Status BlobFiles::Write(const std::string& digest, const std::string& bytes) const {
+  const std::string path = PathOf(digest);
+  if (access(path.c_str(), F_OK) == 0) return absl::OkStatus();
+  const std::string beside = path + ".new";
+  const int descriptor = open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (descriptor < 0) return Failed("create", beside);
+  const absl::Status written = WriteAll(descriptor, bytes, beside);
+  close(descriptor);
+  if (!written.ok() || rename(beside.c_str(), path.c_str()) != 0) {
+    const absl::Status failed = written.ok() ? Failed("rename", beside) : written;
+    unlink(beside.c_str());
+    return failed;
+  }
+  return FlushFolder(folder_);
+}
+
+absl::StatusOr<std::string> BlobFiles::Read(const std::string& digest) const {
+  AD_ASSIGN_OR_RETURN(std::string bytes, ReadFile(PathOf(digest), kMaxFileBytes));
+  if (Sha256Hex(bytes) != digest) {
+    return absl::DataLossError(absl::StrCat(PathOf(digest), " is not what was written"));
+  }
+  return bytes;
+}
+
+void BlobFiles::Delete(const std::string& digest) const { unlink(PathOf(digest).c_str()); }
+
+void BlobFiles::DeleteAllBut(const std::set<std::string>& wanted) const {
+  std::error_code error;
+  std::vector<std::filesystem::path> unwanted;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
+    if (!wanted.contains(entry.path().filename().string())) unwanted.push_back(entry.path());
+  }
+  for (const std::filesystem::path& path : unwanted) std::filesystem::remove(path, error);
+}
+
+}  // namespace antidiffusion

@@ -1,0 +1,261 @@
+"""Jobs as a stranger's client sees them: retries, lost streams, killed servers, drains.
+
+usage: ANTIDIFFUSIOND=build/bin/antidiffusiond python -m pytest tests/integration/jobs_test.py
+"""
+
+import os
+import signal
+import stat
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+
+from running_server import Refusal, RunningServer, until
+from server_test import ENDLESS, SHORT, encoded, picture
+
+SERVICE = "/antidiffusion.v1.ProtectionService/"
+LONG = {"epochs": 1, "prompt_steps": 10, "pgd_steps": 100, "tuning_steps": 10}
+
+
+class Jobs:
+    """The job RPCs of a server."""
+
+    def __init__(self, server):
+        self.server = server
+
+    def call(self, method, request, answer):
+        call = self.server.channel.unary_unary(
+            SERVICE + method, request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=self.server.message(answer).FromString)
+        return call(request, timeout=120)
+
+    def create(self, **fields):
+        fields.setdefault("options", SHORT)
+        return self.call("CreateJob", self.server.request(encoded(picture()), **fields), "Job")
+
+    def get(self, name, include_result=False):
+        request = self.server.message("GetJobRequest")(name=name, include_result=include_result)
+        return self.call("GetJob", request, "Job")
+
+    def list(self, **fields):
+        return self.call("ListJobs", self.server.message("ListJobsRequest")(**fields),
+                         "ListJobsResponse")
+
+    def cancel(self, name):
+        return self.call("CancelJob", self.server.message("CancelJobRequest")(name=name), "Job")
+
+    def delete(self, name):
+        call = self.server.channel.unary_unary(
+            SERVICE + "DeleteJob", request_serializer=lambda message: message.SerializeToString())
+        return call(self.server.message("DeleteJobRequest")(name=name), timeout=120)
+
+    def watch(self, name, from_sequence=0):
+        call = self.server.channel.unary_stream(
+            SERVICE + "WatchJob", request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=self.server.message("JobEvent").FromString)
+        return call(self.server.message("WatchJobRequest")(name=name, from_sequence=from_sequence),
+                    timeout=120)
+
+    def state(self, name):
+        job = self.get(name)
+        return job.DESCRIPTOR.enum_types_by_name["State"].values_by_number[job.state].name
+
+    def finish(self, name):
+        """The job once it has ended."""
+        try:
+            for _ in self.watch(name):
+                pass
+        except grpc.RpcError:
+            pass
+        return self.get(name)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts servers, one after the other on the same store, that end with the test."""
+    servers = []
+
+    def _start(*flags, durable=True):
+        folder = tmp_path / str(len(servers))
+        folder.mkdir()
+        if durable:
+            flags = (f"--job-store=sqlite:{tmp_path / 'jobs.db'}", *flags)
+        servers.append(RunningServer(folder, *flags))
+        return servers[-1], Jobs(servers[-1])
+
+    yield _start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(name="jobs", scope="module")
+def _jobs(tmp_path_factory):
+    server = RunningServer(tmp_path_factory.mktemp("jobs"))
+    yield Jobs(server)
+    server.close()
+
+
+def kill(server):
+    server.process.send_signal(signal.SIGKILL)
+    server.process.wait()
+
+
+def refused(function, *arguments, **fields):
+    with pytest.raises(grpc.RpcError) as error:
+        function(*arguments, **fields)
+    return Refusal(error.value)
+
+
+def test_a_job_is_created_watched_and_fetched(jobs):
+    job = jobs.create(labels={"user": "7"}, options={"seed": 1, **SHORT})
+    events = list(jobs.watch(job.name))
+    assert [event.sequence for event in events] == sorted({event.sequence for event in events})
+    assert events[0].queued.job == job.name
+    assert events[-1].result.image
+    whole = jobs.get(job.name, include_result=True)
+    assert whole.result.image == events[-1].result.image
+    assert whole.labels == {"user": "7"}
+    assert whole.sequence == events[-1].sequence
+    assert not jobs.get(job.name).HasField("result")
+
+
+def test_a_lost_watch_goes_on_from_its_sequence(jobs):
+    name = jobs.create(options={"seed": 2, **LONG}).name
+    watch = jobs.watch(name)
+    seen = [next(watch).sequence for _ in range(3)]
+    watch.cancel()
+    rest = [event.sequence for event in jobs.watch(name, seen[-1])]
+    assert rest and min(rest) > max(seen)
+    assert len(set(seen + rest)) == len(seen + rest)
+    assert list(jobs.watch(name, rest[-1])) == []
+
+
+def test_a_retry_joins_its_job(jobs):
+    options = {"seed": 3, **SHORT}
+    name = jobs.create(request_id="upload-3", options=options).name
+    assert jobs.create(request_id="upload-3", options=options).name == name
+    refusal = refused(jobs.create, request_id="upload-3", options={"seed": 4, **SHORT})
+    assert refusal.code == grpc.StatusCode.ALREADY_EXISTS
+    assert refusal.reason == "REQUEST_ID_REUSED"
+    jobs.finish(name)
+    assert jobs.create(request_id="upload-3", options=options).name == name
+    result = jobs.server.result(jobs.server.request(
+        encoded(picture()), request_id="upload-3", options=options))
+    assert result.image == jobs.get(name, include_result=True).result.image
+
+
+def test_jobs_are_listed_by_pages(jobs):
+    for _ in range(3):
+        jobs.finish(jobs.create(options={"seed": 5, **SHORT}).name)
+    names, token = [], ""
+    while True:
+        page = jobs.list(page_size=2, page_token=token)
+        assert len(page.jobs) <= 2
+        names += [job.name for job in page.jobs]
+        token = page.next_page_token
+        if not token:
+            break
+    assert len(names) == len(set(names)) >= 3
+    assert names == [job.name for job in jobs.list().jobs]
+    assert refused(jobs.list, page_token="x").violated_fields() == ["page_token"]
+
+
+def test_a_job_is_cancelled_and_deleted(jobs):
+    name = jobs.create(options={"seed": 6, **ENDLESS}).name
+    until(lambda: jobs.state(name) == "RUNNING", "the worker")
+    assert refused(jobs.delete, name).reason == "JOB_NOT_ENDED"
+    jobs.cancel(name)
+    assert refused(lambda: list(jobs.watch(name))).reason == "JOB_CANCELLED"
+    assert jobs.state(name) == "CANCELLED"
+    jobs.delete(name)
+    refusal = refused(jobs.get, name)
+    assert refusal.code == grpc.StatusCode.NOT_FOUND
+    assert refusal.detail(error_details_pb2.ResourceInfo).resource_name == name
+
+
+def test_an_equal_request_is_answered_from_the_cache(jobs):
+    hits = jobs.server.metric("result_cache_hits_total")
+    options = {"seed": 7, **SHORT}
+    first = jobs.finish(jobs.create(options=options).name)
+    second = jobs.finish(jobs.create(options=options).name)
+    assert first.name != second.name
+    assert jobs.server.metric("result_cache_hits_total") == hits + 1
+    assert (jobs.get(first.name, include_result=True).result.image
+            == jobs.get(second.name, include_result=True).result.image)
+
+
+def test_killed_servers_lose_no_accepted_job(start, tmp_path):
+    server, jobs = start()
+    done = jobs.finish(jobs.create(request_id="done", options={"seed": 1, **SHORT}).name)
+    image = jobs.get(done.name, include_result=True).result.image
+    running = jobs.create(request_id="running", options={"seed": 2, **LONG}).name
+    until(lambda: jobs.get(running).progress.step > 0, "a step")
+    waiting = [jobs.create(request_id=f"waiting-{i}", options={"seed": 10 + i, **SHORT}).name
+               for i in range(3)]
+    known = jobs.get(running).sequence
+    kill(server)
+
+    files = tmp_path / "jobs.db.files"
+    assert stat.S_IMODE(os.stat(files).st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(tmp_path / "jobs.db").st_mode) == 0o600
+
+    server, jobs = start()
+    assert jobs.get(done.name, include_result=True).result.image == image
+    assert jobs.create(request_id="done", options={"seed": 1, **SHORT}).name == done.name
+    events = list(jobs.watch(running, known))
+    assert events[-1].HasField("result")
+    assert min(event.sequence for event in events) > known, "numbers go on"
+    for name in [running, *waiting]:
+        assert jobs.finish(name).state == done.state, name
+    assert jobs.get(running).attempts == 2
+    starts = [jobs.get(name).start_time.ToNanoseconds() for name in waiting]
+    assert starts == sorted(starts), "in their order"
+    assert server.metric('jobs_total{outcome="restored"}') == 4
+    assert server.metric('jobs_total{outcome="succeeded"}') == 4
+    for job in jobs.list().jobs:
+        jobs.delete(job.name)
+    assert list(files.iterdir()) == [], "no file outlives its jobs"
+
+
+def test_a_job_that_runs_in_two_killed_servers_fails(start):
+    server, jobs = start()
+    name = jobs.create(options=ENDLESS).name
+    for _ in range(2):
+        until(lambda: jobs.get(name).progress.step > 0, "a step")
+        kill(server)
+        server, jobs = start()
+    refusal = refused(lambda: list(jobs.watch(name)))
+    assert refusal.code == grpc.StatusCode.INTERNAL
+    assert refusal.reason == "SERVER_LOST_TWICE"
+    assert server.metric('jobs_total{outcome="failed"}') == 1
+
+
+def test_a_drain_leaves_jobs_to_the_next_start(start):
+    server, jobs = start("--drain-timeout=0")
+    running = jobs.create(options={"seed": 1, **ENDLESS}).name
+    until(lambda: jobs.get(running).progress.step > 0, "a step")
+    waiting = jobs.create(options={"seed": 2, **SHORT}).name
+    watch = jobs.watch(waiting)
+    assert next(watch).HasField("queued")
+    server.terminate()
+    refusal = refused(lambda: list(watch))
+    assert refusal.code == grpc.StatusCode.UNAVAILABLE
+    assert refusal.reason == "SERVER_SHUTDOWN"
+    assert server.wait() == 75
+
+    server, jobs = start()
+    assert jobs.get(running).attempts <= 1, "the first was no loss"
+    jobs.cancel(running)
+    assert jobs.finish(waiting).attempts == 1
+    assert jobs.state(waiting) == "SUCCEEDED"
+    server.terminate()
+    assert server.wait() == 0
+
+
+def test_a_store_serves_one_server(start, tmp_path):
+    start()
+    folder = tmp_path / "second"
+    folder.mkdir()
+    with pytest.raises(AssertionError, match="database is locked"):
+        RunningServer(folder, f"--job-store=sqlite:{tmp_path / 'jobs.db'}")
