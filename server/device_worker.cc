@@ -45,6 +45,7 @@ absl::Status DeviceWorker::LoadModels() {
     if (failed_models_.count(model.name) == 0) AD_RETURN_IF_ERROR(Load(model));
   }
   has_served_ = true;
+  serving_since_ = with_.now();
   return absl::OkStatus();
 }
 
@@ -123,6 +124,8 @@ absl::Duration DeviceWorker::TakeDown(const absl::Status& why) {
   if (why.ok()) return absl::ZeroDuration();
   with_.catalogue.Lost(place_.index);
   with_.on_models_changed();
+  const auto since = std::exchange(serving_since_, std::nullopt);
+  if (since.has_value() && with_.now() - *since >= kMaxPause) failures_ = 0;
   const absl::Duration pause = PauseAfter(++failures_);
   with_.metrics.WorkerRestarted(name_, ReasonOf(why));
   with_.log.Warning("replacing the worker of a device",

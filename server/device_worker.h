@@ -62,8 +62,9 @@ class DeviceWorker {
       : settings_(settings), with_(surroundings), place_(std::move(place)) {}
 
   // Until the queue is closed and empty. An engine that fails is replaced, after 0, 1, 2, 4 .. 30 s
-  // of pause, from the start again once it has run a job or passed a test. The job that was on it
-  // is run once more, here or elsewhere; one that is lost twice fails with WORKER_LOST_TWICE.
+  // of pause, from the start again once one ran a job, passed a test or served for 30 s. The job
+  // that was on it is run once more, here or elsewhere; one that is lost twice fails with
+  // WORKER_LOST_TWICE.
   void Main();
 
  private:
@@ -90,9 +91,10 @@ class DeviceWorker {
   std::string name_ = place_.device + place_.suffix;  // in the metrics, once it is known for sure
   std::optional<Metrics::Device> device_;             // once a model was loaded
   std::set<std::string> failed_models_;               // at the start: not tried again
-  bool has_served_ = false;
-  int failures_ = 0;      // of engines, in a row
-  size_t next_test_ = 0;  // of the models
+  std::optional<absl::Time> serving_since_;           // of this engine
+  bool has_served_ = false;                           // any
+  int failures_ = 0;                                  // of engines, in a row
+  size_t next_test_ = 0;                              // of the models
   std::unique_ptr<DeviceEngine> engine_;
   std::map<std::string, std::unique_ptr<Protector>> protectors_;  // of engine_
 };

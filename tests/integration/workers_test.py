@@ -6,12 +6,16 @@ usage: ANTIDIFFUSIOND=build/bin/antidiffusiond python -m pytest tests/integratio
 import os
 import signal
 import subprocess
+from pathlib import Path
 
+import grpc
 import pytest
 
 from running_server import RunningServer, is_alive, until
 from server_test import ENDLESS, SHORT, begin_endless, encoded, picture
 
+# The real engine with faults: built beside the tests.
+FAULTY = Path(os.environ["ANTIDIFFUSIOND"]).parents[1] / "tests/antidiffusion-worker-faulty"
 MEDIUM = {"epochs": 2, "prompt_steps": 5, "pgd_steps": 10, "tuning_steps": 5, "seed": 5}
 DIED = 'worker_restarts_total{device="cpu",reason="WORKER_DIED"}'
 
@@ -49,6 +53,37 @@ def test_a_job_survives_the_kill_of_its_worker(server):
     assert server.metric(DIED) == 1
     (replacement,) = server.workers()
     assert replacement != worker
+
+
+@pytest.mark.parametrize(("fault", "reason"), [
+    ("hang@job=2,step=2", "WORKER_HUNG"),
+    ("sticky@job=2,step=2", "DEVICE_FAULT"),
+    ("crash@job=2,step=2", "WORKER_DIED"),
+])
+def test_a_fault_of_the_real_engine_costs_no_job(tmp_path, monkeypatch, fault, reason):
+    monkeypatch.setenv("ANTIDIFFUSION_FAULTS", f"{fault};once={tmp_path / 'mark'}")
+    server = RunningServer(tmp_path, "--device=cpu", f"--worker-program={FAULTY}",
+                           "--worker-hang-timeout=2")
+    try:
+        request = server.request(encoded(picture()), options=MEDIUM)
+        assert server.result(request).image == server.result(request).image
+        assert server.metric(f'worker_restarts_total{{device="cpu",reason="{reason}"}}') == 1
+    finally:
+        server.close()
+
+
+def test_out_of_memory_leaves_the_worker_alive(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANTIDIFFUSION_FAULTS", "oom@job=1")
+    server = RunningServer(tmp_path, "--device=cpu", f"--worker-program={FAULTY}")
+    try:
+        workers = server.workers()
+        with pytest.raises(grpc.RpcError) as error:
+            server.result(server.request(encoded(picture()), options=SHORT))
+        assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert server.result(server.request(encoded(picture()), options=SHORT)).image
+        assert server.workers() == workers
+    finally:
+        server.close()
 
 
 def test_readiness_follows_an_idle_worker(server):
