@@ -24,12 +24,11 @@ FairOrder::Entry FairOrder::EntryOf(std::shared_ptr<Job> job) {
 FairOrder::Lane& FairOrder::LaneFor(const Entry& entry, double weight) {
   const auto index = static_cast<size_t>(entry.priority);
   Class& of = classes_[index];
-  if (sizes_[index] == 0) of.zero_at = clock_;
+  if (sizes_[index] == 0) of.zero_at = std::max(of.zero_at, clock_);
   ++sizes_[index];
-  const auto [found, is_new] = of.lanes.try_emplace(entry.tenant);
-  Lane& lane = found->second;
-  if (is_new) {
-    lane.zero_at = of.clock;
+  Lane& lane = of.lanes[entry.tenant];
+  if (lane.entries.empty()) {
+    lane.zero_at = std::max(lane.zero_at, of.clock);
     lane.turn = ++turns_;
   }
   lane.weight = weight;
@@ -55,7 +54,7 @@ void FairOrder::PushFront(Entry entry, double weight) {
 FairOrder::ConstLaneIterator FairOrder::NextLane(const Class& of, const MayRun& may_run) {
   auto next = of.lanes.end();
   for (auto lane = of.lanes.begin(); lane != of.lanes.end(); ++lane) {
-    if (may_run && !may_run(lane->first)) continue;
+    if (lane->second.entries.empty() || (may_run && !may_run(lane->first))) continue;
     const auto rank = [](const Lane& which) { return std::pair(which.due(), which.turn); };
     if (next == of.lanes.end() || rank(lane->second) < rank(next->second)) next = lane;
   }
@@ -91,8 +90,27 @@ FairOrder::Entry FairOrder::PopNext(const MayRun& may_run) {
   --sizes_[chosen];
   Entry entry = std::move(lane.entries.front());
   lane.entries.pop_front();
-  if (lane.entries.empty()) of.lanes.erase(next);
+  Prune(of);
   return entry;
+}
+
+void FairOrder::Charge(const std::string& tenant, JobPriority priority, double seconds,
+                       double weight) {
+  const auto index = static_cast<size_t>(priority);
+  Class& of = classes_[index];
+  seconds = std::clamp(seconds, 0.0, kMaxCost);
+  Lane& lane = of.lanes[tenant];
+  lane.zero_at = std::max(lane.zero_at, of.clock) + seconds / weight;
+  if (sizes_[index] == lane.entries.size()) of.clock = lane.zero_at;  // nobody else waits there
+  of.zero_at = std::max(of.zero_at, clock_) + seconds / kClassWeights[index];
+  if (size() == sizes_[index]) clock_ = of.zero_at;  // nor in the other class
+  Prune(of);
+}
+
+void FairOrder::Prune(Class& of) {
+  std::erase_if(of.lanes, [&](const auto& lane) {
+    return lane.second.entries.empty() && lane.second.zero_at <= of.clock;
+  });
 }
 
 std::vector<std::shared_ptr<Job>> FairOrder::TakeIf(const std::function<bool(const Job&)>& wanted) {
@@ -105,7 +123,7 @@ std::vector<std::shared_ptr<Job>> FairOrder::TakeIf(const std::function<bool(con
         return true;
       });
     }
-    std::erase_if(classes_[i].lanes, [](const auto& lane) { return lane.second.entries.empty(); });
+    Prune(classes_[i]);
   }
   return taken;
 }

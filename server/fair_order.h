@@ -53,6 +53,10 @@ class FairOrder {
   Entry PopNext(const MayRun& may_run = nullptr);
   bool CanPop(const MayRun& may_run) const;
 
+  // What was popped for `tenant` took so many seconds more than its entry's cost: they are owed.
+  // Who was alone owes nobody.
+  void Charge(const std::string& tenant, JobPriority priority, double seconds, double weight);
+
   // Takes out all that are `wanted`.
   std::vector<std::shared_ptr<Job>> TakeIf(const std::function<bool(const Job&)>& wanted);
 
@@ -63,7 +67,7 @@ class FairOrder {
  private:
   // One tenant's jobs of one class.
   struct Lane {
-    std::deque<Entry> entries;  // never empty
+    std::deque<Entry> entries;  // empty: kept for what the tenant owes
     double weight = 1;
     double zero_at = 0;  // when, on the clock of the class, its credit was zero
     uint64_t turn = 0;   // of its latest service or arrival: the older goes first among equals
@@ -76,11 +80,12 @@ class FairOrder {
     double clock = 0;    // credit that a tenant of weight 1 has earned since the start
     double zero_at = 0;  // as in Lane, on clock_
   };
-  using LaneIterator = std::map<std::string, Lane>::iterator;
   using ConstLaneIterator = std::map<std::string, Lane>::const_iterator;
 
   Lane& LaneFor(const Entry& entry, double weight);
   static ConstLaneIterator NextLane(const Class& of, const MayRun& may_run);
+  // Drops the lanes that hold nothing and owe nothing.
+  static void Prune(Class& of);
 
   std::array<Class, 2> classes_;  // [JobPriority]
   std::array<size_t, 2> sizes_ = {};

@@ -79,6 +79,7 @@ void JobQueue::Requeue(std::shared_ptr<Job> job) {
   {
     MutexLock lock(mutex_);
     if (std::erase(running_, job) > 0) CountRunning(*job, -1);
+    charged_.erase(job.get());
     CountWaiting(*job, 1);
     const TenantShare share = ShareFor(job->request().tenant);
     waiting_.PushFront(FairOrder::EntryOf(std::move(job)), share.weight);
@@ -103,7 +104,9 @@ std::shared_ptr<Job> JobQueue::PopUnless(const std::function<bool()>& interrupte
       if (!WaitUntil(may_pop_, lock, end)) return nullptr;
     }
     if (interrupted() || waiting_.empty()) return nullptr;
-    job = waiting_.PopNext(MayRunNow()).job;
+    const FairOrder::Entry entry = waiting_.PopNext(MayRunNow());
+    job = entry.job;
+    charged_[job.get()] = {now_(), entry.cost};
     CountWaiting(*job, -1);
     CountRunning(*job, 1);
     running_.push_back(job);
@@ -145,10 +148,21 @@ void JobQueue::Done(const Job& job) {
     MutexLock lock(mutex_);
     const auto is_it = [&](const auto& other) { return other.get() == &job; };
     if (std::erase_if(running_, is_it) > 0) CountRunning(job, -1);
+    ChargeTheRest(job);
     moved = UpdatePositions();
     may_pop_.NotifyAll();  // its tenant may run one more
   }
   NotifyAll(moved);
+}
+
+void JobQueue::ChargeTheRest(const Job& job) {
+  const auto found = charged_.find(&job);
+  if (found == charged_.end()) return;
+  const double rest = absl::ToDoubleSeconds(now_() - found->second.at) - found->second.cost;
+  charged_.erase(found);
+  if (rest <= 0) return;
+  const std::string& tenant = job.request().tenant;
+  waiting_.Charge(tenant, FairOrder::ClassOf(job), rest, ShareFor(tenant).weight);
 }
 
 bool JobQueue::MayRun(const std::string& tenant) const {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/mutex.h"
 #include "server/fair_order.h"
@@ -39,9 +40,9 @@ class JobQueue {
     std::array<size_t, 2> waiting_of = {};  // [JobPriority]
   };
 
-  // Without `share_of` every tenant has the share TenantShare{}.
-  explicit JobQueue(const Limits& limits, ShareOf share_of = nullptr)
-      : limits_(limits), share_of_(std::move(share_of)) {}
+  // Without `share_of` every tenant has the share TenantShare{}. `now` measures how long jobs run.
+  explicit JobQueue(const Limits& limits, ShareOf share_of = nullptr, Job::Clock now = absl::Now)
+      : limits_(limits), share_of_(std::move(share_of)), now_(std::move(now)) {}
 
   // Never blocks. The job knows its position and ETA afterwards. RESOURCE_EXHAUSTED when its
   // tenant's share or the queue is full by count or bytes (with the time until a place should be
@@ -111,6 +112,11 @@ class JobQueue {
 
     void Add(const Job& job);
   };
+  // What a running job's tenant has paid for it.
+  struct Charged {
+    absl::Time at;
+    double cost = 0;  // seconds
+  };
   struct TenantLoad {
     size_t waiting = 0;
     int64_t bytes = 0;  // of those waiting
@@ -130,6 +136,8 @@ class JobQueue {
   FairOrder::MayRun MayRunNow() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CountWaiting(const Job& job, int change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CountRunning(const Job& job, int change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What `job` took beyond its cost.
+  void ChargeTheRest(const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Forget(const std::string& tenant) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::vector<std::shared_ptr<Job>> TakeIf(const std::function<bool(const Job&)>& wanted)
@@ -145,6 +153,7 @@ class JobQueue {
 
   const Limits limits_;
   const ShareOf share_of_;
+  const Job::Clock now_;
   mutable Mutex mutex_;  // a job's own locks may be taken while holding it, never the other way
   CondVar may_pop_;
   CondVar finished_;
@@ -152,6 +161,7 @@ class JobQueue {
   int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   FairOrder waiting_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Job>> running_ ABSL_GUARDED_BY(mutex_);
+  std::map<const Job*, Charged> charged_ ABSL_GUARDED_BY(mutex_);      // of those
   std::map<std::string, TenantLoad> tenants_ ABSL_GUARDED_BY(mutex_);  // those with any
 };
 

@@ -155,6 +155,46 @@ TEST(FairOrderTest, WhatIsPutBackGoesFirstAndWasPaidFor) {
   EXPECT_THAT(Served(order, 5), ElementsAre("a", "b", "a", "b", "a"));
 }
 
+TEST(FairOrderTest, WhatTookLongerThanItCostIsOwed) {
+  FairOrder order;
+  PushMany(order, 10, Entry("a"));
+  PushMany(order, 10, Entry("b"));
+  EXPECT_EQ(order.PopNext().tenant, "a");
+  order.Charge("a", JobPriority::kInteractive, 3, 1);  // it took four seconds
+  EXPECT_THAT(Served(order, 7), ElementsAre("b", "b", "b", "b", "a", "b", "a"));
+}
+
+TEST(FairOrderTest, ADebtIsKeptByWhoHasNothingWaitingWhileOthersWait) {
+  FairOrder order;
+  PushMany(order, 1, Entry("a"));
+  PushMany(order, 10, Entry("b"));
+  EXPECT_EQ(order.PopNext().tenant, "a");
+  order.Charge("a", JobPriority::kInteractive, 3, 1);
+  PushMany(order, 2, Entry("a"));
+  EXPECT_THAT(Served(order, 6), ElementsAre("b", "b", "b", "b", "a", "b"));
+}
+
+TEST(FairOrderTest, WhoWasAloneOwesNothing) {
+  FairOrder order;
+  PushMany(order, 3, Entry("a"));
+  EXPECT_EQ(order.PopNext().tenant, "a");
+  order.Charge("a", JobPriority::kInteractive, 500, 1);
+  PushMany(order, 2, Entry("b"));
+  EXPECT_THAT(Served(order), ElementsAre("a", "b", "a", "b"));
+  order.PushBack(Entry("a", 1, kBatch), 1);
+  EXPECT_THAT(Served(order), ElementsAre("a*")) << "and no class does";
+}
+
+TEST(FairOrderTest, AClassOwesToo) {
+  FairOrder order;
+  PushMany(order, 20, Entry("a"));
+  PushMany(order, 3, Entry("a", 1, kBatch));
+  order.PopNext();
+  order.Charge("a", JobPriority::kInteractive, 15, 1);
+  EXPECT_THAT(Served(order, 3), ElementsAre("a*", "a*", "a"))
+      << "sixteen seconds were two batch jobs'";
+}
+
 TEST(FairOrderTest, ACopyForetellsTheOrder) {
   std::mt19937 random(11);
   FairOrder order;

@@ -343,5 +343,23 @@ TEST(JobQueueTest, LoadTellsTheClassesApart) {
   EXPECT_EQ(queue.load().waiting_of[1], 2u);
 }
 
+TEST(JobQueueTest, AJobOfUnknownLengthIsChargedWhatItTook) {
+  absl::Time now = kStart;
+  JobQueue queue({}, nullptr, [&now] { return now; });
+  std::vector<std::shared_ptr<Job>> jobs;
+  for (const char* tenant : {"vague", "vague", "honest", "honest", "honest"}) {
+    jobs.push_back(
+        JobOf(tenant, tenant == std::string("vague") ? std::nullopt : std::optional<double>(20)));
+    EXPECT_THAT(queue.TryPush(jobs.back()), IsOk());
+  }
+  EXPECT_EQ(queue.Pop(), jobs[0]);
+  now += absl::Seconds(60);
+  queue.Done(*jobs[0]);
+  EXPECT_EQ(queue.Pop(), jobs[2]);
+  EXPECT_EQ(queue.Pop(), jobs[3]);
+  EXPECT_EQ(queue.Pop(), jobs[4]) << "three times twenty seconds first";
+  EXPECT_EQ(queue.Pop(), jobs[1]);
+}
+
 }  // namespace
 }  // namespace antidiffusion
