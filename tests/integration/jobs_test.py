@@ -6,6 +6,7 @@ usage: ANTIDIFFUSIOND=build/bin/antidiffusiond python -m pytest tests/integratio
 import os
 import signal
 import stat
+from pathlib import Path
 
 import grpc
 import pytest
@@ -259,3 +260,26 @@ def test_a_store_serves_one_server(start, tmp_path):
     folder.mkdir()
     with pytest.raises(AssertionError, match="database is locked"):
         RunningServer(folder, f"--job-store=sqlite:{tmp_path / 'jobs.db'}")
+
+
+def test_a_full_disk_refuses_jobs_and_loses_none(start, monkeypatch):
+    """The daemon with faults in its store: the second and third write fail."""
+    faulty = os.environ["ANTIDIFFUSIOND_FAULTY"]
+    worker = Path(os.environ["ANTIDIFFUSIOND"]).with_name("antidiffusion-worker")
+    monkeypatch.setenv("ANTIDIFFUSIOND", faulty)
+    monkeypatch.setenv("ANTIDIFFUSION_FAULTS", "disk_full@write=2..3;slow_write=20ms")
+    server, jobs = start(f"--worker-program={worker}")
+    first = jobs.create(request_id="first", options={"seed": 1, **LONG}).name
+    until(lambda: server.metric("job_store_failures_total") == 1, "the record of its beginning")
+    refusal = refused(jobs.create, request_id="second", options={"seed": 2, **SHORT})
+    assert refusal.code == grpc.StatusCode.UNAVAILABLE
+    assert refusal.reason == "STORE_FAILED"
+    assert refusal.detail(error_details_pb2.RetryInfo) is not None
+    second = jobs.create(request_id="second", options={"seed": 2, **SHORT}).name
+    kill(server)
+
+    monkeypatch.setenv("ANTIDIFFUSION_FAULTS", "")
+    server, jobs = start(f"--worker-program={worker}")
+    for name in (first, second):
+        jobs.finish(name)
+        assert jobs.state(name) == "SUCCEEDED", name

@@ -76,14 +76,15 @@ std::string OpenCall::Trailer(const std::string& name) const {
 
 TestServer::TestServer(FakeEngine::Orders orders,
                        const std::function<void(ServerConfig&)>& configure,
-                       const std::vector<std::string>& models, std::unique_ptr<Log> log)
-    : engine_(std::move(orders)), log_(std::move(log)) {
+                       const std::vector<std::string>& models, std::unique_ptr<Log> log,
+                       const StoreFactory& open_store)
+    : open_store_(open_store), engine_(std::move(orders)), log_(std::move(log)) {
   Start(engine_.Factory(), configure, models);
 }
 
 TestServer::TestServer(OwnEngines engines, const std::function<void(ServerConfig&)>& configure,
                        const std::vector<std::string>& models)
-    : engine_({}) {
+    : open_store_(OpenSqliteJobStore), engine_({}) {
   Start(std::move(engines.factory), configure, models);
 }
 
@@ -98,7 +99,7 @@ void TestServer::Start(EngineFactory engines, const std::function<void(ServerCon
   config.model_repository = repository_.path();
   config.result_cache = false;  // equal requests are common in tests
   if (configure) configure(config);
-  auto server = Server::Start(config, std::move(engines), *log_);
+  auto server = Server::Start(config, std::move(engines), *log_, open_store_);
   EXPECT_THAT(server, IsOk());
   server_ = *std::move(server);
   grpc::ChannelArguments arguments;

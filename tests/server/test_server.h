@@ -70,7 +70,8 @@ class TestServer {
   explicit TestServer(FakeEngine::Orders orders = {},
                       const std::function<void(ServerConfig&)>& configure = nullptr,
                       const std::vector<std::string>& models = {"alpha"},
-                      std::unique_ptr<Log> log = nullptr);  // null: a silent one
+                      std::unique_ptr<Log> log = nullptr,  // null: a silent one
+                      const StoreFactory& open_store = OpenSqliteJobStore);
 
   // With engines of the test's own instead of engine().
   explicit TestServer(OwnEngines engines,
@@ -104,6 +105,7 @@ class TestServer {
   void Start(EngineFactory engines, const std::function<void(ServerConfig&)>& configure,
              const std::vector<std::string>& models);
 
+  const StoreFactory open_store_;
   TempDir repository_;
   FakeEngine engine_;
   std::unique_ptr<Log> log_;

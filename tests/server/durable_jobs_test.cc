@@ -1,0 +1,162 @@
+// Jobs in a durable store: drained and full servers.
+#include <google/protobuf/util/message_differencer.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "server/errors.h"
+#include "tests/server/jobs_client.h"
+#include "tests/server/store/store_faults.h"
+#include "tests/server/test_server.h"
+#include "tests/testing/temp_dir.h"
+
+namespace antidiffusion {
+namespace {
+
+using google::protobuf::util::MessageDifferencer;
+
+class DurableJobsTest : public ::testing::Test {
+ protected:
+  // A server on the store; the one before it ends first.
+  TestServer& Start(FakeEngine::Orders orders = {}, const StoreFaults& faults = {}) {
+    server_.reset();
+    server_ = std::make_unique<TestServer>(
+        std::move(orders),
+        [this](ServerConfig& config) { config.job_store = "sqlite:" + dir_.File("jobs.db"); },
+        std::vector<std::string>{"alpha"}, nullptr,
+        [faults](const std::string& path) { return OpenWith(faults, path); });
+    server_->WaitReady();
+    return *server_;
+  }
+  static absl::StatusOr<std::unique_ptr<JobStore>> OpenWith(const StoreFaults& faults,
+                                                            const std::string& path) {
+    auto store = OpenSqliteJobStore(path);
+    if (!store.ok()) return store.status();
+    return WithFaults(faults, *std::move(store));
+  }
+  static v1::ProtectRequest Request(const std::string& id) {
+    v1::ProtectRequest request = RequestWith(SmallPng());
+    request.set_request_id(id);
+    return request;
+  }
+  size_t Files() const {
+    return static_cast<size_t>(
+        std::distance(std::filesystem::directory_iterator(dir_.File("jobs.db.files")), {}));
+  }
+
+  TempDir dir_;
+  std::unique_ptr<TestServer> server_;
+};
+
+TEST_F(DurableJobsTest, ADrainedServerLeavesItsJobsToTheNext) {
+  TestServer& first = Start({.steps = 100, .hold_steps = true});
+  const JobsClient before(first);
+  const std::string running = before.Create(Request("running")).value.name();
+  first.engine().WaitForJobs(1);
+  const std::string waiting = before.Create(Request("waiting")).value.name();
+  const auto bound = first.Open(RequestWith(SmallPng()));
+  ASSERT_TRUE(bound->Next()->has_queued());
+  JobWatch watch(first, waiting);
+  ASSERT_TRUE(watch.Next()->has_queued());
+  first.engine().WaitForStepBegun(1);
+  first.server().StartDrain();
+  first.server().CancelJobs();
+  first.engine().WaitForStop();
+  first.engine().AllowSteps(1);
+  const grpc::Status told = watch.Finish();
+  EXPECT_EQ(told.error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(ErrorInfoOf(told).reason(), "SERVER_SHUTDOWN");
+  EXPECT_EQ(bound->Finish().error_code(), grpc::UNAVAILABLE);
+  while (!first.server().WaitDrained(absl::Seconds(1))) {
+  }
+  EXPECT_EQ(first.server().jobs_left(), 2);
+  EXPECT_EQ(first.Metric(R"(jobs_total{model="alpha",outcome="handed_back",reason=""})"), 2);
+  EXPECT_EQ(
+      first.Metric(R"(jobs_total{model="alpha",outcome="cancelled",reason="SERVER_SHUTDOWN"})"), 1)
+      << "the one that was bound to its call";
+
+  TestServer& second = Start();
+  const JobsClient after(second);
+  EXPECT_TRUE(JobWatch(second, running).Finish().ok());
+  EXPECT_TRUE(JobWatch(second, waiting).Finish().ok());
+  EXPECT_EQ(after.Get(running).value.attempts(), 1) << "the first attempt was no loss";
+  EXPECT_EQ(after.Create(Request("waiting")).value.name(), waiting);
+  EXPECT_EQ(second.Metric(R"(jobs_total{model="alpha",outcome="restored",reason=""})"), 2);
+  EXPECT_EQ(second.Metric(R"(jobs_total{model="alpha",outcome="succeeded",reason=""})"), 2);
+  EXPECT_EQ(after.List().value.jobs_size(), 2);
+}
+
+TEST_F(DurableJobsTest, ResultsAndErrorsOutliveTheServer) {
+  TestServer& first = Start();
+  const std::string good = JobsClient(first).Create(Request("good")).value.name();
+  ASSERT_TRUE(JobWatch(first, good).Finish().ok());
+  v1::ProtectRequest request = Request("bad");
+  request.set_image(SmallPng().substr(0, 2000));  // an intact header
+  const std::string bad = JobsClient(first).Create(request).value.name();
+  ASSERT_EQ(JobWatch(first, bad).Finish().error_code(), grpc::INVALID_ARGUMENT);
+  const v1::Job was = JobsClient(first).Get(good, /*with_result=*/true).value;
+  const v1::Job error = JobsClient(first).Get(bad).value;
+
+  TestServer& second = Start();
+  const JobsClient after(second);
+  EXPECT_TRUE(MessageDifferencer::Equals(after.Get(good, true).value, was));
+  v1::Job again = after.Get(bad).value;
+  EXPECT_EQ(again.error().message(), error.error().message());
+  EXPECT_EQ(again.error().details_size(), error.error().details_size());
+  *again.mutable_error() = error.error();  // its packed maps have no order
+  EXPECT_TRUE(MessageDifferencer::Equals(again, error));
+  JobWatch watch(second, good);
+  EXPECT_TRUE(watch.Finish().ok());
+  EXPECT_EQ(watch.last().result().image(), was.result().image());
+  EXPECT_EQ(Files(), 1u) << "the result; the images went with the ends";
+  EXPECT_EQ(second.Metric("result_bytes"), static_cast<double>(was.result().image().size()));
+  EXPECT_TRUE(after.Delete(good).status.ok());
+  EXPECT_EQ(Files(), 0u);
+  EXPECT_EQ(Start().Metric("jobs_kept"), 1);
+}
+
+TEST_F(DurableJobsTest, ACallWithoutARequestIdIsNotStored) {
+  TestServer& server = Start();
+  ASSERT_TRUE(server.Protect(RequestWith(SmallPng())).ok());
+  EXPECT_EQ(Files(), 0u);
+  EXPECT_EQ(server.Metric("store_write_seconds_count"), 0);
+}
+
+TEST_F(DurableJobsTest, AFullDiskRefusesAJobAndTheRetryIsSafe) {
+  TestServer& server = Start({}, {.first_full = 1, .last_full = 2});
+  const JobsClient jobs(server);
+  const auto refused = jobs.Create(Request("a"));
+  EXPECT_EQ(refused.status.error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(refused.reason(), "STORE_FAILED");
+  const auto call = server.Open(Request("a"));
+  const grpc::Status status = call->Finish();
+  EXPECT_EQ(ErrorInfoOf(status).reason(), "STORE_FAILED");
+  EXPECT_EQ(call->events(), 0) << "before any message";
+  EXPECT_EQ(call->Trailer("grpc-retry-pushback-ms"), "1000");
+  EXPECT_EQ(jobs.List().value.jobs_size(), 0);
+  const auto created = jobs.Create(Request("a"));
+  ASSERT_TRUE(created.status.ok()) << created.status.error_message();
+  EXPECT_TRUE(JobWatch(server, created.value.name()).Finish().ok());
+  EXPECT_EQ(server.engine().jobs(), 1);
+  EXPECT_EQ(server.Metric(R"(jobs_total{model="alpha",outcome="accepted",reason=""})"), 3);
+  EXPECT_EQ(server.Metric(R"(jobs_total{model="alpha",outcome="failed",reason="STORE_FAILED"})"),
+            2);
+  EXPECT_EQ(server.Metric(R"(jobs_total{model="alpha",outcome="succeeded",reason=""})"), 1);
+  EXPECT_EQ(server.Metric("job_store_failures_total"), 2);
+}
+
+TEST_F(DurableJobsTest, AnEndThatCannotBeWrittenIsKeptAndTriedAgain) {
+  TestServer& server = Start({}, {.first_full = 2, .last_full = 4});
+  const std::string name = JobsClient(server).Create(Request("a")).value.name();
+  ASSERT_TRUE(JobWatch(server, name).Finish().ok());
+  EXPECT_FALSE(JobsClient(server).Get(name, true).value.result().image().empty());
+  while (Files() != 1 || server.Metric("store_write_seconds_count") < 2) {
+    server.server().Tick(absl::Now());
+  }
+  EXPECT_EQ(JobsClient(Start()).Get(name).value.state(), v1::Job::SUCCEEDED);
+}
+
+}  // namespace
+}  // namespace antidiffusion
