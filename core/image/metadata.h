@@ -6,8 +6,9 @@
 namespace antidiffusion {
 
 struct NormalizedExif {
-  std::string exif;     // rewritten; empty when there was none, none that can be read, or when it
-                        // is, before or after, larger than a JPEG can hold (65,527 bytes)
+  std::string exif;     // rewritten; empty when there was none, none that can be read, when it is,
+                        // before or after, larger than a JPEG can hold (65,527 bytes), or when its
+                        // entries share bytes so often that their values would take over 16 MiB
   int orientation = 1;  // 1..8, what the file asked for (EXIF 2.32, 4.6.4 A: Orientation)
 };
 
