@@ -187,6 +187,18 @@ def requests():
         write("job_request", name, encoded.stdout)
 
 
+# --- what else a caller says ---
+def words():
+    header = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    write("trace_context", "sampled", f"00-{header}")
+    write("trace_context", "later-version", f"cc-{header}-what-the-future-brings")
+    write("trace_context", "no-trace", f"00-{'0' * 32}-b7ad6b7169203331-00")
+    write("log_line", "plain", "job-7")
+    write("log_line", "forged", 'a","level":"error\n2026 error x=1 \\u0000\x00\x7f')
+    write("log_line", "characters", "zß水🍌")
+    write("log_line", "broken", b"\xc3\x28 \xed\xa0\x80 \xf4\x90\x80\x80 \xff")
+
+
 # --- model folders ---
 def tokenizer_folder(files):
     return "".join(f"== {name}\n{text}\n" for name, text in files.items())
@@ -231,5 +243,6 @@ if __name__ == "__main__":
     safetensors()
     images()
     requests()
+    words()
     tokenizers()
     configs()
