@@ -8,6 +8,7 @@ usage: make_seeds.py   (needs protoc and googleapis-common-protos: scripts/setup
 """
 
 import glob
+import hashlib
 import json
 import struct
 import subprocess
@@ -199,6 +200,24 @@ def words():
     write("log_line", "broken", b"\xc3\x28 \xed\xa0\x80 \xf4\x90\x80\x80 \xff")
 
 
+# --- the key file ---
+def key_files():
+    key = hashlib.sha256(b"secret").hexdigest()
+    everything = {
+        "name": "acme", "key_sha256": [key, "0" * 64], "identities": ["spiffe://acme/upload", "acme"],
+        "rights": ["protect", "jobs", "models"], "weight": 2.5, "max_running": 4, "max_waiting": 32,
+        "max_waiting_bytes": 1 << 28, "requests_per_second": 5, "burst": 10, "bytes_per_day": 1 << 33}
+    files = {
+        "everything": [everything],
+        "two": [{"name": "quiet", "key_sha256": [key.upper()], "rights": ["jobs"]},
+                {"name": "loud", "identities": ["loud.example"], "requests_per_second": 0.5}],
+        "twice": [{"name": "a", "key_sha256": [key]}, {"name": "b", "key_sha256": [key]}],
+        "burst-alone": [{"name": "a", "key_sha256": [key], "burst": 3}],
+    }
+    for name, tenants in files.items():
+        write("api_key_file", name, json.dumps({"tenants": tenants}))
+
+
 # --- model folders ---
 def tokenizer_folder(files):
     return "".join(f"== {name}\n{text}\n" for name, text in files.items())
@@ -244,5 +263,6 @@ if __name__ == "__main__":
     images()
     requests()
     words()
+    key_files()
     tokenizers()
     configs()
