@@ -116,6 +116,7 @@ absl::StatusOr<std::shared_ptr<Job>> Admission::TakeIn(const Tenant& tenant, Job
 
 // What makes the request the same as another.
 void Admission::Identify(const v1::ProtectRequest& request, JobRequest& job) const {
+  if (!job.kept() && !options_.result_cache) return;
   v1::ProtectRequest body = BodyOf(request);
   job.image_digest = Sha256Hex(request.image());
   job.body_hash = Sha256Hex(absl::StrCat(job.image_digest, Serialised(body)));

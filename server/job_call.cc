@@ -6,6 +6,7 @@
 
 #include "server/errors.h"
 #include "server/proto_conversion.h"
+#include "server/status_conversion.h"
 
 namespace antidiffusion {
 namespace {

@@ -190,7 +190,11 @@ void JobLedger::LogEnd(const Job& job, const absl::Status& status) const {
 }
 
 void JobLedger::PostSave(std::shared_ptr<Job> job, Record record) {
-  store_->Post([this, job = std::move(job), record](JobStore& store) { Save(store, job, record); });
+  const bool posted =
+      store_->Post([this, job, record](JobStore& store) { Save(store, job, record); });
+  if (posted || record != Record::kAccepted) return;
+  RefuseUnstored(*job, DrainingError());
+  job->stored().Open(DrainingError());
 }
 
 void JobLedger::Save(JobStore& store, const std::shared_ptr<Job>& job, Record record) {

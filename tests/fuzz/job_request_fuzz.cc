@@ -5,6 +5,7 @@
 #include "google/rpc/status.pb.h"
 #include "server/errors.h"
 #include "server/proto_conversion.h"
+#include "server/status_conversion.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace antidiffusion {

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/tenants/api_key.h"
+#include "tests/server/jobs_client.h"
 #include "tests/server/test_server.h"
 
 namespace antidiffusion {
@@ -153,6 +154,25 @@ TEST_F(TenantAdmissionTest, ACallUnderWayOutlivesItsKey) {
   Replace(Entry("b"));
   server_->engine().AllowAllSteps();
   EXPECT_TRUE(call->Finish().ok());
+}
+
+TEST_F(TenantAdmissionTest, AnotherTenantsJobIsNotThere) {
+  Start(Entry("a") + "," + Entry("b") + "," + Entry("c", R"("rights":["protect"])"));
+  const JobsClient a(*server_, {{"x-api-key", "key-a"}});
+  const JobsClient b(*server_, {{"x-api-key", "key-b"}});
+  v1::ProtectRequest request = RequestWith(SmallPng());
+  request.set_request_id("id");
+  const std::string name = a.Create(request).value.name();
+  EXPECT_EQ(b.Get(name).reason(), "JOB_NOT_FOUND");
+  EXPECT_EQ(b.Cancel(name).status.error_code(), grpc::NOT_FOUND);
+  EXPECT_EQ(b.Delete(name).status.error_code(), grpc::NOT_FOUND);
+  EXPECT_EQ(b.List().value.jobs_size(), 0);
+  EXPECT_EQ(a.List().value.jobs_size(), 1);
+  EXPECT_NE(b.Create(request).value.name(), name) << "its request_id is its own";
+  EXPECT_EQ(JobWatch(*server_, name).Finish().error_code(), grpc::UNAUTHENTICATED);
+  const JobsClient c(*server_, {{"x-api-key", "key-c"}});
+  EXPECT_EQ(c.Create(request).reason(), "RIGHT_MISSING");
+  EXPECT_EQ(c.List().reason(), "RIGHT_MISSING");
 }
 
 }  // namespace
