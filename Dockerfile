@@ -48,6 +48,7 @@ RUN apt-get update \
        libprometheus-cpp-core1.0 \
        libprotobuf32 \
        libspdlog1.10 \
+       libsqlite3-0 \
        libssl3 \
        libstdc++6 \
        zlib1g \
