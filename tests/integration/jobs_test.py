@@ -16,7 +16,7 @@ from running_server import Refusal, RunningServer, until
 from server_test import ENDLESS, SHORT, encoded, picture
 
 SERVICE = "/antidiffusion.v1.ProtectionService/"
-LONG = {"epochs": 1, "prompt_steps": 10, "pgd_steps": 100, "tuning_steps": 10}
+LONG = {"epochs": 1, "prompt_steps": 5, "pgd_steps": 40, "tuning_steps": 5}
 
 
 class Jobs:
