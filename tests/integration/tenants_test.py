@@ -79,6 +79,35 @@ def test_keys_open_the_service_and_follow_the_file(start, tmp_path):
         assert key not in server.log()
 
 
+def test_a_tenant_sees_its_own_jobs_only(start, tmp_path):
+    mine, mine_hash = new_key()
+    theirs, theirs_hash = new_key()
+    file = tmp_path / KEY_FILE
+    write(file, json.dumps({"tenants": [{"name": "mine", "key_sha256": [mine_hash]},
+                                        {"name": "theirs", "key_sha256": [theirs_hash]}]}))
+    server = start(f"--api-key-file={file}")
+
+    def call(method, request, answer, key):
+        rpc = server.channel.unary_unary(
+            f"/antidiffusion.v1.ProtectionService/{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=server.message(answer).FromString)
+        return rpc(request, metadata=bearer(key))
+
+    name = call("CreateJob", small_request(server), "Job", mine).name
+    assert len(name) == 32  # 128 random bits
+    for method in ("GetJob", "CancelJob", "DeleteJob"):
+        request = server.message(f"{method}Request")(name=name)
+        with pytest.raises(grpc.RpcError) as caught:
+            call(method, request, "Job", theirs)
+        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+    everything = server.message("ListJobsRequest")()
+    assert [job.name for job in call("ListJobs", everything, "ListJobsResponse", mine).jobs] == [name]
+    assert not call("ListJobs", everything, "ListJobsResponse", theirs).jobs
+    job = server.message("GetJobRequest")(name=name)
+    until(lambda: call("GetJob", job, "Job", mine).state == 3, "the job to succeed")
+
+
 def test_rights_and_rates_are_those_of_the_key(start, tmp_path):
     reader, reader_hash = new_key()
     eager, eager_hash = new_key()

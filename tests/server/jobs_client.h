@@ -67,7 +67,9 @@ class JobsClient {
 // One WatchJob call under way; cancelled when destroyed unfinished.
 class JobWatch {
  public:
-  JobWatch(TestServer& server, const std::string& name, uint64_t from_sequence = 0) {
+  JobWatch(TestServer& server, const std::string& name, uint64_t from_sequence = 0,
+           const Metadata& metadata = {}) {
+    for (const auto& [key, value] : metadata) context_.AddMetadata(key, value);
     v1::WatchJobRequest request;
     request.set_name(name);
     request.set_from_sequence(from_sequence);

@@ -1,10 +1,12 @@
 // Keys, rights, rates, quotas and shares, as a caller meets them.
-#include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -47,6 +49,10 @@ class TenantAdmissionTest : public ::testing::Test {
   grpc::Status Protect(const Metadata& metadata) {
     return OpenCall(server_->stub(), RequestWith(SmallPng()), std::nullopt, metadata).Finish();
   }
+  static Metadata KeyOf(const std::string& tenant) {
+    return {{"authorization", "Bearer key-" + tenant}};
+  }
+  JobsClient Jobs(const std::string& tenant) { return JobsClient(*server_, KeyOf(tenant)); }
   grpc::Status ProtectAs(const std::string& tenant) { return Open(tenant)->Finish(); }
   void ExpectRefused(const grpc::Status& status, grpc::StatusCode code, const std::string& why) {
     EXPECT_EQ(status.error_code(), code) << status.error_message();
@@ -156,23 +162,77 @@ TEST_F(TenantAdmissionTest, ACallUnderWayOutlivesItsKey) {
   EXPECT_TRUE(call->Finish().ok());
 }
 
-TEST_F(TenantAdmissionTest, AnotherTenantsJobIsNotThere) {
-  Start(Entry("a") + "," + Entry("b") + "," + Entry("c", R"("rights":["protect"])"));
-  const JobsClient a(*server_, {{"x-api-key", "key-a"}});
-  const JobsClient b(*server_, {{"x-api-key", "key-b"}});
+TEST_F(TenantAdmissionTest, AnotherTenantsJobIsAsGoodAsNone) {
+  Start(Entry("a") + "," + Entry("b"), {.hold_steps = true});
+  const auto created = Jobs("a").Create(RequestWith(SmallPng()));
+  ASSERT_TRUE(created.status.ok());
+  const std::string name = created.value.name();
+  const auto expect_none = [&](const grpc::Status& status) {
+    ExpectRefused(status, grpc::NOT_FOUND, "JOB_NOT_FOUND");
+    const std::string nowhere(32, '0');
+    std::string message = Jobs("b").Get(nowhere).status.error_message();
+    message.replace(message.find(nowhere), nowhere.size(), name);
+    EXPECT_EQ(status.error_message(), message) << "the same words as for a name that never was";
+  };
+  expect_none(Jobs("b").Get(name).status);
+  expect_none(Jobs("b").Cancel(name).status);
+  expect_none(Jobs("b").Delete(name).status);
+  expect_none(JobWatch(*server_, name, 0, KeyOf("b")).Finish());
+  EXPECT_EQ(Jobs("b").List().value.jobs_size(), 0);
+  EXPECT_EQ(Jobs("a").List().value.jobs_size(), 1);
+  server_->engine().AllowAllSteps();
+  EXPECT_TRUE(JobWatch(*server_, name, 0, KeyOf("a")).Finish().ok());
+  expect_none(Jobs("b").Get(name, /*with_result=*/true).status);
+}
+
+TEST_F(TenantAdmissionTest, RequestIdsAndKeptResultsAreEachTenantsOwn) {
+  Start(Entry("a") + "," + Entry("b"));
   v1::ProtectRequest request = RequestWith(SmallPng());
-  request.set_request_id("id");
-  const std::string name = a.Create(request).value.name();
-  EXPECT_EQ(b.Get(name).reason(), "JOB_NOT_FOUND");
-  EXPECT_EQ(b.Cancel(name).status.error_code(), grpc::NOT_FOUND);
-  EXPECT_EQ(b.Delete(name).status.error_code(), grpc::NOT_FOUND);
-  EXPECT_EQ(b.List().value.jobs_size(), 0);
-  EXPECT_EQ(a.List().value.jobs_size(), 1);
-  EXPECT_NE(b.Create(request).value.name(), name) << "its request_id is its own";
-  EXPECT_EQ(JobWatch(*server_, name).Finish().error_code(), grpc::UNAUTHENTICATED);
-  const JobsClient c(*server_, {{"x-api-key", "key-c"}});
-  EXPECT_EQ(c.Create(request).reason(), "RIGHT_MISSING");
-  EXPECT_EQ(c.List().reason(), "RIGHT_MISSING");
+  request.set_request_id("upload-1");
+  const std::string first = Jobs("a").Create(request).value.name();
+  EXPECT_TRUE(JobWatch(*server_, first, 0, KeyOf("a")).Finish().ok());
+  EXPECT_EQ(Jobs("a").Create(request).value.name(), first);
+  const std::string second = Jobs("b").Create(request).value.name();
+  EXPECT_NE(second, first);
+  EXPECT_TRUE(JobWatch(*server_, second, 0, KeyOf("b")).Finish().ok());
+  EXPECT_EQ(server_->engine().jobs(), 2) << "an equal image tells nothing of another tenant's";
+}
+
+TEST_F(TenantAdmissionTest, JobsNeedTheirRight) {
+  Start(Entry("a", R"("rights":["protect"])"));
+  ExpectRefused(Jobs("a").Create(RequestWith(SmallPng())).status, grpc::PERMISSION_DENIED,
+                "RIGHT_MISSING");
+  ExpectRefused(Jobs("a").List().status, grpc::PERMISSION_DENIED, "RIGHT_MISSING");
+  ExpectRefused(JobsClient(*server_).List().status, grpc::UNAUTHENTICATED, "KEY_MISSING");
+  ExpectRefused(JobWatch(*server_, "any").Finish(), grpc::UNAUTHENTICATED, "KEY_MISSING");
+}
+
+TEST_F(TenantAdmissionTest, AQuietTenantIsServedAmidAFlood) {
+  Start(Entry("flood") + "," + Entry("quiet"), {.hold_steps = true});
+  std::vector<std::pair<std::string, std::string>> created;  // tenant, job
+  const auto create = [&](const std::string& tenant, int count) {
+    for (int i = 0; i < count; ++i) {
+      v1::ProtectRequest request = RequestWith(SmallPng());
+      request.mutable_options()->set_seed(created.size());
+      created.emplace_back(tenant, Jobs(tenant).Create(request).value.name());
+    }
+  };
+  create("flood", 10);
+  create("quiet", 2);
+  server_->engine().AllowAllSteps();
+  std::map<double, std::string> served;  // by the time of their start
+  for (const auto& [tenant, name] : created) {
+    EXPECT_TRUE(JobWatch(*server_, name, 0, KeyOf(tenant)).Finish().ok());
+    const auto start = Jobs(tenant).Get(name).value.start_time();
+    served[static_cast<double>(start.seconds() % 100'000) + start.nanos() * 1e-9] = tenant;
+  }
+  std::vector<std::string> order;
+  for (const auto& [time, tenant] : served) order.push_back(tenant);
+  ASSERT_EQ(order.size(), 12u);
+  const auto first = std::find(order.begin(), order.end(), "quiet");
+  const auto second = std::find(first + 1, order.end(), "quiet");
+  EXPECT_LE(first - order.begin(), 2) << "after the job that ran already, and one more";
+  EXPECT_LE(second - order.begin(), 4);
 }
 
 }  // namespace
