@@ -5,8 +5,13 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
-#include "server/errors.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "tests/server/jobs_client.h"
 #include "tests/server/store/store_faults.h"
 #include "tests/server/test_server.h"
@@ -156,6 +161,59 @@ TEST_F(DurableJobsTest, AnEndThatCannotBeWrittenIsKeptAndTriedAgain) {
     server.server().Tick(absl::Now());
   }
   EXPECT_EQ(JobsClient(Start()).Get(name).value.state(), v1::Job::SUCCEEDED);
+}
+
+// The sum of a family over the models and reasons.
+double Jobs(TestServer& server, const std::string& outcome) {
+  double sum = 0;
+  const std::string text = server.Get("/metrics").body;
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    double value = 0;
+    if (absl::StartsWith(line, "antidiffusion_jobs_total{") &&
+        absl::StrContains(line, "outcome=\"" + outcome + "\"") &&
+        absl::SimpleAtod(line.substr(line.rfind(' ') + 1), &value)) {
+      sum += value;
+    }
+  }
+  return sum;
+}
+
+TEST_F(DurableJobsTest, TheAccountsBalanceWithJoinsCancelsFullDisksAndADrain) {
+  TestServer& server = Start({}, {.first_full = 20, .last_full = 25});
+  std::vector<std::jthread> callers;
+  for (int caller = 0; caller < 6; ++caller) {
+    callers.emplace_back([&server, caller] {
+      const JobsClient jobs(server);
+      for (int i = 0; i < 10; ++i) {
+        const std::string id = std::to_string((caller * 10 + i) % 17);  // shared by callers
+        if (i % 3 == 0) {
+          const auto call = server.Open(Request(id));
+          call->Next();
+          if (caller % 2 == 0) call->Cancel();
+          call->Finish();
+          continue;
+        }
+        const auto created = jobs.Create(Request(id));
+        if (!created.status.ok()) continue;
+        if (i % 3 == 1) jobs.Cancel(created.value.name());
+        JobWatch(server, created.value.name()).Finish();
+        if (i % 4 == 1) jobs.Delete(created.value.name());
+      }
+    });
+  }
+  callers.clear();
+  server.server().StartDrain();
+  server.server().CancelJobs();
+  while (!server.server().WaitDrained(absl::Seconds(1))) {
+  }
+  double ends = 0;
+  for (const char* outcome : {"succeeded", "failed", "cancelled", "expired", "handed_back"}) {
+    ends += Jobs(server, outcome);
+  }
+  EXPECT_EQ(Jobs(server, "accepted"), ends);
+  EXPECT_GT(ends, 17);
+  EXPECT_GT(*server.Metric("jobs_joined_total"), 0);
+  EXPECT_EQ(server.Metric("jobs_running{device=\"fake:0\"}"), 0);
 }
 
 }  // namespace
