@@ -138,8 +138,8 @@ class RunningServer:
             return Refusal(call)
         raise AssertionError(f"not refused: {event}")
 
-    def health(self, service=""):
-        method = self.channel.unary_unary("/grpc.health.v1.Health/Check")
+    def health(self, service="", channel=None):
+        method = (channel or self.channel).unary_unary("/grpc.health.v1.Health/Check")
         request = b"" if not service else b"\x0a" + bytes([len(service)]) + service.encode()
         return method(request)
 

@@ -6,6 +6,8 @@ usage: ANTIDIFFUSIOND=build/bin/antidiffusiond python -m pytest tests/integratio
 import json
 import os
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -14,6 +16,7 @@ from running_server import LIST_MODELS, SERVING, WAIT_S, RunningServer, until
 from server_test import ENDLESS, SHORT, encoded, picture
 
 KEY_FILE = "keys.json"
+CHANGES = 6  # of certificates, under load
 
 
 @pytest.fixture(name="start")
@@ -210,4 +213,40 @@ def test_a_new_certificate_leaves_open_streams_alone(start, tmp_path):
     assert server.metric("tls_certificate_expiry_timestamp_seconds") >= ends
 
     assert next(call).HasField("progress")  # on the connection of the old certificate
+    call.cancel()
+
+
+def test_no_handshake_fails_while_certificates_change(start, tmp_path):
+    """Prints how many there were; docs/testing.md has the figures."""
+    authorities = Authority(tmp_path, "one"), Authority(tmp_path, "two")
+    pairs = [authority.issue("server", "IP:127.0.0.1") for authority in authorities]
+    key, certificate = install(pairs[0], tmp_path)
+    both = tls(b"".join(authority.root for authority in authorities))
+    server = start("--grpc-use-ssl=true", f"--grpc-server-key={key}",
+                   f"--grpc-server-cert={certificate}", credentials=both)
+    call = server.protect(server.request(encoded(picture()), options=ENDLESS))
+    until(lambda: next(call).HasField("progress"), "the work to begin")
+
+    enough = threading.Event()
+
+    def shake_hands():
+        count = 0
+        while not enough.is_set():
+            with server.connect(both) as channel:
+                assert server.health(channel=channel) == SERVING
+            count += 1
+        return count
+
+    def met(authority):
+        with server.connect(tls(authority.root)) as channel:
+            grpc.channel_ready_future(channel).result(WAIT_S)
+
+    with ThreadPoolExecutor(2) as pool:
+        clients = [pool.submit(shake_hands) for _ in range(2)]
+        for change in range(1, CHANGES + 1):
+            install(pairs[change % 2], tmp_path)
+            met(authorities[change % 2])
+        enough.set()
+        print(CHANGES, "changes,", sum(client.result() for client in clients), "handshakes")
+    assert next(call).HasField("progress")
     call.cancel()
