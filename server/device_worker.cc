@@ -144,8 +144,7 @@ void DeviceWorker::Handle(const std::shared_ptr<Job>& job) {
     return;
   }
   if (job->attempts() == 0) {
-    with_.metrics.QueueWaited(absl::ToDoubleSeconds(with_.now() - job->admitted()),
-                              FairOrder::ClassOf(*job));
+    with_.metrics.QueueWaited(job->request(), absl::ToDoubleSeconds(with_.now() - job->admitted()));
   }
   device_->SetRunning(1);
   absl::StatusOr<JobResult> result = RunTimed(*job, *found->second);

@@ -56,7 +56,7 @@ absl::StatusOr<std::shared_ptr<Job>> JobLedger::TakeIn(const std::shared_ptr<Job
     job->stored().Open(pushed);
     return pushed;
   }
-  with_.metrics.JobCounted(job->request().model, JobOutcome::kAccepted, "");
+  with_.metrics.JobCounted(job->request(), JobOutcome::kAccepted, "");
   on_taken();
   if (IsStored(*job)) {
     PostSave(job, Record::kAccepted);
@@ -156,7 +156,7 @@ void JobLedger::OnFinished(Job& job, const absl::Status& status) {
   const std::string why = ReasonOf(status);
   const bool handed_back = IsStored(job) && why == reason::kShutdown;
   const JobOutcome outcome = handed_back ? JobOutcome::kHandedBack : OutcomeOf(status);
-  with_.metrics.JobCounted(job.request().model, outcome, handed_back ? "" : why);
+  with_.metrics.JobCounted(job.request(), outcome, handed_back ? "" : why);
   TraceEnd(with_.tracer, job, outcome, status, with_.now());
   LogEnd(job, status);
   const JobSnapshot end = job.Snapshot(Job::View::kJournal);
@@ -270,7 +270,7 @@ void JobLedger::Restore(const StoredJob& row, absl::StatusOr<std::string> image)
       [this](Job& started) { OnStarted(started); });
   registry_.Restore(job, row.expires);
   if (HasEnded(row)) return;
-  with_.metrics.JobCounted(job->request().model, JobOutcome::kRestored, "");
+  with_.metrics.JobCounted(job->request(), JobOutcome::kRestored, "");
   if (WasRunning(row) && row.attempts >= kMaxAttempts) {
     job->Fail(ServerLostTwiceError());
   } else if (!image.ok()) {

@@ -132,6 +132,10 @@ Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
       model_loaded_(GaugeFamily(registry_, "model_loaded", "1 once the model takes jobs.")),
       model_load_seconds_(
           GaugeFamily(registry_, "model_load_seconds", "What loading the model took.")),
+      tenant_jobs_(CounterFamily(registry_, "tenant_jobs_total",
+                                 "Jobs of each tenant by what became of them, as in jobs_total.")),
+      tenant_queue_wait_(CounterFamily(registry_, "tenant_queue_wait_seconds_total",
+                                       "Time that each tenant's jobs waited for a worker.")),
       certificate_expiry_(GaugeFamily(registry_, "tls_certificate_expiry_timestamp_seconds",
                                       "When the server's certificate ends; 0 without TLS.")
                               .Add({})),
@@ -220,6 +224,16 @@ void Metrics::AddModel(const std::string& model) {
   model_load_seconds_.Add({{"model", model}});
 }
 
+void Metrics::AddTenant(const std::string& tenant) {
+  const std::string label = tenant_labels_.LabelOf(tenant);
+  for (const JobOutcome outcome :
+       {JobOutcome::kAccepted, JobOutcome::kRestored, JobOutcome::kSucceeded, JobOutcome::kFailed,
+        JobOutcome::kCancelled, JobOutcome::kExpired, JobOutcome::kHandedBack}) {
+    tenant_jobs_.Add({{"tenant", label}, {"outcome", OutcomeName(outcome)}});
+  }
+  tenant_queue_wait_.Add({{"tenant", label}});
+}
+
 Metrics::Device::Device(Metrics& metrics, const std::string& name)
     : up_(metrics.worker_up_.Add({{"device", name}})),
       running_(metrics.jobs_running_.Add({{"device", name}})),
@@ -252,8 +266,16 @@ void Metrics::Rejected(const std::string& reason) {
   rejected_.Add({{"reason", reason}}).Increment();
 }
 
-void Metrics::JobCounted(const std::string& model, JobOutcome outcome, const std::string& reason) {
-  jobs_.Add({{"model", model}, {"outcome", OutcomeName(outcome)}, {"reason", reason}}).Increment();
+void Metrics::JobCounted(const JobRequest& job, JobOutcome outcome, const std::string& reason) {
+  const char* name = OutcomeName(outcome);
+  jobs_.Add({{"model", job.model}, {"outcome", name}, {"reason", reason}}).Increment();
+  tenant_jobs_.Add({{"tenant", tenant_labels_.LabelOf(job.tenant)}, {"outcome", name}}).Increment();
+}
+
+void Metrics::QueueWaited(const JobRequest& job, double seconds) {
+  const JobPriority priority = job.priority.value_or(JobPriority::kInteractive);
+  queue_wait_[static_cast<size_t>(priority)]->Observe(seconds);
+  tenant_queue_wait_.Add({{"tenant", tenant_labels_.LabelOf(job.tenant)}}).Increment(seconds);
 }
 
 void Metrics::StageTook(const std::string& stage, const std::string& model, double seconds) {

@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "core/protect/protector.h"
 #include "server/job.h"
+#include "server/tenants/tenant_labels.h"
 
 namespace antidiffusion {
 
@@ -61,6 +62,8 @@ class Metrics {
 
   // Before the server starts to serve.
   void AddModel(const std::string& model);
+  // May be called at any time.
+  void AddTenant(const std::string& tenant);
 
   // The series of one worker's device; its name is known once a model is loaded there. The
   // reference stays valid. For one thread.
@@ -89,10 +92,8 @@ class Metrics {
   void RequestFinished(Rpc rpc, grpc::StatusCode code, double seconds);
   void Rejected(const std::string& reason);
   // `reason`: see errors.h; "" for those accepted and those succeeded.
-  void JobCounted(const std::string& model, JobOutcome outcome, const std::string& reason);
-  void QueueWaited(double seconds, JobPriority priority = JobPriority::kInteractive) {
-    queue_wait_[static_cast<size_t>(priority)]->Observe(seconds);
-  }
+  void JobCounted(const JobRequest& job, JobOutcome outcome, const std::string& reason);
+  void QueueWaited(const JobRequest& job, double seconds);
   void StageTook(const std::string& stage, const std::string& model, double seconds);
   void StepTook(const std::string& model, const std::string& phase, double seconds);
   void CancelTook(double seconds) { cancel_latency_.Observe(seconds); }
@@ -155,6 +156,9 @@ class Metrics {
   Family<Gauge>& memory_total_;
   Family<Gauge>& model_loaded_;
   Family<Gauge>& model_load_seconds_;
+  TenantLabels tenant_labels_;
+  Family<Counter>& tenant_jobs_;
+  Family<Counter>& tenant_queue_wait_;
   Gauge& certificate_expiry_;
   Counter& store_failures_;
   Counter& spans_sent_;

@@ -148,6 +148,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   for (const ModelEntry& model : models) server->parts_->metrics.AddModel(model.name);
   AD_ASSIGN_OR_RETURN(server->parts_->tls, MakeTlsCredentials(config));
   server->ShowCertificateExpiry();
+  server->AddTenantSeries();
   AD_RETURN_IF_ERROR(server->OpenStore(config.job_store, open_store));
   AD_RETURN_IF_ERROR(server->Listen(config));
   log.Info("listening", {{"address", config.grpc_address},
@@ -349,9 +350,14 @@ void Server::ReloadTenants() {
     parts_->log.Error("API key file not taken up, the old keys stay in force",
                       {{"error", TextOf(reloaded.status())}});
   } else if (*reloaded) {
+    AddTenantSeries();
     parts_->log.Info("API key file taken up",
                      {{"tenants", static_cast<int64_t>(parts_->tenants->Names().size())}});
   }
+}
+
+void Server::AddTenantSeries() {
+  for (const std::string& name : parts_->tenants->Names()) parts_->metrics.AddTenant(name);
 }
 
 std::string Server::MetricsText() const {

@@ -73,6 +73,7 @@ class Server {
   void StopLoading();
   std::shared_ptr<grpc::ServerCredentials> Credentials() const;
   void ShowCertificateExpiry();
+  void AddTenantSeries();
   // Where files have changed.
   void ReloadTenants();
   void ReloadCertificates(absl::Time now);

@@ -152,6 +152,8 @@ TEST(ServerLifeTest, EverySeriesIsThereFromTheStart) {
            R"(jobs_total{model="alpha",outcome="expired",reason="DEADLINE_PASSED"})",
            R"(queue_depth{class="interactive"})",
            R"(queue_depth{class="batch"})",
+           R"(tenant_jobs_total{outcome="accepted",tenant="default"})",
+           R"(tenant_queue_wait_seconds_total{tenant="default"})",
            "tls_certificate_expiry_timestamp_seconds",
            "job_store_failures_total",
            "queue_bytes",
