@@ -171,7 +171,11 @@ bool DeviceWorker::TryAgain(const std::shared_ptr<Job>& job, absl::Status& statu
     return false;
   }
   with_.log.Warning("a job lost its worker and waits again",
-                    {{"job", job->name()}, {"device", name_}, {"reason", ReasonOf(status)}});
+                    {{"job", job->name()},
+                     {"tenant", job->request().tenant},
+                     {"trace_id", job->request().trace.id()},
+                     {"device", name_},
+                     {"reason", ReasonOf(status)}});
   job->Restart();
   with_.queue.Requeue(job);
   // A cancel of just now found it neither waiting nor running.

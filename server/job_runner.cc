@@ -203,7 +203,8 @@ absl::StatusOr<JobResult> JobRunner::Run(
   job.Start({protector.model().name, protector.model().device});
   TraceWait(tracer_, job, now_());
   StageSpans spans(tracer_, job.request().trace, now_(),
-                   {{"antidiffusion.device", protector.model().device}});
+                   {{"antidiffusion.device", protector.model().device},
+                    {"antidiffusion.attempt", int64_t{job.attempts()}}});
   Stages stages(job, now_, spans, on_progress);
   absl::StatusOr<JobResult> result = RunStages(job, protector, limits_, stages);
   if (!result.ok()) spans.Fail(now_(), SpanErrorOf(result.status()));

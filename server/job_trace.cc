@@ -53,6 +53,7 @@ void TraceRefusal(const Tracer& tracer, const TraceContext& trace, const absl::S
 }
 
 void TraceWait(const Tracer& tracer, const Job& job, absl::Time now) {
+  if (job.attempts() > 1) return;  // it has waited since its worker was lost, which nobody noted
   tracer.RecordStage(job.request().trace, {.name = "queue", .start = job.admitted(), .end = now});
 }
 

@@ -25,7 +25,7 @@ void TraceAdmission(const Tracer& tracer, const Job& job, absl::Time now);
 void TraceRefusal(const Tracer& tracer, const TraceContext& trace, const absl::Status& why,
                   absl::Time now);
 
-// The span `queue`: from admission to the worker.
+// The span `queue`: from admission to the worker; of the first attempt only.
 void TraceWait(const Tracer& tracer, const Job& job, absl::Time now);
 
 // The job's own span, with what became of it.
