@@ -145,6 +145,35 @@ void AddScheduleFlags(CLI::App& app, Options& options) {
                     [&options](double value) { options.set_tuning_lr(value); });
 }
 
+void AddRefinementFlags(CLI::App& app, Options& options) {
+  AddNumber<int32_t>(app, "--pgd-draws", "DRAWS",
+                     "Timesteps and noises that one step of the attack averages over, 1..64; "
+                     "default: the effort's",
+                     [&options](int32_t value) { options.set_pgd_draws(value); });
+  AddNumber<double>(
+      app, "--momentum", "SHARE",
+      "Of the attack's earlier gradients kept, 0 up to below 1; default: the effort's",
+      [&options](double value) { options.set_momentum(value); });
+  AddNumber<int32_t>(app, "--timestep-min", "T",
+                     "First timestep drawn in the attack, 0..999; default: the effort's",
+                     [&options](int32_t value) { options.set_timestep_min(value); });
+  AddNumber<int32_t>(app, "--timestep-max", "T",
+                     "Last timestep drawn in the attack, up to 999; default: the effort's",
+                     [&options](int32_t value) { options.set_timestep_max(value); });
+  AddNumber<int32_t>(app, "--jpeg-quality", "Q",
+                     "Every other draw looks through JPEG of this quality, 1..100, so that the "
+                     "protection outlives it better; 0: none does; default: the effort's",
+                     [&options](int32_t value) { options.set_jpeg_quality(value); });
+  AddChoice<Options::SemanticForm>(
+      app, "--semantic-form",
+      {{"concentration", Options::CONCENTRATION},
+       {"clamped", Options::CLAMPED},
+       {"start-token", Options::START_TOKEN}},
+      "What the attack makes of cross-attention; default: concentration in mode paper, clamped in "
+      "mode released",
+      [&options](Options::SemanticForm value) { options.set_semantic_form(value); });
+}
+
 void AddConnectionFlags(CLI::App& app, CommandLine& line) {
   app.add_option("--server", line.server, "Where the service listens")
       ->envname("ANTIDIFFUSION_SERVER")
@@ -207,6 +236,7 @@ CLI::App* AddProtect(CLI::App& app, CommandLine& line) {
   protect->add_flag("--json", line.json, "One JSON object a file on stdout");
   AddMethodFlags(*protect, *line.protect.request.mutable_options());
   AddScheduleFlags(*protect, *line.protect.request.mutable_options());
+  AddRefinementFlags(*protect, *line.protect.request.mutable_options());
   return protect;
 }
 

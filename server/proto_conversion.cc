@@ -98,6 +98,21 @@ absl::StatusOr<ReportLevel> ToReportLevel(v1::ProtectionOptions::Report report) 
   }
 }
 
+absl::StatusOr<SemanticForm> ToSemanticForm(v1::ProtectionOptions::SemanticForm form) {
+  switch (form) {
+    case v1::ProtectionOptions::SEMANTIC_FORM_UNSPECIFIED:
+      return SemanticForm::kOfMode;
+    case v1::ProtectionOptions::CONCENTRATION:
+      return SemanticForm::kConcentration;
+    case v1::ProtectionOptions::CLAMPED:
+      return SemanticForm::kClamped;
+    case v1::ProtectionOptions::START_TOKEN:
+      return SemanticForm::kStartToken;
+    default:
+      return UnknownEnum("options.semantic_form", form);
+  }
+}
+
 absl::StatusOr<ProtectionOptions> ToOptions(const v1::ProtectionOptions& proto) {
   ProtectionOptions options;
   AD_ASSIGN_OR_RETURN(options.method, ToMethod(proto.method()));
@@ -114,6 +129,12 @@ absl::StatusOr<ProtectionOptions> ToOptions(const v1::ProtectionOptions& proto) 
   if (proto.has_step_size_levels()) options.step_size_levels = proto.step_size_levels();
   if (proto.has_prompt_lr()) options.prompt_lr = proto.prompt_lr();
   if (proto.has_tuning_lr()) options.tuning_lr = proto.tuning_lr();
+  if (proto.has_pgd_draws()) options.pgd_draws = proto.pgd_draws();
+  if (proto.has_momentum()) options.momentum = proto.momentum();
+  if (proto.has_timestep_min()) options.timestep_min = proto.timestep_min();
+  if (proto.has_timestep_max()) options.timestep_max = proto.timestep_max();
+  if (proto.has_jpeg_quality()) options.jpeg_quality = proto.jpeg_quality();
+  AD_ASSIGN_OR_RETURN(options.semantic_form, ToSemanticForm(proto.semantic_form()));
   AD_RETURN_IF_ERROR(options.Validate());
   return options;
 }

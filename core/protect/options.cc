@@ -11,11 +11,18 @@ namespace {
 
 constexpr double kMaxBudgetLevels = 32;
 constexpr int kMaxSteps = 1000;
+constexpr int kMaxDraws = 64;
+constexpr int kLastTimestep = 999;
 constexpr size_t kMaxPromptCharacters = 1000;
 
+absl::Status CheckRange(absl::string_view field, const std::optional<int>& value, int min,
+                        int max) {
+  if (!value || (*value >= min && *value <= max)) return absl::OkStatus();
+  return InvalidField(field, absl::StrCat(*value), absl::StrCat(min, "..", max));
+}
+
 absl::Status CheckSteps(absl::string_view field, const std::optional<int>& value) {
-  if (!value || (*value >= 0 && *value <= kMaxSteps)) return absl::OkStatus();
-  return InvalidField(field, absl::StrCat(*value), absl::StrCat("0..", kMaxSteps));
+  return CheckRange(field, value, 0, kMaxSteps);
 }
 
 // (0, max]; written so that NaN fails.
@@ -40,7 +47,19 @@ absl::Status ProtectionOptions::Validate() const {
   AD_RETURN_IF_ERROR(CheckPositive("options.step_size_levels", step_size_levels,
                                    mode == Mode::kReleased ? kMaxBudgetLevels : budget_levels));
   AD_RETURN_IF_ERROR(CheckPositive("options.prompt_lr", prompt_lr, 1));
-  return CheckPositive("options.tuning_lr", tuning_lr, 1);
+  AD_RETURN_IF_ERROR(CheckPositive("options.tuning_lr", tuning_lr, 1));
+  return ValidateRefinements();
+}
+
+absl::Status ProtectionOptions::ValidateRefinements() const {
+  AD_RETURN_IF_ERROR(CheckRange("options.pgd_draws", pgd_draws, 1, kMaxDraws));
+  if (momentum && !(*momentum >= 0 && *momentum < 1)) {
+    return InvalidField("options.momentum", absl::StrCat(*momentum), "[0, 1)");
+  }
+  AD_RETURN_IF_ERROR(
+      CheckRange("options.timestep_max", timestep_max, timestep_min.value_or(0), kLastTimestep));
+  AD_RETURN_IF_ERROR(CheckRange("options.timestep_min", timestep_min, 0, kLastTimestep));
+  return CheckRange("options.jpeg_quality", jpeg_quality, 0, 100);
 }
 
 }  // namespace antidiffusion

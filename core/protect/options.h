@@ -28,6 +28,10 @@ enum class Mode { kPaper, kReleased };
 
 enum class Effort { kDraft, kStandard, kStrong, kPublished };
 
+// What is lowered beside raising the denoising loss, of the mean cross-attention map M
+// [positions,T] (semantic_loss.h). kOfMode: kConcentration in Mode::kPaper, kClamped in kReleased.
+enum class SemanticForm { kOfMode, kConcentration, kClamped, kStartToken };
+
 enum class ReportLevel { kBasic, kFull };
 
 // Unset optionals take the effort's value. Levels are steps of an 8-bit channel: 1/127.5 on [-1,1].
@@ -46,9 +50,19 @@ struct ProtectionOptions {
   std::optional<double> step_size_levels;  // (0, budget]; in kReleased (0, 32]
   std::optional<double> prompt_lr;         // (0, 1]
   std::optional<double> tuning_lr;         // (0, 1]
+  // Refinements of PGD (docs/algorithm.md); unset ones take the effort's.
+  std::optional<int> pgd_draws;     // 1..64: timesteps and noises that one step averages over
+  std::optional<double> momentum;   // [0, 1): share of the earlier gradients kept
+  std::optional<int> timestep_min;  // 0..999, at most timestep_max: the timesteps drawn in PGD
+  std::optional<int> timestep_max;
+  std::optional<int> jpeg_quality;  // 1..100: every other draw looks through JPEG; 0: none
+  SemanticForm semantic_form = SemanticForm::kOfMode;
 
   // INVALID_ARGUMENT naming the first field out of range, as `options.FIELD`.
   absl::Status Validate() const;
+
+ private:
+  absl::Status ValidateRefinements() const;
 };
 
 }  // namespace antidiffusion

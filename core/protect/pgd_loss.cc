@@ -3,6 +3,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+
 namespace antidiffusion {
 namespace {
 
@@ -28,13 +30,15 @@ at::Tensor ScoreDistillationLoss(StableDiffusion& model, const at::Tensor& laten
 PgdLoss EvaluatePgdLoss(StableDiffusion& model, const at::Tensor& image,
                         const at::Tensor& embedding, const at::Tensor& target,
                         const PgdObjective& objective, const SemanticLossOptions& semantic,
-                        StageContext& context) {
+                        const TimestepRange& timesteps, StageContext& context) {
   const LatentPosterior posterior = model.EncodeImage(image);
   PgdLoss loss;
   if (objective.denoising_weight != 0) {
     const at::Tensor latent = posterior.Sample(context.NoiseLike(posterior.mean));
     const at::Tensor noise = context.NoiseLike(latent);
-    const at::Tensor timestep = context.Timestep(model.schedule().timesteps(), model.device());
+    const int64_t end = std::min<int64_t>(timesteps.max + 1, model.schedule().timesteps());
+    const int64_t begin = std::min<int64_t>(timesteps.min, end - 1);
+    const at::Tensor timestep = begin + context.Timestep(end - begin, model.device());
     if (objective.gradient_through_unet) {
       const bool captures = objective.semantic_loss && model.has_captured_layers();
       AttentionCapture capture;

@@ -18,6 +18,15 @@ namespace {
 
 constexpr double kLevelsPerUnit = 127.5;
 
+SemanticLossOptions SemanticOf(const ModeRules& rules, SemanticForm form) {
+  SemanticLossOptions semantic{.all_heads = rules.all_heads};
+  const bool clamped = form == SemanticForm::kClamped ||
+                       (form == SemanticForm::kOfMode && rules.clamped_semantic_loss);
+  if (clamped) semantic.measure = SemanticMeasure::kClamped;
+  if (form == SemanticForm::kStartToken) semantic.measure = SemanticMeasure::kStartToken;
+  return semantic;
+}
+
 // One run of the algorithm. Blocks are numbered as in the paper: 0, then one for each epoch.
 class Loop {
  public:
@@ -84,9 +93,9 @@ class Loop {
                                 .step_size = schedule.step_size_levels / kLevelsPerUnit,
                                 .budget = schedule.budget_levels / kLevelsPerUnit,
                                 .objective = plan_.stages.objective,
-                                .semantic = {.all_heads = plan_.rules.all_heads,
-                                             .clamped = plan_.rules.clamped_semantic_loss},
+                                .semantic = SemanticOf(plan_.rules, plan_.semantic_form),
                                 .target = TargetLatent(),
+                                .refinements = schedule.refinements,
                                 .tie_channels = plan_.tie_channels,
                                 .gather_last_weight_gradients = GradientsGoStale(block)};
     const at::Tensor centre = plan_.rules.centre_on_original ? original_ : image_;
@@ -160,6 +169,7 @@ ProtectionPlan MakePlan(const ProtectionOptions& options, bool grey) {
   return {.stages = StagesOf(options.method),
           .rules = RulesOf(options.mode),
           .schedule = ResolveSchedule(options),
+          .semantic_form = options.semantic_form,
           .prompt = options.prompt,
           .tie_channels = grey};
 }

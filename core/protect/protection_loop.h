@@ -19,6 +19,7 @@ struct ProtectionPlan {
   MethodStages stages;
   ModeRules rules;
   Schedule schedule;
+  SemanticForm semantic_form = SemanticForm::kOfMode;
   std::string prompt;
   bool tie_channels = false;  // the image is grey: keep its channels equal
 };

@@ -64,6 +64,11 @@ Schedule ResolveSchedule(const ProtectionOptions& options) {
   schedule.step_size_levels = options.step_size_levels.value_or(DefaultStepSize(options, schedule));
   schedule.prompt_lr = options.prompt_lr.value_or(1e-3);
   schedule.tuning_lr = options.tuning_lr.value_or(5e-7);
+  schedule.refinements = {.draws = options.pgd_draws.value_or(1),
+                          .momentum = options.momentum.value_or(0),
+                          .timestep_min = options.timestep_min.value_or(0),
+                          .timestep_max = options.timestep_max.value_or(999),
+                          .jpeg_quality = options.jpeg_quality.value_or(0)};
   return schedule;
 }
 

@@ -5,6 +5,15 @@
 
 namespace antidiffusion {
 
+// Refinements of PGD; those of the defaults change nothing.
+struct PgdRefinements {
+  int draws = 1;         // timesteps and noises that one step averages over
+  double momentum = 0;   // share of the earlier gradients kept
+  int timestep_min = 0;  // the timesteps drawn, both ends included
+  int timestep_max = 999;
+  int jpeg_quality = 0;  // every other draw looks through JPEG of this quality; 0: none
+};
+
 // Steps are those of one block; a stage that the method lacks has 0. PT prompt tuning, TUNE
 // surrogate tuning: PT PGD, then `epochs` times TUNE PGD PT.
 struct Schedule {
@@ -16,6 +25,7 @@ struct Schedule {
   double step_size_levels = 0;
   double prompt_lr = 0;
   double tuning_lr = 0;
+  PgdRefinements refinements;
 };
 
 // Optimiser steps of one job, by stage.

@@ -18,7 +18,14 @@ at::Tensor SemanticLoss(const AttentionCapture& capture, const SemanticLossOptio
   }
   const at::Tensor stack = at::cat(maps, 0).to(at::kFloat);
   const at::Tensor mean = stack.sum(0) / stack.size(0);
-  if (options.clamped) return (mean * 100).clamp(0, 1).square().mean();
+  switch (options.measure) {
+    case SemanticMeasure::kClamped:
+      return (mean * 100).clamp(0, 1).square().mean();
+    case SemanticMeasure::kStartToken:
+      return 1 - mean.select(-1, 0).mean();
+    case SemanticMeasure::kConcentration:
+      break;
+  }
   return mean.size(-1) * mean.square().mean();
 }
 

@@ -7,9 +7,11 @@
 
 namespace antidiffusion {
 
+enum class SemanticMeasure { kConcentration, kClamped, kStartToken };
+
 struct SemanticLossOptions {
   bool all_heads = true;  // false: the second half of each layer's heads
-  bool clamped = false;
+  SemanticMeasure measure = SemanticMeasure::kConcentration;
 };
 
 // The semantic disturbance loss (Zheng et al. 2025) of captured probabilities
@@ -17,7 +19,9 @@ struct SemanticLossOptions {
 // their mean over layers and heads.
 //   T * mean(M^2)               1/T * ... 1: the mean over positions of the chance that two draws
 //                               from a row meet the same token; least when attention says nothing
-//   mean(clamp(100 M, 0, 1)^2)  with `clamped`: no gradient where M > 0.01
+//   mean(clamp(100 M, 0, 1)^2)  kClamped: no gradient where M > 0.01
+//   1 - mean(M[:,0])            kStartToken: 0 when every position looks at the start token alone,
+//                               which means nothing
 at::Tensor SemanticLoss(const AttentionCapture& capture, const SemanticLossOptions& options);
 
 }  // namespace antidiffusion

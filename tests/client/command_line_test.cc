@@ -82,20 +82,26 @@ TEST_F(CommandLineTest, ReadsTheFlagsOfProtect) {
 }
 
 TEST_F(CommandLineTest, ReadsEveryOption) {
-  const Options options = ProtectOptions({"--method",       "anti-dreambooth",
-                                          "--mode",         "released",
-                                          "--effort",       "paper",
-                                          "--budget",       "8.5",
-                                          "--seed",         "18446744073709551615",
-                                          "--prompt",       "a photo",
-                                          "--report",       "full",
-                                          "--epochs",       "1",
-                                          "--prompt-steps", "2",
-                                          "--pgd-steps",    "3",
-                                          "--tuning-steps", "4",
-                                          "--step-size",    "0.5",
-                                          "--prompt-lr",    "1e-3",
-                                          "--tuning-lr",    "5e-7"});
+  const Options options = ProtectOptions({"--method",        "anti-dreambooth",
+                                          "--mode",          "released",
+                                          "--effort",        "paper",
+                                          "--budget",        "8.5",
+                                          "--seed",          "18446744073709551615",
+                                          "--prompt",        "a photo",
+                                          "--report",        "full",
+                                          "--epochs",        "1",
+                                          "--prompt-steps",  "2",
+                                          "--pgd-steps",     "3",
+                                          "--tuning-steps",  "4",
+                                          "--step-size",     "0.5",
+                                          "--prompt-lr",     "1e-3",
+                                          "--tuning-lr",     "5e-7",
+                                          "--pgd-draws",     "5",
+                                          "--momentum",      "0.9",
+                                          "--timestep-min",  "100",
+                                          "--timestep-max",  "700",
+                                          "--jpeg-quality",  "75",
+                                          "--semantic-form", "start-token"});
   EXPECT_EQ(options.method(), Options::ANTI_DREAMBOOTH);
   EXPECT_EQ(options.mode(), Options::RELEASED);
   EXPECT_EQ(options.effort(), Options::PUBLISHED);
@@ -110,6 +116,12 @@ TEST_F(CommandLineTest, ReadsEveryOption) {
   EXPECT_EQ(options.step_size_levels(), 0.5);
   EXPECT_EQ(options.prompt_lr(), 1e-3);
   EXPECT_EQ(options.tuning_lr(), 5e-7);
+  EXPECT_EQ(options.pgd_draws(), 5);
+  EXPECT_EQ(options.momentum(), 0.9);
+  EXPECT_EQ(options.timestep_min(), 100);
+  EXPECT_EQ(options.timestep_max(), 700);
+  EXPECT_EQ(options.jpeg_quality(), 75);
+  EXPECT_EQ(options.semantic_form(), Options::START_TOKEN);
 }
 
 TEST_F(CommandLineTest, KnowsEveryWordOfTheChoices) {

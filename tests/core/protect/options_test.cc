@@ -87,5 +87,37 @@ TEST(OptionsTest, PromptIsCountedInCharactersNotBytes) {
   EXPECT_THAT(options.Validate(), ViolatesField("options.prompt"));
 }
 
+TEST(OptionsTest, RefinementsHaveTheirRanges) {
+  const auto violates = [](const auto& set, const std::string& field) {
+    ProtectionOptions options;
+    set(options);
+    EXPECT_THAT(options.Validate(), ViolatesField(field));
+  };
+  for (const int bad : {0, 65, -1}) {
+    violates([bad](ProtectionOptions& options) { options.pgd_draws = bad; }, "options.pgd_draws");
+  }
+  for (const double bad : {-0.1, 1.0, std::numeric_limits<double>::quiet_NaN()}) {
+    violates([bad](ProtectionOptions& options) { options.momentum = bad; }, "options.momentum");
+  }
+  for (const int bad : {-1, 101}) {
+    violates([bad](ProtectionOptions& options) { options.jpeg_quality = bad; },
+             "options.jpeg_quality");
+  }
+  violates([](ProtectionOptions& options) { options.timestep_min = 1000; }, "options.timestep_min");
+  violates([](ProtectionOptions& options) { options.timestep_max = 1000; }, "options.timestep_max");
+  const auto crossed = [](ProtectionOptions& options) {
+    options.timestep_min = 500;
+    options.timestep_max = 499;
+  };
+  violates(crossed, "options.timestep_max");
+  ProtectionOptions good;
+  good.pgd_draws = 64;
+  good.momentum = 0.99;
+  good.timestep_min = 500;
+  good.timestep_max = 500;
+  good.jpeg_quality = 100;
+  EXPECT_THAT(good.Validate(), IsOk());
+}
+
 }  // namespace
 }  // namespace antidiffusion

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "core/diffusion/unet_snapshot.h"
 #include "core/protect/protection_loop.h"
@@ -19,8 +20,7 @@ struct Counted {
   int64_t weight_gradients = 0;  // how often a weight of the UNet received a gradient
 };
 
-// The published schedule on a small picture.
-Counted RunPublished(Method method, Mode mode) {
+Counted RunOptions(const ProtectionOptions& options) {
   ConfigureTorch(1);
   const LoadedModel loaded = LoadGoldenModel("sd2-base-like");
   StableDiffusion& model = *loaded.model;
@@ -31,18 +31,23 @@ Counted RunPublished(Method method, Mode mode) {
   weight.register_hook([&counted](const at::Tensor&) { ++counted.weight_gradients; });
   weight.set_requires_grad(false);
 
-  ProtectionOptions options;
-  options.method = method;
-  options.mode = mode;
-  options.effort = Effort::kPublished;
   const ProtectionPlan plan = MakePlan(options, /*grey=*/false);
   Random random(1);
-  ProgressMeter progress({}, CountSteps(plan.schedule, mode), 0);
+  ProgressMeter progress({}, CountSteps(plan.schedule, options.mode), 0);
   StageContext context(random, progress, &counted.trace);
   const at::Tensor image = at::linspace(-1, 1, 3 * 32 * 32).view({1, 3, 32, 32});
   EXPECT_TRUE(RunProtection(model, pristine, image, plan, context).ok());
   counted.passes = model.counts();
   return counted;
+}
+
+// The published schedule on a small picture.
+Counted RunPublished(Method method, Mode mode) {
+  ProtectionOptions options;
+  options.method = method;
+  options.mode = mode;
+  options.effort = Effort::kPublished;
+  return RunOptions(options);
 }
 
 TEST(PassCountsTest, PaperRunsNothingTwice) {
@@ -98,6 +103,32 @@ TEST(PassCountsTest, MethodsPayOnlyForTheirStages) {
 
   const Counted noise = RunPublished(Method::kNoise, Mode::kPaper);
   EXPECT_EQ(noise.passes.unet_forwards + noise.passes.vae_encodes, 0);
+}
+
+TEST(PassCountsTest, EachDrawOfAStepIsAPassAndKeepsToItsTimesteps) {
+  ProtectionOptions options;
+  options.method = Method::kAdvDm;
+  options.effort = Effort::kDraft;
+  options.pgd_steps = 4;
+  options.pgd_draws = 3;
+  options.timestep_min = 100;
+  options.timestep_max = 119;
+  options.jpeg_quality = 75;
+  options.momentum = 0.5;
+  const Counted counted = RunOptions(options);
+  EXPECT_EQ(counted.passes.unet_forwards, 12);
+  EXPECT_EQ(counted.trace.unet_backwards, 12);
+  EXPECT_EQ(counted.passes.vae_encodes_on_graph, 12);
+  EXPECT_EQ(counted.trace.curves.at("pgd_loss").front().size(), 4);
+  std::vector<int64_t> offsets;  // of the timesteps drawn, from timestep_min
+  for (const at::Tensor& draw : counted.trace.draws) {
+    if (draw.scalar_type() == at::kLong) offsets.push_back(draw.item<int64_t>());
+  }
+  ASSERT_EQ(offsets.size(), 12);
+  for (const int64_t offset : offsets) {
+    EXPECT_GE(offset, 0);
+    EXPECT_LT(offset, 20);
+  }
 }
 
 TEST(PassCountsTest, WeightsOfTheVaeNeverNeedGradients) {

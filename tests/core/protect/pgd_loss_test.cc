@@ -27,7 +27,7 @@ class PgdLossTest : public testing::Test {
     Random random(3);
     ProgressMeter progress({}, {}, 0);
     StageContext context(random, progress);
-    return EvaluatePgdLoss(model(), image_, embedding_, target_, StagesOf(method).objective, {},
+    return EvaluatePgdLoss(model(), image_, embedding_, target_, StagesOf(method).objective, {}, {},
                            context);
   }
 
