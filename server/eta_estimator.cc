@@ -14,7 +14,8 @@ std::string Kind(const std::string& model, const ProtectionOptions& options) {
                       static_cast<int>(options.mode), " ", static_cast<int>(options.effort), " ",
                       static_cast<int>(options.report), " ", options.epochs.value_or(-1), " ",
                       options.prompt_steps.value_or(-1), " ", options.pgd_steps.value_or(-1), " ",
-                      options.tuning_steps.value_or(-1));
+                      options.tuning_steps.value_or(-1), " ", options.pgd_draws.value_or(-1), " ",
+                      options.jpeg_quality.value_or(-1));
 }
 
 }  // namespace

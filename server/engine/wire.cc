@@ -102,6 +102,12 @@ worker::v1::Options ToWire(const ProtectionOptions& options) {
   }
   if (options.prompt_lr.has_value()) message.set_prompt_lr(*options.prompt_lr);
   if (options.tuning_lr.has_value()) message.set_tuning_lr(*options.tuning_lr);
+  if (options.pgd_draws.has_value()) message.set_pgd_draws(*options.pgd_draws);
+  if (options.momentum.has_value()) message.set_momentum(*options.momentum);
+  if (options.timestep_min.has_value()) message.set_timestep_min(*options.timestep_min);
+  if (options.timestep_max.has_value()) message.set_timestep_max(*options.timestep_max);
+  if (options.jpeg_quality.has_value()) message.set_jpeg_quality(*options.jpeg_quality);
+  message.set_semantic_form(static_cast<int>(options.semantic_form));
   return message;
 }
 
@@ -121,6 +127,12 @@ ProtectionOptions FromWire(const worker::v1::Options& options) {
   if (options.has_step_size_levels()) read.step_size_levels = options.step_size_levels();
   if (options.has_prompt_lr()) read.prompt_lr = options.prompt_lr();
   if (options.has_tuning_lr()) read.tuning_lr = options.tuning_lr();
+  if (options.has_pgd_draws()) read.pgd_draws = options.pgd_draws();
+  if (options.has_momentum()) read.momentum = options.momentum();
+  if (options.has_timestep_min()) read.timestep_min = options.timestep_min();
+  if (options.has_timestep_max()) read.timestep_max = options.timestep_max();
+  if (options.has_jpeg_quality()) read.jpeg_quality = options.jpeg_quality();
+  read.semantic_form = static_cast<SemanticForm>(options.semantic_form());
   return read;
 }
 

@@ -19,6 +19,9 @@ TEST(EtaEstimatorTest, KnowsOnlyKindsOfJobsThatRan) {
   options.effort = Effort::kStandard;
   options.pgd_steps = 3;
   EXPECT_FALSE(eta.Expected("m", options).has_value());
+  options.pgd_steps.reset();
+  options.pgd_draws = 3;
+  EXPECT_FALSE(eta.Expected("m", options).has_value());
 }
 
 TEST(EtaEstimatorTest, SeedAndPromptAreNoOtherKind) {

@@ -64,6 +64,12 @@ TEST(ToJobRequestTest, CarriesEveryField) {
   options->set_step_size_levels(0.5);
   options->set_prompt_lr(0.01);
   options->set_tuning_lr(1e-6);
+  options->set_pgd_draws(4);
+  options->set_momentum(0.25);
+  options->set_timestep_min(50);
+  options->set_timestep_max(950);
+  options->set_jpeg_quality(80);
+  options->set_semantic_form(v1::ProtectionOptions::CLAMPED);
   request.mutable_output()->set_format(v1::OutputOptions::SAME_AS_INPUT);
   request.mutable_output()->set_quality(80);
   AD_ASSERT_OK_AND_ASSIGN(const JobRequest job, ToJobRequest(request));
@@ -84,6 +90,12 @@ TEST(ToJobRequestTest, CarriesEveryField) {
   EXPECT_EQ(job.options.step_size_levels, 0.5);
   EXPECT_EQ(job.options.prompt_lr, 0.01);
   EXPECT_EQ(job.options.tuning_lr, 1e-6);
+  EXPECT_EQ(job.options.pgd_draws, 4);
+  EXPECT_EQ(job.options.momentum, 0.25);
+  EXPECT_EQ(job.options.timestep_min, 50);
+  EXPECT_EQ(job.options.timestep_max, 950);
+  EXPECT_EQ(job.options.jpeg_quality, 80);
+  EXPECT_EQ(job.options.semantic_form, SemanticForm::kClamped);
   EXPECT_EQ(job.output, OutputFormat::kSameAsInput);
   EXPECT_EQ(job.quality, 80);
 }

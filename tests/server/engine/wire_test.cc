@@ -37,6 +37,12 @@ TEST(WireTest, OptionsKeepWhatIsSetAndWhatIsNot) {
   options.report = ReportLevel::kFull;
   options.pgd_steps = 0;
   options.tuning_lr = 1e-5;
+  options.pgd_draws = 3;
+  options.momentum = 0.5;
+  options.timestep_min = 10;
+  options.timestep_max = 900;
+  options.jpeg_quality = 75;
+  options.semantic_form = SemanticForm::kStartToken;
   const ProtectionOptions read = FromWire(ToWire(options));
   EXPECT_EQ(read.method, Method::kMist);
   EXPECT_EQ(read.mode, Mode::kReleased);
@@ -47,6 +53,12 @@ TEST(WireTest, OptionsKeepWhatIsSetAndWhatIsNot) {
   EXPECT_EQ(read.report, ReportLevel::kFull);
   EXPECT_EQ(read.pgd_steps, 0);
   EXPECT_EQ(read.tuning_lr, 1e-5);
+  EXPECT_EQ(read.pgd_draws, 3);
+  EXPECT_EQ(read.momentum, 0.5);
+  EXPECT_EQ(read.timestep_min, 10);
+  EXPECT_EQ(read.timestep_max, 900);
+  EXPECT_EQ(read.jpeg_quality, 75);
+  EXPECT_EQ(read.semantic_form, SemanticForm::kStartToken);
   EXPECT_EQ(read.epochs, std::nullopt);
   EXPECT_EQ(read.prompt_lr, std::nullopt);
   EXPECT_EQ(FromWire(ToWire(ProtectionOptions())).seed, std::nullopt);
