@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <exiv2/exiv2.hpp>
+#include <initializer_list>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -43,9 +44,13 @@ bool HoldsJpeg(const Exiv2::DataBuf& data) {
 bool IsPreview(const Exiv2::Exifdatum& datum) {
   if (datum.sizeDataArea() > 0) return true;
   if (static_cast<size_t>(std::max(0L, datum.size())) < kSmallestPreview) return false;
-  Exiv2::DataBuf data(datum.size());
-  datum.copy(data.pData_, Exiv2::bigEndian);
-  return HoldsJpeg(data);
+  // Where the values are no bytes, the file may have them in either order.
+  return std::ranges::any_of(std::initializer_list{Exiv2::bigEndian, Exiv2::littleEndian},
+                             [&datum](Exiv2::ByteOrder order) {
+                               Exiv2::DataBuf data(datum.size());
+                               datum.copy(data.pData_, order);
+                               return HoldsJpeg(data);
+                             });
 }
 
 void DropPreviews(Exiv2::ExifData& exif) {

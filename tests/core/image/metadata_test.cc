@@ -152,6 +152,26 @@ TEST(NormalizeExifTest, DropsAPreviewInAMakerNote) {
   EXPECT_THAT(exif.exif, Not(HasSubstr("\xff\xd8\xff")));
 }
 
+TEST(NormalizeExifTest, DropsAPreviewThatIsStoredAsNumbers) {
+  std::string preview = Fixture("gray.jpg");
+  preview.resize(preview.size() / 2 * 2);
+  for (const Exiv2::ByteOrder order : {Exiv2::littleEndian, Exiv2::bigEndian}) {
+    Exiv2::ExifData data;
+    data["Exif.Image.Make"] = "Nobody";
+    Exiv2::UShortValue numbers;
+    numbers.read(reinterpret_cast<const Exiv2::byte*>(preview.data()),
+                 static_cast<long>(preview.size()), order);
+    data.add(Exiv2::ExifKey("Exif.Image.0xc7a0"), &numbers);
+    Exiv2::Blob blob;
+    Exiv2::ExifParser::encode(blob, order, data);
+    const std::string block(blob.begin(), blob.end());
+    ASSERT_THAT(block, HasSubstr(preview));
+    const NormalizedExif exif = NormalizeExif(block, 80, 64);
+    EXPECT_THAT(exif.exif, HasSubstr("Nobody"));
+    EXPECT_THAT(exif.exif, Not(HasSubstr("\xff\xd8\xff")));
+  }
+}
+
 TEST(NormalizeExifTest, ABrokenBlockIsLeftOut) {
   for (const std::string& block :
        {std::string(), std::string("x"), std::string(100, 'x'),
