@@ -26,6 +26,7 @@ StoredJob ToRow(const Job& job) {
   row.image_digest = request.image_digest;
   row.image_bytes = job.bytes();
   row.priority = static_cast<int>(request.priority.value_or(JobPriority::kInteractive));
+  row.trace = ToText(request.trace);
   row.created = job.admitted();
   row.deadline = job.deadline();
   return row;
@@ -77,6 +78,7 @@ absl::StatusOr<JobRequest> RequestOf(const StoredJob& row) {
   request.tenant = row.tenant;
   request.request_id = row.request_id;
   request.priority = static_cast<JobPriority>(row.priority);
+  request.trace = TraceOfText(row.trace);
   request.detached = true;
   request.body = row.request;
   request.body_hash = row.request_hash;

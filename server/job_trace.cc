@@ -59,6 +59,7 @@ void TraceWait(const Tracer& tracer, const Job& job, absl::Time now) {
 
 void TraceEnd(const Tracer& tracer, const Job& job, JobOutcome outcome, const absl::Status& status,
               absl::Time now) {
+  if (outcome == JobOutcome::kHandedBack) return;  // the server that goes on with it records it
   const TraceContext& trace = job.request().trace;
   SpanFacts facts = {.name = "job", .start = trace.start, .end = now, .attributes = FactsOf(job)};
   facts.error = SpanErrorOf(status);

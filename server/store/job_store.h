@@ -23,6 +23,7 @@ struct StoredJob {
   std::string image_digest;  // the file of the image while the job is not done, else ""
   int64_t image_bytes = 0;
   int priority = 0;
+  std::string trace;
   absl::Time created;
   absl::Time deadline = absl::InfiniteFuture();
   int state = 0;

@@ -27,6 +27,7 @@ CREATE TABLE jobs (
   name TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, request_id TEXT NOT NULL,
   request BLOB NOT NULL, request_hash TEXT NOT NULL, cache_key TEXT NOT NULL,
   image_digest TEXT NOT NULL, image_bytes INTEGER NOT NULL, priority INTEGER NOT NULL,
+  trace TEXT NOT NULL,
   created INTEGER NOT NULL, deadline INTEGER NOT NULL, state INTEGER NOT NULL,
   attempts INTEGER NOT NULL, sequence INTEGER NOT NULL, started INTEGER NOT NULL,
   ended INTEGER NOT NULL, expires INTEGER NOT NULL, error BLOB NOT NULL, result BLOB NOT NULL,
@@ -37,7 +38,8 @@ CREATE INDEX jobs_by_result ON jobs (result_digest);
 
 constexpr char kColumns[] =
     "name, tenant, request_id, request, request_hash, cache_key, image_digest, image_bytes, "
-    "priority, created, deadline, state, attempts, sequence, started, ended, expires, error, "
+    "priority, trace, created, deadline, state, attempts, sequence, started, ended, expires, "
+    "error, "
     "result, result_digest, result_bytes";
 
 // What SQLite cannot do now: a full or broken disk, most often.
@@ -114,7 +116,7 @@ class SqliteJobStore : public JobStore {
     SQLite::Statement statement(
         *database_,
         absl::StrCat("INSERT INTO jobs (", kColumns,
-                     ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                     ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
                      "ON CONFLICT (name) DO UPDATE SET image_digest = excluded.image_digest, "
                      "state = excluded.state, attempts = excluded.attempts, sequence = "
                      "excluded.sequence, started = excluded.started, ended = excluded.ended, "
@@ -137,6 +139,7 @@ class SqliteJobStore : public JobStore {
     text(job.image_digest);
     number(job.image_bytes);
     number(job.priority);
+    text(job.trace);
     time(job.created);
     time(job.deadline);
     number(job.state);
@@ -172,6 +175,7 @@ class SqliteJobStore : public JobStore {
     job.image_digest = text();
     job.image_bytes = number();
     job.priority = static_cast<int>(number());
+    job.trace = text();
     job.created = TimeOf(number());
     job.deadline = TimeOf(number());
     job.state = static_cast<int>(number());

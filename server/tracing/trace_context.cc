@@ -1,8 +1,12 @@
 #include "server/tracing/trace_context.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 namespace antidiffusion {
 namespace {
@@ -51,6 +55,24 @@ std::optional<TraceContext> ParseTraceParent(absl::string_view header) {
 std::string TraceParentOf(const TraceContext& trace) {
   if (trace.trace_id.empty()) return "";
   return absl::StrCat("00-", trace.trace_id, "-", trace.span_id, trace.sampled ? "-01" : "-00");
+}
+
+// traceparent of the own span, the caller's span, the start.
+std::string ToText(const TraceContext& trace) {
+  if (trace.trace_id.empty()) return "";
+  return absl::StrCat(TraceParentOf(trace), " ", trace.parent_id, " ",
+                      absl::ToUnixNanos(trace.start));
+}
+
+TraceContext TraceOfText(absl::string_view text) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, ' ');
+  int64_t start = 0;
+  if (parts.size() != 3 || !absl::SimpleAtoi(parts[2], &start)) return {};
+  std::optional<TraceContext> trace = ParseTraceParent(parts[0]);
+  if (!trace.has_value()) return {};
+  trace->span_id = std::exchange(trace->parent_id, std::string(parts[1]));
+  trace->start = absl::FromUnixNanos(start);
+  return *std::move(trace);
 }
 
 }  // namespace antidiffusion

@@ -30,4 +30,8 @@ std::optional<TraceContext> ParseTraceParent(absl::string_view header);
 // The header with which `trace` goes on below its own span. "" without a trace.
 std::string TraceParentOf(const TraceContext& trace);
 
+// All of it as text for a journal, and back; "" is no trace, as is what cannot be read.
+std::string ToText(const TraceContext& trace);
+TraceContext TraceOfText(absl::string_view text);
+
 }  // namespace antidiffusion

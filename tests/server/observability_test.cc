@@ -20,6 +20,7 @@ namespace antidiffusion {
 namespace {
 
 using nlohmann::json;
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -29,7 +30,8 @@ constexpr char kTraceParent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b71692
 
 class ObservabilityTest : public ::testing::Test {
  protected:
-  void Start(FakeEngine::Orders orders = {}, const std::string& endpoint = "", double sample = 1) {
+  void Start(FakeEngine::Orders orders = {}, const std::string& endpoint = "", double sample = 1,
+             const std::string& job_store = ":memory:") {
     auto log = Log::Create(LogFormat::kJson, "debug",
                            std::make_shared<spdlog::sinks::ostream_sink_mt>(log_));
     server_ = std::make_unique<TestServer>(
@@ -37,6 +39,7 @@ class ObservabilityTest : public ::testing::Test {
         [&](ServerConfig& config) {
           config.otlp_endpoint = endpoint;
           config.trace_sample = sample;
+          config.job_store = job_store;
         },
         std::vector<std::string>{"alpha"}, *std::move(log));
     server_->WaitReady();
@@ -186,6 +189,38 @@ TEST_F(ObservabilityTest, AFailedJobEndsItsPhaseAndItsSpanWithTheError) {
     EXPECT_EQ(spans[failed]["status"]["message"], "INTERNAL: the device is gone");
   }
   EXPECT_EQ(Attribute(spans[4], "antidiffusion.outcome"), json({{"stringValue", "failed"}}));
+}
+
+TEST_F(ObservabilityTest, ATraceGoesOnInTheNextServer) {
+  Collector collector;
+  TempDir folder;
+  const std::string store = "sqlite:" + folder.File("jobs.db");
+  Start({.hold_steps = true}, collector.endpoint(), 0, store);
+  grpc::ClientContext context;
+  context.AddMetadata("traceparent", kTraceParent);
+  v1::Job job;
+  ASSERT_TRUE(server_->stub().CreateJob(&context, RequestWith(SmallPng()), &job).ok());
+  server_->engine().WaitForStepBegun(1);
+  server_->server().StartDrain();
+  server_->server().CancelJobs();
+  server_->engine().AllowAllSteps();
+  server_->Stop();
+  EXPECT_THAT(NamesOf(collector.spans()), Not(Contains("job"))) << "it has not ended";
+
+  Start({}, collector.endpoint(), 0, store);
+  server_->WaitForMetric(R"(jobs_total{model="alpha",outcome="succeeded",reason=""})", 1);
+  EXPECT_EQ(LogLine("job finished")["trace_id"], kTrace);
+  const std::vector<json> spans = InOrder(collector);
+  const json& root = spans.back();
+  EXPECT_EQ(root["name"], "job");
+  EXPECT_EQ(root["parentSpanId"], kParent);
+  for (const json& span : spans) {
+    EXPECT_EQ(span["traceId"], kTrace);
+    EXPECT_GE(Nanoseconds(span["startTimeUnixNano"]), Nanoseconds(root["startTimeUnixNano"]));
+    if (span != root) {
+      EXPECT_EQ(span["parentSpanId"], root["spanId"]);
+    }
+  }
 }
 
 TEST_F(ObservabilityTest, LostSpansAreCounted) {

@@ -54,6 +54,25 @@ TEST(TraceContextTest, IgnoresWhatTheStandardCallsInvalid) {
   EXPECT_FALSE(ParseTraceParent(header.substr(0, 36) + std::string(16, '0') + "-01").has_value());
 }
 
+TEST(TraceContextTest, SurvivesAJournal) {
+  TraceContext trace = *ParseTraceParent(kHeader);
+  trace.span_id = "00f067aa0ba902b7";
+  trace.start = absl::FromUnixNanos(1'700'000'000'123'456'789);
+  for (const char* parent : {kParent, ""}) {
+    trace.parent_id = parent;
+    const TraceContext back = TraceOfText(ToText(trace));
+    EXPECT_EQ(back.trace_id, kTrace);
+    EXPECT_EQ(back.parent_id, parent);
+    EXPECT_EQ(back.span_id, "00f067aa0ba902b7");
+    EXPECT_TRUE(back.sampled);
+    EXPECT_EQ(back.start, trace.start);
+  }
+  EXPECT_EQ(ToText({}), "");
+  for (const char* broken : {"", "x", "a b c", "00-0-0-0 a 1"}) {
+    EXPECT_EQ(TraceOfText(broken).id(), std::nullopt) << broken;
+  }
+}
+
 TEST(TraceContextTest, GoesOnBelowItsOwnSpan) {
   TraceContext trace = *ParseTraceParent(kHeader);
   trace.span_id = "00f067aa0ba902b7";
