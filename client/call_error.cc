@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "client/exit_codes.h"
 #include "client/terminal_text.h"
 #include "core/base/status_details.h"
 #include "google/rpc/error_details.pb.h"
@@ -94,6 +95,13 @@ CallError ReadCallError(const grpc::Status& status, const TrailingMetadata& trai
 
 bool IsUnreachable(const absl::Status& status) {
   return absl::IsUnavailable(status) && !GetErrorReason(status).has_value();
+}
+
+int ExitCodeOf(const absl::Status& status) {
+  if (status.ok()) return kExitOk;
+  const bool servers_word = GetErrorReason(status).has_value();
+  if (absl::IsCancelled(status) && !servers_word) return kExitInterrupted;
+  return IsUnreachable(status) ? kExitUnreachable : kExitFailed;
 }
 
 }  // namespace antidiffusion

@@ -30,4 +30,8 @@ CallError ReadCallError(const grpc::Status& status, const TrailingMetadata& trai
 // UNAVAILABLE and no word from the server: there was no connection, or it broke.
 bool IsUnreachable(const absl::Status& status);
 
+// The exit code (exit_codes.h) of a command that ended with this. CANCELLED counts as interrupted
+// unless the server gave a reason: then somebody else cancelled.
+int ExitCodeOf(const absl::Status& status);
+
 }  // namespace antidiffusion

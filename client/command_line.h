@@ -7,6 +7,8 @@
 #include <variant>
 
 #include "absl/time/time.h"
+#include "client/connection_flags.h"
+#include "client/jobs_command.h"
 #include "client/protect_command.h"
 
 namespace antidiffusion {
@@ -19,12 +21,13 @@ struct CompareSettings {
 };
 
 struct CommandLine {
-  enum class Command { kProtect, kModels, kHealth, kCompare };
+  enum class Command { kProtect, kJobs, kModels, kHealth, kCompare };
   Command command = Command::kProtect;
-  std::string server = "127.0.0.1:8001";  // flag, else ANTIDIFFUSION_SERVER, else this
+  ConnectionSettings connection;
   absl::Duration timeout = absl::InfiniteDuration();
   bool json = false;
   ProtectSettings protect;  // complete, with `timeout` and `json`
+  JobsSettings jobs;        // likewise
   CompareSettings compare;
 };
 

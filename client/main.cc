@@ -4,16 +4,20 @@
 #include <cstdlib>
 #include <iostream>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 #include "client/command_line.h"
 #include "client/compare_command.h"
+#include "client/credentials.h"
 #include "client/exit_codes.h"
 #include "client/interrupt.h"
+#include "client/jobs_command.h"
 #include "client/progress_display.h"
 #include "client/protect_command.h"
 #include "client/protection_client.h"
 #include "client/query_commands.h"
+#include "client/terminal_text.h"
 
 namespace antidiffusion {
 namespace {
@@ -34,11 +38,20 @@ int Run(const CommandLine& line) {
   }
   const InterruptWatcher interrupt;  // before gRPC makes threads
   const std::stop_token stop = interrupt.token();
-  const ProtectionClient client({.server = line.server});
+  absl::StatusOr<Credentials> credentials = LoadCredentials(line.connection.credentials);
+  if (!credentials.ok()) {
+    std::cerr << PrintableText(credentials.status().message()) << std::endl;
+    return kExitUsage;
+  }
+  const ProtectionClient client(
+      {.server = line.connection.server, .credentials = *std::move(credentials)});
+  ProgressDisplay display(std::cerr,
+                          {.terminal = IsTerminal(STDERR_FILENO), .terminal_rows = TerminalRows});
   if (line.command == CommandLine::Command::kProtect) {
-    ProgressDisplay display(std::cerr,
-                            {.terminal = IsTerminal(STDERR_FILENO), .terminal_rows = TerminalRows});
     return RunProtect(line.protect, client, display, std::cout, stop);
+  }
+  if (line.command == CommandLine::Command::kJobs) {
+    return RunJobs(line.jobs, client, display, std::cout, stop);
   }
   const CallOptions call = {.deadline = absl::Now() + line.timeout, .stop = stop};
   if (line.command == CommandLine::Command::kHealth) {

@@ -100,6 +100,12 @@ void ProgressDisplay::End(int row, std::ostream& out, absl::string_view line) {
   Write(out, line);
 }
 
+void ProgressDisplay::Remove(int row) {
+  MutexLock lock(mutex_);
+  rows_.erase(row);
+  Redraw(/*force=*/true);
+}
+
 void ProgressDisplay::Print(std::ostream& out, absl::string_view line) {
   MutexLock lock(mutex_);
   Write(out, line);

@@ -40,6 +40,8 @@ class ProgressDisplay {
   void Note(int row, absl::string_view text);
   // The row goes, and `line` is written to `out`, which may be the same terminal.
   void End(int row, std::ostream& out, absl::string_view line);
+  // The row goes without a word.
+  void Remove(int row);
 
   // Lines that belong to no row: on `out`, or on the progress stream.
   void Print(std::ostream& out, absl::string_view line);

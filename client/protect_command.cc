@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <random>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -14,17 +13,12 @@
 #include "client/exit_codes.h"
 #include "client/file_io.h"
 #include "client/json_lines.h"
+#include "client/request_id.h"
 #include "client/terminal_text.h"
 #include "core/base/status_macros.h"
 
 namespace antidiffusion {
 namespace {
-
-// 128 random bits, the same on every attempt: they join the attempts in the server's log.
-std::string MakeRequestId() {
-  std::random_device random;
-  return absl::StrFormat("%08x%08x%08x%08x", random(), random(), random(), random());
-}
 
 std::string DescribeResult(const v1::ProtectionResult& result) {
   const v1::Report& report = result.report();
@@ -65,6 +59,11 @@ class Batch {
         tasks_(CollectFiles(settings.paths, settings.naming)) {}
 
   int Run() {
+    if (!settings_.request.request_id().empty() && tasks_.size() != 1) {
+      display_.Announce(
+          absl::StrCat("--request-id names one job, but there are ", tasks_.size(), " files"));
+      return kExitUsage;
+    }
     const size_t workers = std::min(static_cast<size_t>(settings_.parallel), tasks_.size());
     std::vector<std::jthread> threads;
     threads.reserve(workers);
@@ -104,7 +103,7 @@ class Batch {
     v1::ProtectRequest request = settings_.request;
     AD_ASSIGN_OR_RETURN(*request.mutable_image(), ReadInputFile(task.input));
     AD_RETURN_IF_ERROR(PrepareOutputFolder(task.output));
-    request.set_request_id(MakeRequestId());
+    if (request.request_id().empty()) request.set_request_id(MakeRequestId());
     AD_ASSIGN_OR_RETURN(v1::ProtectionResult result, Send(request, row));
     AD_RETURN_IF_ERROR(WriteFileAtomically(task.output, result.image()));
     result.clear_image();

@@ -21,7 +21,7 @@ struct ProtectSettings {
   bool json = false;
   int parallel = 1;                                   // files at a time, at least 1
   absl::Duration timeout = absl::InfiniteDuration();  // of a file, its retries included
-  v1::ProtectRequest request;                         // all but the image and the request_id
+  v1::ProtectRequest request;  // all but the image; without request_id: random ones
 };
 
 // Protects each file by itself: a bad one does not stop the others. `out` gets one line a file:

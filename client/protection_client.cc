@@ -7,6 +7,7 @@
 #include <random>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
@@ -21,7 +22,7 @@ namespace {
 // A protected photograph of 50 million pixels as PNG is larger than what was sent.
 constexpr int kMaxReceiveBytes = 256 << 20;
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server) {
+std::shared_ptr<grpc::Channel> MakeChannel(const ClientOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   arguments.SetMaxSendMessageSize(-1);
@@ -34,10 +35,42 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(options.server, options.credentials.channel, arguments);
 }
 
 absl::Status Interrupted() { return absl::CancelledError("interrupted"); }
+
+// A stream that was there says that the server exists: worth more patience than an address that
+// may be wrong.
+RetryOptions Patient(RetryOptions retry) {
+  retry.max_connect_attempts = retry.max_attempts;
+  return retry;
+}
+
+using EventReader = grpc::ClientReaderInterface<v1::JobEvent>;
+
+// Whether anything came. The result goes to `result`, all else to `on_event`.
+bool ReadEvents(EventReader& reader, std::optional<v1::ProtectionResult>& result,
+                const std::function<void(const v1::JobEvent&)>& on_event) {
+  bool received = false;
+  v1::JobEvent event;
+  while (reader.Read(&event)) {
+    received = true;
+    if (event.has_result()) {
+      result = std::move(*event.mutable_result());
+    } else if (on_event) {
+      on_event(event);
+    }
+  }
+  return received;
+}
+
+absl::StatusOr<v1::ProtectionResult> TakeResult(std::optional<v1::ProtectionResult> result) {
+  if (!result.has_value()) {
+    return absl::InternalError("the server ended the job without a result");
+  }
+  return *std::move(result);
+}
 
 }  // namespace
 
@@ -53,7 +86,7 @@ bool InterruptibleSleep(absl::Duration duration, const std::stop_token& stop) {
 }
 
 ProtectionClient::ProtectionClient(const ClientOptions& options)
-    : ProtectionClient(options, MakeChannel(options.server)) {}
+    : ProtectionClient(options, MakeChannel(options)) {}
 
 ProtectionClient::ProtectionClient(const ClientOptions& options,
                                    const std::shared_ptr<grpc::Channel>& channel)
@@ -66,32 +99,76 @@ absl::StatusOr<v1::ProtectionResult> ProtectionClient::Protect(
     const std::function<void(const v1::JobEvent&)>& on_event) const {
   std::optional<v1::ProtectionResult> result;
   AD_RETURN_IF_ERROR(Call(call, [&](grpc::ClientContext& context) {
-    Attempt attempt;
     const auto reader = protection_->Protect(&context, request);
-    v1::JobEvent event;
-    while (reader->Read(&event)) {
-      attempt.message_received = true;
-      if (event.has_result()) {
-        result = std::move(*event.mutable_result());
-      } else if (on_event) {
-        on_event(event);
-      }
-    }
+    Attempt attempt = {.message_received = ReadEvents(*reader, result, on_event)};
     attempt.status = reader->Finish();
     return attempt;
   }));
-  if (!result.has_value()) {
-    return absl::InternalError("the server ended the job without a result");
-  }
-  return *std::move(result);
+  return TakeResult(std::move(result));
+}
+
+absl::StatusOr<v1::ProtectionResult> ProtectionClient::WatchJob(
+    const v1::WatchJobRequest& request, const CallOptions& call,
+    const std::function<void(const v1::JobEvent&)>& on_event) const {
+  std::optional<v1::ProtectionResult> result;
+  v1::WatchJobRequest next = request;
+  const auto remember = [&next, &on_event](const v1::JobEvent& event) {
+    next.set_from_sequence(event.sequence());
+    if (on_event) on_event(event);
+  };
+  AD_RETURN_IF_ERROR(Call(call, [&](grpc::ClientContext& context) {
+    const auto reader = protection_->WatchJob(&context, next);
+    Attempt attempt = {.message_received = ReadEvents(*reader, result, remember),
+                       .resumable = true};
+    attempt.status = reader->Finish();
+    return attempt;
+  }));
+  return TakeResult(std::move(result));
+}
+
+template <typename Request, typename Response>
+absl::StatusOr<Response> ProtectionClient::Unary(
+    const CallOptions& call,
+    grpc::Status (v1::ProtectionService::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                        Response*),
+    const Request& request) const {
+  Response response;
+  AD_RETURN_IF_ERROR(Call(call, [&](grpc::ClientContext& context) {
+    return Attempt{.status = (protection_.get()->*method)(&context, request, &response)};
+  }));
+  return response;
+}
+
+absl::StatusOr<v1::Job> ProtectionClient::CreateJob(const v1::ProtectRequest& request,
+                                                    const CallOptions& call) const {
+  return Unary(call, &v1::ProtectionService::Stub::CreateJob, request);
+}
+
+absl::StatusOr<v1::Job> ProtectionClient::GetJob(const v1::GetJobRequest& request,
+                                                 const CallOptions& call) const {
+  return Unary(call, &v1::ProtectionService::Stub::GetJob, request);
+}
+
+absl::StatusOr<v1::ListJobsResponse> ProtectionClient::ListJobs(const v1::ListJobsRequest& request,
+                                                                const CallOptions& call) const {
+  return Unary(call, &v1::ProtectionService::Stub::ListJobs, request);
+}
+
+absl::StatusOr<v1::Job> ProtectionClient::CancelJob(const std::string& name,
+                                                    const CallOptions& call) const {
+  v1::CancelJobRequest request;
+  request.set_name(name);
+  return Unary(call, &v1::ProtectionService::Stub::CancelJob, request);
+}
+
+absl::Status ProtectionClient::DeleteJob(const std::string& name, const CallOptions& call) const {
+  v1::DeleteJobRequest request;
+  request.set_name(name);
+  return Unary(call, &v1::ProtectionService::Stub::DeleteJob, request).status();
 }
 
 absl::StatusOr<v1::ListModelsResponse> ProtectionClient::ListModels(const CallOptions& call) const {
-  v1::ListModelsResponse response;
-  AD_RETURN_IF_ERROR(Call(call, [&](grpc::ClientContext& context) {
-    return Attempt{.status = protection_->ListModels(&context, v1::ListModelsRequest(), &response)};
-  }));
-  return response;
+  return Unary(call, &v1::ProtectionService::Stub::ListModels, v1::ListModelsRequest());
 }
 
 absl::StatusOr<grpc::health::v1::HealthCheckResponse::ServingStatus> ProtectionClient::CheckHealth(
@@ -104,17 +181,37 @@ absl::StatusOr<grpc::health::v1::HealthCheckResponse::ServingStatus> ProtectionC
   return response.status();
 }
 
+CallError ProtectionClient::DescribeError(const grpc::Status& status,
+                                          const grpc::ClientContext& context) const {
+  CallError error = ReadCallError(status, context.GetServerTrailingMetadata());
+  if (IsUnreachable(error.status)) {
+    const bool hung_up = absl::StrContains(error.status.message(), "Socket closed") ||
+                         absl::StrContains(error.status.message(), "Connection reset");
+    error.status = absl::UnavailableError(absl::StrCat(
+        "server ", options_.server, ": ", error.status.message(),
+        hung_up && !options_.credentials.tls ? " (a server with TLS wants --tls)" : ""));
+  }
+  if (absl::IsDeadlineExceeded(error.status) && !GetErrorReason(error.status).has_value()) {
+    error.status = absl::DeadlineExceededError("the time given ended before the answer came");
+  }
+  return error;
+}
+
 absl::Status ProtectionClient::Call(
     const CallOptions& call, const std::function<Attempt(grpc::ClientContext&)>& attempt) const {
   std::mt19937_64 generator{std::random_device{}()};
-  RetryPolicy policy(options_.retry, [&generator] {
+  const auto random = [&generator] {
     return std::uniform_real_distribution<double>(0, 1)(generator);
-  });
+  };
+  std::optional<RetryPolicy> policy(std::in_place, options_.retry, random);
   for (int next_attempt = 2;; ++next_attempt) {
     if (call.stop.stop_requested()) return Interrupted();
     grpc::ClientContext context;
     if (call.deadline != absl::InfiniteFuture()) {
       context.set_deadline(absl::ToChronoTime(call.deadline));
+    }
+    if (!options_.credentials.api_key.empty()) {
+      context.AddMetadata("authorization", absl::StrCat("Bearer ", options_.credentials.api_key));
     }
     Attempt made;
     {
@@ -123,16 +220,10 @@ absl::Status ProtectionClient::Call(
     }
     if (made.status.ok()) return absl::OkStatus();
     if (call.stop.stop_requested()) return Interrupted();
-    CallError error = ReadCallError(made.status, context.GetServerTrailingMetadata());
-    if (IsUnreachable(error.status)) {
-      error.status = absl::UnavailableError(
-          absl::StrCat("server ", options_.server, ": ", error.status.message()));
-    }
-    if (absl::IsDeadlineExceeded(error.status) && !GetErrorReason(error.status).has_value()) {
-      return absl::DeadlineExceededError("the time given ended before the answer came");
-    }
-    if (made.message_received || !call.retry) return error.status;
-    const std::optional<absl::Duration> delay = policy.NextDelay(error);
+    const CallError error = DescribeError(made.status, context);
+    if (!call.retry || (made.message_received && !made.resumable)) return error.status;
+    if (made.message_received) policy.emplace(Patient(options_.retry), random);
+    const std::optional<absl::Duration> delay = policy->NextDelay(error);
     if (!delay.has_value()) return error.status;
     if (absl::Now() + *delay >= call.deadline) {
       return absl::DeadlineExceededError(

@@ -1,5 +1,5 @@
-// The service as a function call: deadline, retries, cancellation and the stream of events are
-// dealt with here, and nothing of the command line is known.
+// The service as a function call: credentials, deadline, retries, cancellation and the stream of
+// events are dealt with here, and nothing of the command line is known.
 #pragma once
 
 #include <functional>
@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "antidiffusion/v1/protection.grpc.pb.h"
+#include "client/credentials.h"
 #include "client/retry_policy.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
@@ -20,6 +21,7 @@ bool InterruptibleSleep(absl::Duration duration, const std::stop_token& stop);
 
 struct ClientOptions {
   std::string server = "127.0.0.1:8001";  // HOST:PORT, or any name gRPC resolves (unix:PATH)
+  Credentials credentials = {};
   RetryOptions retry = {};
   // Between two attempts. Must be thread-safe.
   std::function<bool(absl::Duration, const std::stop_token&)> sleep = InterruptibleSleep;
@@ -41,7 +43,8 @@ struct CallOptions {
 // One connection, any number of calls at a time: thread-safe. All methods block. Errors carry
 // gRPC's code and a message of one line; CANCELLED once `stop` was requested; DEADLINE_EXCEEDED at
 // the deadline; see IsUnreachable for "there is no such server". Attempts are repeated as
-// RetryPolicy says, with an unchanged request, and only while no message has come back.
+// RetryPolicy says, with an unchanged request, and only while no message has come back (WatchJob:
+// also afterwards).
 class ProtectionClient {
  public:
   // Does not connect yet.
@@ -53,6 +56,27 @@ class ProtectionClient {
       const v1::ProtectRequest& request, const CallOptions& call,
       const std::function<void(const v1::JobEvent&)>& on_event) const;
 
+  // The stored job. The request_id should be set: only then a repeated attempt is no second job.
+  absl::StatusOr<v1::Job> CreateJob(const v1::ProtectRequest& request,
+                                    const CallOptions& call) const;
+
+  absl::StatusOr<v1::Job> GetJob(const v1::GetJobRequest& request, const CallOptions& call) const;
+
+  // One page.
+  absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request,
+                                                const CallOptions& call) const;
+
+  // As Protect, for a job that exists. A stream that breaks is picked up after the last event that
+  // was heard, for about two minutes without a server.
+  absl::StatusOr<v1::ProtectionResult> WatchJob(
+      const v1::WatchJobRequest& request, const CallOptions& call,
+      const std::function<void(const v1::JobEvent&)>& on_event) const;
+
+  // The job as it is at that moment, which may still be running.
+  absl::StatusOr<v1::Job> CancelJob(const std::string& name, const CallOptions& call) const;
+
+  absl::Status DeleteJob(const std::string& name, const CallOptions& call) const;
+
   absl::StatusOr<v1::ListModelsResponse> ListModels(const CallOptions& call) const;
 
   // The server as a whole.
@@ -61,12 +85,20 @@ class ProtectionClient {
 
  private:
   struct Attempt {
-    grpc::Status status;
+    grpc::Status status = {};
     bool message_received = false;
+    bool resumable = false;  // repeated even so: the next attempt begins where this one broke
   };
 
   absl::Status Call(const CallOptions& call,
                     const std::function<Attempt(grpc::ClientContext&)>& attempt) const;
+  // One attempt as the server answered it; `status` must not be OK.
+  CallError DescribeError(const grpc::Status& status, const grpc::ClientContext& context) const;
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Unary(const CallOptions& call,
+                                 grpc::Status (v1::ProtectionService::Stub::*method)(
+                                     grpc::ClientContext*, const Request&, Response*),
+                                 const Request& request) const;
 
   const ClientOptions options_;
   const std::unique_ptr<v1::ProtectionService::Stub> protection_;

@@ -2,33 +2,29 @@
 
 #include <google/protobuf/util/json_util.h>
 
-#include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/call_error.h"
 #include "client/exit_codes.h"
+#include "client/table.h"
 #include "client/terminal_text.h"
 
 namespace antidiffusion {
 namespace {
 
-using TableRow = std::array<std::string, 8>;
-
 int Fail(const absl::Status& status, std::ostream& err) {
   err << absl::StatusCodeToString(status.code()) << ": " << PrintableText(status.message())
       << std::endl;
-  if (absl::IsCancelled(status)) return kExitInterrupted;
-  return IsUnreachable(status) ? kExitUnreachable : kExitFailed;
+  return ExitCodeOf(status);
 }
 
-TableRow ToTableRow(const v1::Model& model, bool is_default) {
-  return {absl::StrCat(is_default ? "* " : "  ", PrintableText(model.name())),
+std::vector<std::string> ToTableRow(const v1::Model& model, bool is_default) {
+  return {absl::StrCat(is_default ? "* " : "  ", model.name()),
           v1::Model::State_Name(model.state()),
           model.family(),
           model.prediction_type(),
@@ -38,26 +34,13 @@ TableRow ToTableRow(const v1::Model& model, bool is_default) {
           model.digest().empty() ? model.message() : model.digest().substr(0, 12)};
 }
 
-void WriteTable(const v1::ListModelsResponse& response, std::ostream& out) {
-  std::vector<TableRow> rows = {
+void WriteModels(const v1::ListModelsResponse& response, std::ostream& out) {
+  std::vector<std::vector<std::string>> rows = {
       {"  NAME", "STATE", "FAMILY", "PREDICTION", "NATIVE", "DEVICES", "PRECISION", "WEIGHTS"}};
   for (const v1::Model& model : response.models()) {
     rows.push_back(ToTableRow(model, model.name() == response.default_model()));
   }
-  std::array<size_t, std::tuple_size_v<TableRow>> widths = {};
-  for (TableRow& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      row[i] = PrintableText(row[i]);
-      widths[i] = std::max(widths[i], row[i].size());
-    }
-  }
-  for (const TableRow& row : rows) {
-    std::string line;
-    for (size_t i = 0; i < row.size(); ++i) {
-      absl::StrAppendFormat(&line, "%-*s  ", static_cast<int>(widths[i]), row[i]);
-    }
-    out << line.substr(0, line.find_last_not_of(' ') + 1) << "\n";
-  }
+  WriteTable(std::move(rows), out);
 }
 
 void WriteJson(const v1::ListModelsResponse& response, std::ostream& out) {
@@ -82,7 +65,7 @@ int RunModels(const ProtectionClient& client, const CallOptions& call, bool json
   if (json) {
     WriteJson(*response, out);
   } else {
-    WriteTable(*response, out);
+    WriteModels(*response, out);
   }
   out.flush();
   return kExitOk;

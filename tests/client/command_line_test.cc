@@ -14,6 +14,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Options = v1::ProtectionOptions;
 
 class CommandLineTest : public ::testing::Test {
@@ -53,7 +54,7 @@ class CommandLineTest : public ::testing::Test {
 TEST_F(CommandLineTest, LeavesTheDefaultsToTheServer) {
   const CommandLine line = Settings({"protect", "a.jpg", "b"});
   EXPECT_EQ(line.command, CommandLine::Command::kProtect);
-  EXPECT_EQ(line.server, "127.0.0.1:8001");
+  EXPECT_EQ(line.connection.server, "127.0.0.1:8001");
   EXPECT_EQ(line.protect.timeout, absl::InfiniteDuration());
   EXPECT_THAT(line.protect.paths, ElementsAre("a.jpg", "b"));
   EXPECT_EQ(line.protect.parallel, 1);
@@ -68,7 +69,7 @@ TEST_F(CommandLineTest, ReadsTheFlagsOfProtect) {
       Settings({"protect", "a.jpg", "--server", "host:1", "--output", "out", "--model", "clothing",
                 "--recursive", "--parallel", "4", "--overwrite", "--format", "jpeg", "--quality",
                 "80", "--timeout", "1.5", "--json"});
-  EXPECT_EQ(line.server, "host:1");
+  EXPECT_EQ(line.connection.server, "host:1");
   EXPECT_EQ(line.protect.naming.output_folder, "out");
   EXPECT_EQ(line.protect.request.model(), "clothing");
   EXPECT_TRUE(line.protect.naming.recursive);
@@ -185,9 +186,9 @@ TEST_F(CommandLineTest, MistakesAreUsageErrors) {
 
 TEST_F(CommandLineTest, TheServerComesFromTheFlagThenTheEnvironment) {
   setenv("ANTIDIFFUSION_SERVER", "from-environment:1", 1);
-  EXPECT_EQ(Settings({"models"}).server, "from-environment:1");
-  EXPECT_EQ(Settings({"health", "--server", "from-flag:2"}).server, "from-flag:2");
-  EXPECT_EQ(Settings({"protect", "a"}).server, "from-environment:1");
+  EXPECT_EQ(Settings({"models"}).connection.server, "from-environment:1");
+  EXPECT_EQ(Settings({"health", "--server", "from-flag:2"}).connection.server, "from-flag:2");
+  EXPECT_EQ(Settings({"protect", "a"}).connection.server, "from-environment:1");
 }
 
 TEST_F(CommandLineTest, ReadsTheOtherCommands) {
@@ -215,6 +216,79 @@ TEST_F(CommandLineTest, HelpNamesEveryFlagOfProtect) {
     EXPECT_THAT(out_.str(), HasSubstr(flag));
   }
   EXPECT_EQ(ExitCode({"--version"}), kExitOk);
+}
+
+TEST_F(CommandLineTest, ReadsHowToConnect) {
+  const ConnectionSettings connection =
+      Settings({"jobs", "list", "--api-key", "k", "--api-key-file", "f", "--tls", "--ca", "a",
+                "--cert", "c", "--key", "p"})
+          .connection;
+  EXPECT_EQ(connection.credentials.api_key, "k");
+  EXPECT_EQ(connection.credentials.api_key_file, "f");
+  EXPECT_TRUE(connection.credentials.tls);
+  EXPECT_EQ(connection.credentials.ca_file, "a");
+  EXPECT_EQ(connection.credentials.certificate_file, "c");
+  EXPECT_EQ(connection.credentials.key_file, "p");
+  EXPECT_EQ(ExitCode({"models", "--ca", "a"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("--ca requires --tls"));
+}
+
+TEST_F(CommandLineTest, TheApiKeyMayComeFromTheEnvironmentAndIsNotShown) {
+  setenv("ANTIDIFFUSION_API_KEY", "secret", 1);
+  EXPECT_EQ(Settings({"models"}).connection.credentials.api_key, "secret");
+  EXPECT_EQ(ExitCode({"models", "--help"}), kExitOk);
+  EXPECT_THAT(out_.str(), Not(HasSubstr("secret")));
+  unsetenv("ANTIDIFFUSION_API_KEY");
+}
+
+TEST_F(CommandLineTest, ReadsTheFlagsOfJobsCreate) {
+  const CommandLine line = Settings({"jobs",       "create",      "a.jpg",         "--recursive",
+                                     "--priority", "interactive", "--request-id",  "id-1",
+                                     "--label",    "album=7",     "--label",       "who=me=you",
+                                     "--format",   "webp",        "--job-timeout", "90.5",
+                                     "--budget",   "4",           "--json",        "--timeout",
+                                     "2"});
+  EXPECT_EQ(line.command, CommandLine::Command::kJobs);
+  EXPECT_EQ(line.jobs.action, JobsSettings::Action::kCreate);
+  EXPECT_THAT(line.jobs.paths, ElementsAre("a.jpg"));
+  EXPECT_TRUE(line.jobs.recursive && line.jobs.json);
+  EXPECT_EQ(line.jobs.timeout, absl::Seconds(2));
+  const v1::ProtectRequest& request = line.jobs.request;
+  EXPECT_EQ(request.priority(), v1::PRIORITY_INTERACTIVE);
+  EXPECT_EQ(request.request_id(), "id-1");
+  EXPECT_EQ(request.labels().at("album"), "7");
+  EXPECT_EQ(request.labels().at("who"), "me=you");
+  EXPECT_EQ(request.output().format(), v1::OutputOptions::WEBP);
+  EXPECT_EQ(request.timeout().seconds(), 90);
+  EXPECT_EQ(request.timeout().nanos(), 500'000'000);
+  EXPECT_EQ(request.options().budget_levels(), 4);
+}
+
+TEST_F(CommandLineTest, ReadsTheFlagsOfTheOtherJobsCommands) {
+  CommandLine line = Settings({"jobs", "list", "--state", "running", "--limit", "5"});
+  EXPECT_EQ(line.jobs.action, JobsSettings::Action::kList);
+  EXPECT_EQ(line.jobs.state, v1::Job::RUNNING);
+  EXPECT_EQ(line.jobs.limit, 5);
+  line = Settings({"jobs", "get", "a", "--result", "out.png", "--overwrite"});
+  EXPECT_EQ(line.jobs.action, JobsSettings::Action::kGet);
+  EXPECT_EQ(line.jobs.result_file, "out.png");
+  line = Settings({"jobs", "watch", "a", "--from-sequence", "18446744073709551615"});
+  EXPECT_EQ(line.jobs.action, JobsSettings::Action::kWatch);
+  EXPECT_EQ(line.jobs.from_sequence, 18446744073709551615U);
+  line = Settings({"jobs", "cancel", "a", "b"});
+  EXPECT_EQ(line.jobs.action, JobsSettings::Action::kCancel);
+  EXPECT_THAT(line.jobs.names, ElementsAre("a", "b"));
+  EXPECT_EQ(Settings({"jobs", "delete", "a"}).jobs.action, JobsSettings::Action::kDelete);
+}
+
+TEST_F(CommandLineTest, RefusesWrongJobsCommands) {
+  EXPECT_EQ(ExitCode({"jobs"}), kExitUsage);
+  EXPECT_EQ(ExitCode({"jobs", "get"}), kExitUsage);
+  EXPECT_EQ(ExitCode({"jobs", "watch", "a", "b"}), kExitUsage);
+  EXPECT_EQ(ExitCode({"jobs", "list", "--limit", "0"}), kExitUsage);
+  EXPECT_EQ(ExitCode({"jobs", "create", "a", "--label", "album"}), kExitUsage);
+  EXPECT_EQ(ExitCode({"jobs", "create", "a", "--job-timeout", "604801"}), kExitUsage);
+  EXPECT_EQ(ExitCode({"jobs", "--help"}), kExitOk);
 }
 
 }  // namespace

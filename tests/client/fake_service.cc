@@ -24,6 +24,37 @@ class FakeService::Protection : public v1::ProtectionService::Service {
     return fake_.protect(context, *request, *writer);
   }
 
+  grpc::Status CreateJob(grpc::ServerContext* context, const v1::ProtectRequest* request,
+                         v1::Job* job) override {
+    fake_.Record(*request);
+    return fake_.create_job(context, *request, *job);
+  }
+
+  grpc::Status GetJob(grpc::ServerContext* context, const v1::GetJobRequest* request,
+                      v1::Job* job) override {
+    return fake_.get_job(context, *request, *job);
+  }
+
+  grpc::Status ListJobs(grpc::ServerContext* context, const v1::ListJobsRequest* request,
+                        v1::ListJobsResponse* response) override {
+    return fake_.list_jobs(context, *request, *response);
+  }
+
+  grpc::Status WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* request,
+                        EventWriter* writer) override {
+    return fake_.watch_job(context, *request, *writer);
+  }
+
+  grpc::Status CancelJob(grpc::ServerContext* context, const v1::CancelJobRequest* request,
+                         v1::Job* job) override {
+    return fake_.cancel_job(context, *request, *job);
+  }
+
+  grpc::Status DeleteJob(grpc::ServerContext* context, const v1::DeleteJobRequest* request,
+                         google::protobuf::Empty* response) override {
+    return fake_.delete_job(context, *request, *response);
+  }
+
   grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest* /*request*/,
                           v1::ListModelsResponse* response) override {
     return fake_.list_models(context, *response);
@@ -48,18 +79,17 @@ class FakeService::Health : public grpc::health::v1::Health::Service {
   FakeService& fake_;
 };
 
-FakeService::FakeService()
+FakeService::FakeService(const std::shared_ptr<grpc::ServerCredentials>& credentials)
     : protection_service_(std::make_unique<Protection>(*this)),
       health_service_(std::make_unique<Health>(*this)) {
-  int port = 0;
   grpc::ServerBuilder builder;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort("127.0.0.1:0", credentials, &port_);
   builder.SetMaxReceiveMessageSize(64 << 20);
   builder.RegisterService(protection_service_.get());
   builder.RegisterService(health_service_.get());
   server_ = builder.BuildAndStart();
   if (server_ == nullptr) throw std::runtime_error("the fake service does not start");
-  address_ = "127.0.0.1:" + std::to_string(port);
+  address_ = "127.0.0.1:" + std::to_string(port_);
 }
 
 FakeService::~FakeService() {
@@ -75,6 +105,29 @@ std::vector<v1::ProtectRequest> FakeService::requests() const {
 void FakeService::Record(const v1::ProtectRequest& request) {
   MutexLock lock(mutex_);
   requests_.push_back(request);
+}
+
+std::string Metadata(const grpc::ServerContext& context, const std::string& key) {
+  const auto found = context.client_metadata().find(key);
+  return found == context.client_metadata().end()
+             ? std::string()
+             : std::string(found->second.data(), found->second.size());
+}
+
+v1::JobEvent WithSequence(v1::JobEvent event, uint64_t sequence) {
+  event.set_sequence(sequence);
+  return event;
+}
+
+v1::Job MakeJob(const std::string& name, v1::Job::State state) {
+  v1::Job job;
+  job.set_name(name);
+  job.set_state(state);
+  job.set_model("clothing");
+  job.set_priority(v1::PRIORITY_BATCH);
+  job.mutable_create_time()->set_seconds(1'700'000'000);
+  job.set_sequence(1);
+  return job;
 }
 
 v1::JobEvent QueuedEvent(int position) {

@@ -240,5 +240,70 @@ TEST(InterruptibleSleepTest, TellsWhetherItWasStopped) {
   EXPECT_FALSE(InterruptibleSleep(absl::InfiniteDuration(), stop.get_token()));
 }
 
+TEST_F(ProtectionClientTest, SendsTheApiKeyWithEveryCall) {
+  std::string heard;
+  service_.get_job = [&heard](grpc::ServerContext* context, const auto&, v1::Job& job) {
+    heard = Metadata(*context, "authorization");
+    job = MakeJob("a", v1::Job::QUEUED);
+    return grpc::Status::OK;
+  };
+  const ProtectionClient client(
+      {.server = service_.address(), .credentials = {.api_key = "secret"}});
+  EXPECT_THAT(client.GetJob({}, {}), IsOk());
+  EXPECT_EQ(heard, "Bearer secret");
+}
+
+// A stream that breaks after each event: what came is not asked for again.
+TEST_F(ProtectionClientTest, AWatchIsPickedUpWhereItBroke) {
+  std::vector<uint64_t> asked;
+  service_.watch_job = [&asked](auto*, const v1::WatchJobRequest& request, EventWriter& writer) {
+    asked.push_back(request.from_sequence());
+    if (asked.size() == 1) {
+      writer.Write(WithSequence(QueuedEvent(1), 4));
+      writer.Write(WithSequence(ProgressEvent("pgd", 1, 3, 0.3), 6));
+      return grpc::Status(grpc::StatusCode::UNAVAILABLE, "Socket closed");
+    }
+    if (asked.size() == 2) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "Socket closed");
+    writer.Write(WithSequence(ProgressEvent("pgd", 2, 3, 0.6), 7));
+    writer.Write(WithSequence(ResultEvent("protected"), 8));
+    return grpc::Status::OK;
+  };
+  v1::WatchJobRequest request;
+  request.set_name("a");
+  request.set_from_sequence(3);
+  std::vector<uint64_t> heard;
+  const auto result =
+      Client(service_.address()).WatchJob(request, {}, [&heard](const v1::JobEvent& event) {
+        heard.push_back(event.sequence());
+      });
+  ASSERT_THAT(result, IsOk());
+  EXPECT_EQ(result->image(), "protected");
+  EXPECT_THAT(asked, ElementsAre(3, 6, 6));
+  EXPECT_THAT(heard, ElementsAre(4, 6, 7));
+}
+
+TEST_F(ProtectionClientTest, AWatchThatWasThereWaitsLongerForTheServerThanANewCall) {
+  std::atomic<int> calls = 0;
+  service_.watch_job = [&calls](auto*, const auto&, EventWriter& writer) {
+    if (++calls == 1) writer.Write(WithSequence(QueuedEvent(1), 1));
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "Socket closed");
+  };
+  EXPECT_THAT(Client(service_.address()).WatchJob({}, {}, nullptr),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(calls, 10);  // a call that never heard anything: 4
+}
+
+TEST_F(ProtectionClientTest, AWatchedJobThatFailedIsNotWatchedAgain) {
+  std::atomic<int> calls = 0;
+  service_.watch_job = [&calls](auto*, const auto&, EventWriter& writer) {
+    ++calls;
+    writer.Write(WithSequence(QueuedEvent(1), 1));
+    return DetailedStatus(grpc::StatusCode::INTERNAL, "lost", {.reason = "WORKER_LOST_TWICE"});
+  };
+  EXPECT_THAT(Client(service_.address()).WatchJob({}, {}, nullptr),
+              StatusIs(absl::StatusCode::kInternal, "WORKER_LOST_TWICE"));
+  EXPECT_EQ(calls, 1);
+}
+
 }  // namespace
 }  // namespace antidiffusion

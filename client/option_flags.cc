@@ -1,0 +1,172 @@
+#include "client/option_flags.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/flags.h"
+
+namespace antidiffusion {
+namespace {
+
+using Options = v1::ProtectionOptions;
+
+void AddMethodFlags(CLI::App& app, Options& options) {
+  AddChoice<Options::Method>(app, "--method",
+                             {{"anti-diffusion", Options::ANTI_DIFFUSION},
+                              {"anti-diffusion-no-pt", Options::ANTI_DIFFUSION_NO_PT},
+                              {"anti-diffusion-no-sdl", Options::ANTI_DIFFUSION_NO_SDL},
+                              {"anti-diffusion-no-tuning", Options::ANTI_DIFFUSION_NO_TUNING},
+                              {"advdm", Options::ADVDM},
+                              {"photoguard", Options::PHOTOGUARD},
+                              {"mist", Options::MIST},
+                              {"anti-dreambooth", Options::ANTI_DREAMBOOTH},
+                              {"sds", Options::SDS},
+                              {"noise", Options::NOISE}},
+                             "Default anti-diffusion; the no-... are its ablations, noise is for "
+                             "comparison",
+                             [&options](Options::Method value) { options.set_method(value); });
+  AddChoice<Options::Mode>(app, "--mode",
+                           {{"paper", Options::PAPER}, {"released", Options::RELEASED}},
+                           "Default paper; released: what the published script does when run",
+                           [&options](Options::Mode value) { options.set_mode(value); });
+  AddChoice<Options::Effort>(
+      app, "--effort",
+      {{"draft", Options::DRAFT},
+       {"standard", Options::STANDARD},
+       {"strong", Options::STRONG},
+       {"paper", Options::PUBLISHED}},
+      "Default standard; paper: the published schedule, 5 epochs of 30/10/20 steps",
+      [&options](Options::Effort value) { options.set_effort(value); });
+  AddNumber<double>(app, "--budget", "LEVELS",
+                    "Largest change of a channel, above 0 and up to 32 of 255 levels; default "
+                    "6.375",
+                    [&options](double value) { options.set_budget_levels(value); });
+  AddNumber<uint64_t>(app, "--seed", "UINT64", "Default: derived from the image",
+                      [&options](uint64_t value) { options.set_seed(value); });
+  app.add_option_function<std::string>(
+         "--prompt", [&options](const std::string& text) { options.set_prompt(text); },
+         "Start of prompt tuning, or the fixed prompt of methods without it; default empty")
+      ->type_name("TEXT");
+  AddChoice<Options::Report>(
+      app, "--report", {{"basic", Options::BASIC}, {"full", Options::FULL}},
+      "Default basic; full: also how well the protection works, and what JPEG, a resize and a blur "
+      "leave of it",
+      [&options](Options::Report value) { options.set_report(value); });
+}
+
+void AddScheduleFlags(CLI::App& app, Options& options) {
+  const std::string steps = "STEPS";
+  AddNumber<int32_t>(app, "--epochs", "EPOCHS", "0..1000; default: the effort's",
+                     [&options](int32_t value) { options.set_epochs(value); });
+  AddNumber<int32_t>(app, "--prompt-steps", steps,
+                     "Of prompt tuning an epoch, 0..1000; default: the effort's",
+                     [&options](int32_t value) { options.set_prompt_steps(value); });
+  AddNumber<int32_t>(app, "--pgd-steps", steps,
+                     "Of the attack an epoch, 0..1000; default: the effort's",
+                     [&options](int32_t value) { options.set_pgd_steps(value); });
+  AddNumber<int32_t>(app, "--tuning-steps", steps,
+                     "Of surrogate tuning an epoch, 0..1000; default: the effort's",
+                     [&options](int32_t value) { options.set_tuning_steps(value); });
+  AddNumber<double>(app, "--step-size", "LEVELS",
+                    "Of the attack, above 0 and up to the budget (32 in mode released); default "
+                    "0.255 in effort paper, elsewhere so that the steps can use the whole budget",
+                    [&options](double value) { options.set_step_size_levels(value); });
+  AddNumber<double>(app, "--prompt-lr", "RATE",
+                    "Learning rate of prompt tuning, above 0 and up to 1; default 1e-3",
+                    [&options](double value) { options.set_prompt_lr(value); });
+  AddNumber<double>(app, "--tuning-lr", "RATE",
+                    "Learning rate of surrogate tuning, above 0 and up to 1; default 5e-7",
+                    [&options](double value) { options.set_tuning_lr(value); });
+}
+
+void AddRefinementFlags(CLI::App& app, Options& options) {
+  AddNumber<int32_t>(app, "--pgd-draws", "DRAWS",
+                     "Timesteps and noises that one step of the attack averages over, 1..64; "
+                     "default: the effort's",
+                     [&options](int32_t value) { options.set_pgd_draws(value); });
+  AddNumber<double>(
+      app, "--momentum", "SHARE",
+      "Of the attack's earlier gradients kept, 0 up to below 1; default: the effort's",
+      [&options](double value) { options.set_momentum(value); });
+  AddNumber<int32_t>(app, "--timestep-min", "T",
+                     "First timestep drawn in the attack, 0..999; default: the effort's",
+                     [&options](int32_t value) { options.set_timestep_min(value); });
+  AddNumber<int32_t>(app, "--timestep-max", "T",
+                     "Last timestep drawn in the attack, up to 999; default: the effort's",
+                     [&options](int32_t value) { options.set_timestep_max(value); });
+  AddNumber<int32_t>(app, "--jpeg-quality", "Q",
+                     "Every other draw looks through JPEG of this quality, 1..100, so that the "
+                     "protection outlives it better; 0: none does; default: the effort's",
+                     [&options](int32_t value) { options.set_jpeg_quality(value); });
+  AddChoice<Options::SemanticForm>(
+      app, "--semantic-form",
+      {{"concentration", Options::CONCENTRATION},
+       {"clamped", Options::CLAMPED},
+       {"start-token", Options::START_TOKEN}},
+      "What the attack makes of cross-attention; default: concentration in mode paper, clamped in "
+      "mode released",
+      [&options](Options::SemanticForm value) { options.set_semantic_form(value); });
+}
+
+}  // namespace
+
+void AddOptionFlags(CLI::App& app, v1::ProtectionOptions& options) {
+  AddMethodFlags(app, options);
+  AddScheduleFlags(app, options);
+  AddRefinementFlags(app, options);
+}
+
+void AddRequestFlags(CLI::App& app, v1::ProtectRequest& request) {
+  app.add_option_function<std::string>(
+         "--model", [&request](const std::string& name) { request.set_model(name); },
+         "One of `antidiffusion models`; default: the server's")
+      ->type_name("NAME");
+  AddChoice<v1::Priority>(
+      app, "--priority", {{"interactive", v1::PRIORITY_INTERACTIVE}, {"batch", v1::PRIORITY_BATCH}},
+      "Default: interactive for protect, batch for jobs create",
+      [&request](v1::Priority value) { request.set_priority(value); });
+  app.add_option_function<std::string>(
+         "--request-id", [&request](const std::string& id) { request.set_request_id(id); },
+         "Of a single file: an equal id with an equal request is the same job for 24 hours; "
+         "default: random")
+      ->type_name("ID");
+  app.add_option_function<std::vector<std::string>>(
+         "--label",
+         [&request](const std::vector<std::string>& labels) {
+           for (const std::string& label : labels) {
+             const size_t equals = label.find('=');
+             if (equals == std::string::npos || equals == 0) {
+               throw CLI::ValidationError("--label", absl::StrCat(label, " is not KEY=VALUE"));
+             }
+             (*request.mutable_labels())[label.substr(0, equals)] = label.substr(equals + 1);
+           }
+         },
+         "Kept with the job; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void AddOutputFormatFlags(CLI::App& app, v1::OutputOptions& output,
+                          const std::function<void(const std::string&)>& set_extension) {
+  struct Format {
+    v1::OutputOptions::Format format;
+    std::string extension;
+  };
+  AddChoice<Format>(app, "--format",
+                    {{"same", {v1::OutputOptions::SAME_AS_INPUT, ""}},
+                     {"png", {v1::OutputOptions::PNG, "png"}},
+                     {"jpeg", {v1::OutputOptions::JPEG, "jpg"}},
+                     {"webp", {v1::OutputOptions::WEBP, "webp"}}},
+                    "Of the results; default png, which is lossless",
+                    [&output, set_extension](const Format& value) {
+                      output.set_format(value.format);
+                      if (set_extension) set_extension(value.extension);
+                    });
+  AddNumber<int32_t>(app, "--quality", "Q", "Of JPEG and WebP, 1..100; default 95",
+                     [&output](int32_t value) { output.set_quality(value); });
+}
+
+}  // namespace antidiffusion
