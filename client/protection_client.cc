@@ -9,34 +9,13 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/channel.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
 #include "grpcpp/client_context.h"
-#include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
-#include "grpcpp/support/channel_arguments.h"
 
 namespace antidiffusion {
 namespace {
-
-// A protected photograph of 50 million pixels as PNG is larger than what was sent.
-constexpr int kMaxReceiveBytes = 256 << 20;
-
-std::shared_ptr<grpc::Channel> MakeChannel(const ClientOptions& options) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
-  arguments.SetMaxSendMessageSize(-1);
-  // RetryPolicy is the only one that repeats; a second one below it would multiply the attempts.
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  // The server is in the same network, often on loopback: a proxy meant for the web is in the way.
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  // A stream may be silent for 10 s; a dead connection must still be noticed.
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(options.server, options.credentials.channel, arguments);
-}
 
 absl::Status Interrupted() { return absl::CancelledError("interrupted"); }
 
@@ -86,7 +65,7 @@ bool InterruptibleSleep(absl::Duration duration, const std::stop_token& stop) {
 }
 
 ProtectionClient::ProtectionClient(const ClientOptions& options)
-    : ProtectionClient(options, MakeChannel(options)) {}
+    : ProtectionClient(options, MakeChannel(options.server, options.credentials)) {}
 
 ProtectionClient::ProtectionClient(const ClientOptions& options,
                                    const std::shared_ptr<grpc::Channel>& channel)
@@ -210,9 +189,7 @@ absl::Status ProtectionClient::Call(
     if (call.deadline != absl::InfiniteFuture()) {
       context.set_deadline(absl::ToChronoTime(call.deadline));
     }
-    if (!options_.credentials.api_key.empty()) {
-      context.AddMetadata("authorization", absl::StrCat("Bearer ", options_.credentials.api_key));
-    }
+    AddApiKey(options_.credentials.api_key, context);
     Attempt made;
     {
       const std::stop_callback cancel(call.stop, [&context] { context.TryCancel(); });

@@ -55,8 +55,9 @@ class RunningServer:
     def __init__(self, folder, *flags, credentials=None):
         self.log_path = folder / "server.log"
         ports = folder / "ports"
+        any_port = () if any(flag.startswith("--grpc-port=") for flag in flags) else ("--grpc-port=0",)
         command = [
-            os.environ["ANTIDIFFUSIOND"], "--grpc-address=127.0.0.1", "--grpc-port=0",
+            os.environ["ANTIDIFFUSIOND"], "--grpc-address=127.0.0.1", *any_port,
             "--metrics-port=0", f"--port-file={ports}", f"--model-repository={MODELS}",
             "--load-model=sd1-like", "--precision=fp32", "--threads=1", *flags,
         ]
