@@ -47,6 +47,7 @@ RUN apt-get update \
        libopencv-imgproc406 \
        libprometheus-cpp-core1.0 \
        libprotobuf32 \
+       libsqlite3-0 \
        libspdlog1.10 \
        libsqlite3-0 \
        libssl3 \

@@ -13,7 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"
 OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
-LAYERS = ["base", "production", *(f"overlays/{name}" for name in OVERLAYS)]
+LAYERS = ["base", "production", "durable", *(f"overlays/{name}" for name in OVERLAYS)]
 
 
 def tool(name):

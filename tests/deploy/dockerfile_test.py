@@ -27,27 +27,27 @@ def installed_packages():
     return set(listed.replace("\\", " ").split())
 
 
-def needed_packages(program):
-    """Debian packages of the libraries that a program names itself; those of .venv are copied."""
+def needed_libraries(program):
+    """Paths of the libraries that a program names itself; those of .venv are copied into the image."""
     named = set(re.findall(r"\(NEEDED\).*\[(.+)\]", subprocess.run(
         ["readelf", "-d", program], check=True, capture_output=True, text=True).stdout))
     resolved = dict(re.findall(r"^\s*(\S+) => (/\S+)", subprocess.run(
         ["ldd", program], check=True, capture_output=True, text=True).stdout, re.MULTILINE))
+    return {resolved[library] for library in named if "/.venv/" not in resolved[library]}
+
+
+def packages_of(libraries):
+    """Debian packages. With a merged /usr the loader says /lib where dpkg knows /usr/lib, or reversed."""
+    spellings = {path: {path, str(Path(path).resolve()), str(Path(path).resolve()).removeprefix("/usr")}
+                 for path in libraries}
+    found = dict(reversed(line.split(": ", 1)) for line in subprocess.run(
+        ["dpkg-query", "--search", *set().union(*spellings.values())],
+        check=False, capture_output=True, text=True).stdout.splitlines())
     packages = set()
-    for library in named:
-        path = resolved[library]
-        if "/.venv/" in path:
-            continue
-        # With a merged /usr the loader says /lib where dpkg knows /usr/lib, or the other way round.
-        real = str(Path(path).resolve())
-        for candidate in (path, real, real.removeprefix("/usr"), "/usr" + path):
-            found = subprocess.run(["dpkg-query", "--search", candidate], capture_output=True,
-                                   text=True, check=False)
-            if found.returncode == 0:
-                packages.add(found.stdout.partition(":")[0])
-                break
-        else:
-            raise AssertionError(f"{path} belongs to no package")
+    for path, candidates in spellings.items():
+        owners = {found[candidate].partition(":")[0] for candidate in candidates if candidate in found}
+        assert owners, f"{path} belongs to no package"
+        packages |= owners
     return packages
 
 
@@ -65,7 +65,8 @@ def test_base_images_have_a_precise_tag_and_are_the_same():
 
 
 def test_packages_are_those_whose_libraries_the_programs_load():
-    needed = set().union(*(needed_packages(os.environ[variable]) for variable in PROGRAMS.values()))
+    needed = packages_of(set().union(
+        *(needed_libraries(os.environ[variable]) for variable in PROGRAMS.values())))
     if any(re.fullmatch(r"lib(a|t|ub)san\d+", package) for package in needed):
         pytest.skip("a sanitizer's build links other libraries than the image's")
     assert needed - ESSENTIAL == installed_packages()

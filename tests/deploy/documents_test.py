@@ -28,6 +28,12 @@ def test_every_flag_has_its_row():
     assert {"config", "print-config"} <= flags_in(SERVER)
 
 
+def test_operations_explains_every_flag_and_no_other():
+    named = flags_in((ROOT / "docs/operations.md").read_text())
+    assert named == flags_of_help() - FREE
+    assert flags_in((ROOT / "docs/threat_model.md").read_text()) <= flags_of_help()
+
+
 def test_links_lead_somewhere():
     for page in [*ROOT.glob("docs/*.md"), ROOT / "deploy/README.md", ROOT / "README.md"]:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
