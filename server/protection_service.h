@@ -34,6 +34,7 @@ struct ServiceSurroundings {
 class ProtectionService final : public v1::ProtectionService::CallbackService {
  public:
   explicit ProtectionService(const ServiceSurroundings& surroundings);
+  ~ProtectionService() override;
 
   using Context = grpc::CallbackServerContext;
   using Stream = grpc::ServerWriteReactor<v1::JobEvent>;
