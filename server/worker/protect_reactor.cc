@@ -9,6 +9,7 @@ namespace antidiffusion {
 
 ProtectReactor* ProtectReactor::Begin(EngineThread& engine, LoadedModels& models) {
   const std::shared_ptr<ProtectReactor> reactor(new ProtectReactor(engine, models));
+  MutexLock lock(reactor->mutex_);  // no reaction overtakes the construction
   reactor->self_ = reactor;
   reactor->StartRead(&reactor->incoming_);
   return reactor.get();
@@ -16,12 +17,13 @@ ProtectReactor* ProtectReactor::Begin(EngineThread& engine, LoadedModels& models
 
 void ProtectReactor::OnReadDone(bool ok) {
   if (!ok) {  // the call was finished, or the daemon is gone
-    stop_.request_stop();
-    if (!posted_) Close();
+    Stop();
+    if (!posted()) Close();
     return;
   }
   const absl::Status accepted = Accept(incoming_);
   if (!accepted.ok()) {
+    Stop();
     worker::v1::ProtectOutput output;
     *output.mutable_failure() = ToWire(accepted);
     Say(std::move(output));
@@ -33,9 +35,10 @@ void ProtectReactor::OnReadDone(bool ok) {
 
 absl::Status ProtectReactor::Accept(const worker::v1::ProtectInput& input) {
   if (input.has_cancel()) {
-    stop_.request_stop();
+    Stop();
     return absl::OkStatus();
   }
+  MutexLock lock(mutex_);
   if (posted_ || input.has_begin() == begin_.has_shape()) {
     return absl::InternalError("a part of a job that does not fit the parts before it");
   }
@@ -47,16 +50,32 @@ absl::Status ProtectReactor::Accept(const worker::v1::ProtectInput& input) {
   }
   if (begin_.has_shape() && IsComplete(image_)) {
     posted_ = true;
-    engine_.Post([self = self_] { self->Run(); });
+    engine_.Post([self = self_, begin = std::move(begin_), image = std::move(image_),
+                  stop = stop_.get_token()] { self->Run(begin, image, stop); });
   }
   return absl::OkStatus();
 }
 
-void ProtectReactor::Run() {
+void ProtectReactor::Stop() {
+  std::stop_source stop(std::nostopstate);
+  {
+    MutexLock lock(mutex_);
+    stop = stop_;
+  }
+  stop.request_stop();
+}
+
+bool ProtectReactor::posted() {
+  MutexLock lock(mutex_);
+  return posted_;
+}
+
+void ProtectReactor::Run(const worker::v1::Begin& begin, const Image& image,
+                         const std::stop_token& stop) {
   RunContext run;
-  run.stop = stop_.get_token();
-  if (begin_.has_deadline_unix_nanos()) {
-    run.deadline = absl::FromUnixNanos(begin_.deadline_unix_nanos());
+  run.stop = stop;
+  if (begin.has_deadline_unix_nanos()) {
+    run.deadline = absl::FromUnixNanos(begin.deadline_unix_nanos());
   }
   run.on_progress = [this](const Progress& progress) {
     worker::v1::ProtectOutput output;
@@ -65,9 +84,9 @@ void ProtectReactor::Run() {
   };
   const auto protect = [&]() -> absl::Status {
     AD_RETURN_IF_ERROR(run.Check());
-    AD_ASSIGN_OR_RETURN(Protector * model, models_.Find(begin_.model()));
+    AD_ASSIGN_OR_RETURN(Protector * model, models_.Find(begin.model()));
     AD_ASSIGN_OR_RETURN(const ProtectionResult result,
-                        model->Protect(image_, FromWire(begin_.options()), run));
+                        model->Protect(image, FromWire(begin.options()), run));
     SayResult(result, model->memory());
     return absl::OkStatus();
   };
@@ -109,6 +128,12 @@ void ProtectReactor::OnWriteDone(bool ok) {
   outgoing_.pop_front();
   broken_ = broken_ || !ok;
   WriteNext();
+}
+
+void ProtectReactor::OnDone() {
+  std::shared_ptr<ProtectReactor> self;  // perhaps the last: gone after the lock
+  MutexLock lock(mutex_);
+  self = std::move(self_);
 }
 
 void ProtectReactor::WriteNext() {

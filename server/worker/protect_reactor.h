@@ -26,15 +26,19 @@ class ProtectReactor final
 
   void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);
-  void OnCancel() override { stop_.request_stop(); }
-  void OnDone() override { self_.reset(); }
+  void OnCancel() override { Stop(); }
+  void OnDone() override ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   ProtectReactor(EngineThread& engine, LoadedModels& models) : engine_(engine), models_(models) {}
 
   // INTERNAL: the message may not come here.
-  absl::Status Accept(const worker::v1::ProtectInput& input);
-  void Run();  // on the engine's thread
+  absl::Status Accept(const worker::v1::ProtectInput& input) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool posted() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Before the next step; runs what waits for it on this thread, without the lock.
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
+  // On the engine's thread.
+  void Run(const worker::v1::Begin& begin, const Image& image, const std::stop_token& stop);
   void Say(worker::v1::ProtectOutput output) ABSL_LOCKS_EXCLUDED(mutex_);
   void SayResult(const ProtectionResult& result, const DeviceMemory& memory)
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -45,16 +49,16 @@ class ProtectReactor final
 
   EngineThread& engine_;
   LoadedModels& models_;
-  std::stop_source stop_;
   // Shared by gRPC, until OnDone, and the engine's task, whichever is done later.
-  std::shared_ptr<ProtectReactor> self_;
+  std::shared_ptr<ProtectReactor> self_ ABSL_GUARDED_BY(mutex_);
 
-  worker::v1::ProtectInput incoming_;  // these: of the reactions, until the job is posted
-  worker::v1::Begin begin_;
-  Image image_;
-  bool posted_ = false;
+  worker::v1::ProtectInput incoming_;  // of the reactions
 
   Mutex mutex_;
+  std::stop_source stop_ ABSL_GUARDED_BY(mutex_);
+  worker::v1::Begin begin_ ABSL_GUARDED_BY(mutex_);  // these two: until the job is posted
+  Image image_ ABSL_GUARDED_BY(mutex_);
+  bool posted_ ABSL_GUARDED_BY(mutex_) = false;
   std::deque<worker::v1::ProtectOutput> outgoing_ ABSL_GUARDED_BY(mutex_);  // the first: gRPC's
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // nobody reads any more
