@@ -52,8 +52,8 @@ ProtectionService::ProtectionService(const ServiceSurroundings& surroundings)
                  },
              .now = surroundings.now} {}
 
-// gRPC has ended every call by now, in an order of its own that ThreadSanitizer cannot see. The lock
-// shows it.
+// gRPC has ended every call by now, in an order of its own that ThreadSanitizer cannot see. The
+// lock shows it.
 ProtectionService::~ProtectionService() { MutexLock lock(mutex_); }
 
 ProtectionService::Stream* ProtectionService::Protect(Context* context,
