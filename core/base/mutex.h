@@ -47,8 +47,13 @@ class CondVar {
  public:
   void Wait(MutexLock& lock) { condition_.wait(lock.lock_); }
 
-  // False when `timeout` passed without a notification.
+  // False when `timeout` passed without a notification; what is longer than a year is for ever (the
+  // clock of the standard library would overflow, and return at once).
   bool WaitFor(MutexLock& lock, absl::Duration timeout) {
+    if (timeout > absl::Hours(24 * 365)) {
+      condition_.wait(lock.lock_);
+      return true;
+    }
     return condition_.wait_for(lock.lock_, absl::ToChronoNanoseconds(timeout)) ==
            std::cv_status::no_timeout;
   }

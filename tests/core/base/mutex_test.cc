@@ -78,5 +78,19 @@ TEST(CondVarTest, NotifyOneEndsAWaitFor) {
   other.join();
 }
 
+TEST(CondVarTest, WaitsForEverWhenToldTo) {
+  Mutex mutex;
+  CondVar changed;
+  bool ready = false;
+  std::jthread other;
+  MutexLock lock(mutex);
+  other = std::jthread([&] {
+    MutexLock others_lock(mutex);  // not before the other waits
+    ready = true;
+    changed.NotifyAll();
+  });
+  while (!ready) EXPECT_TRUE(changed.WaitFor(lock, absl::InfiniteDuration()));
+}
+
 }  // namespace
 }  // namespace antidiffusion
