@@ -58,7 +58,7 @@ TEST(ExifValueBytesTest, APhotographsBlockIsFarFromTheLimit) {
   EXPECT_EQ(ExifValueBytes(std::string(11, '\x01')), 0U);
 }
 
-// Found by a fuzz target and its bound on memory: 65 kB of EXIF took 534 MB.
+// Crafted: 65 kB of EXIF took 534 MB.
 TEST(ExifValueBytesTest, ABlockThatWouldTakeHundredsOfMegabytesKeepsItsOrientationAlone) {
   for (const bool little : {true, false}) {
     const NormalizedExif exif = NormalizeExif(SharedBytes(4, 250, 60'000, little), 80, 64);
