@@ -190,15 +190,18 @@ void JobLedger::LogEnd(const Job& job, const absl::Status& status) const {
 }
 
 void JobLedger::PostSave(std::shared_ptr<Job> job, Record record) {
-  const bool posted =
-      store_->Post([this, job, record](JobStore& store) { Save(store, job, record); });
+  // The image is let go when the job ends, which may be before this is its turn.
+  const bool posted = store_->Post([this, job, record, image = job->image()](JobStore& store) {
+    Save(store, job, record, image.get());
+  });
   if (posted || record != Record::kAccepted) return;
   RefuseUnstored(*job, DrainingError());
   job->stored().Open(DrainingError());
 }
 
-void JobLedger::Save(JobStore& store, const std::shared_ptr<Job>& job, Record record) {
-  const absl::Status saved = SaveNow(store, *job, record);
+void JobLedger::Save(JobStore& store, const std::shared_ptr<Job>& job, Record record,
+                     const std::string* image) {
+  const absl::Status saved = SaveNow(store, *job, record, image);
   if (!saved.ok()) {
     with_.metrics.StoreFailed();
     with_.log.Error("job not stored", {{"job", job->name()}, {"error", TextOf(saved)}});
@@ -212,13 +215,16 @@ void JobLedger::Save(JobStore& store, const std::shared_ptr<Job>& job, Record re
   }
 }
 
-absl::Status JobLedger::SaveNow(JobStore& store, Job& job, Record record) {
+absl::Status JobLedger::SaveNow(JobStore& store, Job& job, Record record,
+                                const std::string* image) {
   const absl::Time start = with_.now();
-  const std::shared_ptr<const std::string> image = job.image();
   const JobSnapshot now = job.Snapshot(Job::View::kJournal);
+  // A record that was due before the job was handed back is as much of a waiting one: else it would
+  // drop the image that the next server needs.
+  const bool waits = now.ended.has_value() && ReasonOf(now.status) == reason::kShutdown;
   StoredBytes bytes;
   std::string digest;
-  if (!now.ended.has_value()) bytes.image = image.get();
+  if (waits || !now.ended.has_value()) bytes.image = image;
   if (now.result != nullptr) {
     digest = now.result->image_digest;
     if (!now.result->image.empty()) {
@@ -226,9 +232,8 @@ absl::Status JobLedger::SaveNow(JobStore& store, Job& job, Record record) {
       bytes.result = &now.result->image;
     }
   }
-  const StoredJob row = record == Record::kHandedBack
-                            ? ToStoredWaiting(job, now)
-                            : ToStored(job, now, registry_.ExpiryOf(job), digest);
+  const StoredJob row =
+      waits ? ToStoredWaiting(job, now) : ToStored(job, now, registry_.ExpiryOf(job), digest);
   AD_RETURN_IF_ERROR(store.Save(row, bytes, /*durable=*/record != Record::kState));
   with_.metrics.StoreWriteTook(absl::ToDoubleSeconds(with_.now() - start));
   if (!digest.empty()) job.ResultStored(digest);

@@ -98,9 +98,10 @@ class JobLedger {
   void OnFinished(Job& job, const absl::Status& status);
   void LogEnd(const Job& job, const absl::Status& status) const;
   void PostSave(std::shared_ptr<Job> job, Record record);
-  void Save(JobStore& store, const std::shared_ptr<Job>& job, Record record)
-      ABSL_LOCKS_EXCLUDED(unsaved_mutex_);
-  absl::Status SaveNow(JobStore& store, Job& job, Record record);
+  // `image`: the job's, null when it has been let go; borrowed.
+  void Save(JobStore& store, const std::shared_ptr<Job>& job, Record record,
+            const std::string* image) ABSL_LOCKS_EXCLUDED(unsaved_mutex_);
+  absl::Status SaveNow(JobStore& store, Job& job, Record record, const std::string* image);
   void RefuseUnstored(Job& job, const absl::Status& why);
   void Restore(const StoredJob& row, absl::StatusOr<std::string> image);
   void ForgetExpired(absl::Time now);
