@@ -13,7 +13,7 @@
 #include "core/base/utf8.h"
 #include "server/errors.h"
 #include "server/job_trace.h"
-#include "server/proto_conversion.h"
+#include "server/request_conversion.h"
 #include "server/store/digest.h"
 
 namespace antidiffusion {

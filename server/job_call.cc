@@ -139,9 +139,10 @@ void JobCall::OnCancel() {
 }
 
 void JobCall::Abandon() {
-  const absl::Status why = IsAtDeadline() ? DeadlinePassedError("running") : CallerGoneError();
+  absl::Status why;
   {
-    MutexLock lock(mutex_);
+    MutexLock lock(mutex_);  // orders what the constructor wrote before this thread's reads
+    why = IsAtDeadline() ? DeadlinePassedError("running") : CallerGoneError();
     if (!gone_.has_value()) gone_ = why;
   }
   Leave(why);

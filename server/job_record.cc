@@ -6,6 +6,7 @@
 #include "antidiffusion/v1/protection.pb.h"
 #include "core/base/status_macros.h"
 #include "server/proto_conversion.h"
+#include "server/request_conversion.h"
 #include "server/status_conversion.h"
 
 namespace antidiffusion {

@@ -9,6 +9,7 @@
 #include "core/base/status_macros.h"
 #include "server/errors.h"
 #include "server/proto_conversion.h"
+#include "server/request_conversion.h"
 #include "server/status_conversion.h"
 
 namespace antidiffusion {

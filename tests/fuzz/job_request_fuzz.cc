@@ -4,7 +4,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "server/errors.h"
-#include "server/proto_conversion.h"
+#include "server/request_conversion.h"
 #include "server/status_conversion.h"
 #include "tests/fuzz/fuzz.h"
 
