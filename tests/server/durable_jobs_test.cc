@@ -93,6 +93,34 @@ TEST_F(DurableJobsTest, ADrainedServerLeavesItsJobsToTheNext) {
   EXPECT_EQ(after.List().value.jobs_size(), 2);
 }
 
+TEST_F(DurableJobsTest, AJobHandedBackBeforeItsAcceptanceIsWrittenKeepsItsImage) {
+  // The record of the running job's start holds the store's thread while the other is taken in and
+  // handed back.
+  TestServer& first =
+      Start({.steps = 100, .hold_steps = true}, {.slow_write = absl::Milliseconds(500)});
+  const std::string running = JobsClient(first).Create(Request("running")).value.name();
+  first.engine().WaitForStepBegun(1);
+  v1::ProtectRequest late = RequestWith(LargePng());  // a file that no other job names
+  late.set_request_id("late");
+  const auto call = first.Open(late);
+  first.WaitForMetric(R"(queue_depth{class="interactive"})", 1);
+  first.server().StartDrain();
+  first.server().CancelJobs();
+  first.engine().WaitForStop();
+  first.engine().AllowSteps(1);
+  EXPECT_EQ(call->Finish().error_code(), grpc::UNAVAILABLE);
+  while (!first.server().WaitDrained(absl::Seconds(1))) {
+  }
+  EXPECT_EQ(first.server().jobs_left(), 2);
+
+  TestServer& second = Start();
+  const JobsClient after(second);
+  EXPECT_TRUE(JobWatch(second, running).Finish().ok());
+  EXPECT_TRUE(JobWatch(second, after.Create(late).value.name()).Finish().ok());
+  EXPECT_EQ(second.Metric(R"(jobs_total{model="alpha",outcome="restored",reason=""})"), 2);
+  EXPECT_EQ(second.Metric(R"(jobs_total{model="alpha",outcome="succeeded",reason=""})"), 2);
+}
+
 TEST_F(DurableJobsTest, ResultsAndErrorsOutliveTheServer) {
   TestServer& first = Start();
   const std::string good = JobsClient(first).Create(Request("good")).value.name();
