@@ -56,9 +56,9 @@ absl::Status ProtectionOptions::ValidateRefinements() const {
   if (momentum && !(*momentum >= 0 && *momentum < 1)) {
     return InvalidField("options.momentum", absl::StrCat(*momentum), "[0, 1)");
   }
+  AD_RETURN_IF_ERROR(CheckRange("options.timestep_min", timestep_min, 0, kLastTimestep));
   AD_RETURN_IF_ERROR(
       CheckRange("options.timestep_max", timestep_max, timestep_min.value_or(0), kLastTimestep));
-  AD_RETURN_IF_ERROR(CheckRange("options.timestep_min", timestep_min, 0, kLastTimestep));
   return CheckRange("options.jpeg_quality", jpeg_quality, 0, 100);
 }
 

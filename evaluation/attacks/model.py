@@ -85,10 +85,10 @@ class AttackedModel:
         return replace(self, pipe=pipe)
 
 
-def load(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> AttackedModel:
+def load(folder: Path, device: str = "cpu") -> AttackedModel:
     """Load a diffusers folder; frozen, in evaluation mode."""
     pipe = StableDiffusionPipeline.from_pretrained(
-        folder, torch_dtype=dtype, safety_checker=None, requires_safety_checker=False
+        folder, torch_dtype=torch.float32, safety_checker=None, requires_safety_checker=False
     ).to(device)
     pipe.set_progress_bar_config(disable=True)
     for part in (pipe.vae, pipe.unet, pipe.text_encoder):

@@ -5,8 +5,18 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
+
+from ..train.vae import psnr
+
+__all__ = ["max_levels", "opened", "psnr", "read", "ssim", "to_pil", "to_tensor"]
+
+
+def opened(path: Path) -> Image.Image:
+    """RGB, upright as the service makes it."""
+    with Image.open(path) as file:
+        return ImageOps.exif_transpose(file).convert("RGB")
 
 
 def to_tensor(images: list[Image.Image]) -> Tensor:
@@ -24,9 +34,7 @@ def to_pil(images: Tensor) -> list[Image.Image]:
 def read(paths: list[Path], side: int) -> Tensor:
     """Files at the model's native side: the short side resized, the middle cut out."""
     images = []
-    for path in paths:
-        with Image.open(path) as file:
-            image = file.convert("RGB")
+    for image in map(opened, paths):
         edge = min(image.size)
         left, top = (image.width - edge) // 2, (image.height - edge) // 2
         image = image.crop((left, top, left + edge, top + edge))
@@ -34,12 +42,6 @@ def read(paths: list[Path], side: int) -> Tensor:
             image = image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3)
         images.append(image)
     return to_tensor(images)
-
-
-def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """Peak signal to noise of each pair, dB; pictures in [-1, 1]."""
-    error = (a - b).pow(2).mean((1, 2, 3)).clamp(min=1e-10)
-    return 10 * torch.log10(4 / error)
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
@@ -61,6 +63,5 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 
 def max_levels(a: Path, b: Path) -> int:
     """The largest change of a channel between two files of one size, in 8-bit levels."""
-    with Image.open(a) as first, Image.open(b) as second:
-        x, y = (np.asarray(image.convert("RGB")).astype(int) for image in (first, second))
+    x, y = (np.asarray(opened(path)).astype(int) for path in (a, b))
     return int(np.abs(x - y).max())

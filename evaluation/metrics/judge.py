@@ -37,6 +37,11 @@ class Judge:
         wanted = torch.tensor([names[noun] for noun in nouns])
         return (self.net(self._fit(images)).argmax(1) == wanted).float()
 
+    @staticmethod
+    def knows(nouns: list[str]) -> bool:
+        """Whether the classifier has learnt all of these words."""
+        return set(nouns) <= set(NOUNS.values())
+
     def similarity(self, images: Tensor, others: Tensor) -> Tensor:
         """Mean cosine of each picture to all of `others`."""
         return (self.embed(images) @ self.embed(others).T).mean(1)
@@ -46,7 +51,9 @@ def train(data: Path, work: Path, epochs: int) -> Judge:
     """The judge in `work`, trained first where there is none; writes its own accuracy beside it."""
     folder = work / "judge"
     folder.mkdir(parents=True, exist_ok=True)
+    threads = torch.get_num_threads()
     network.train(data, folder, epochs, seed=29)
+    torch.set_num_threads(threads)  # the training follows the load of the machine
     net = network.load(folder)
     note = folder / "accuracy.txt"
     if not note.exists():

@@ -1,6 +1,7 @@
 """python -m evaluation.run: protect, attack, measure, report. See evaluation/README.md."""
 
 import argparse
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from . import datasets, report
 from .measure import Judges, edited
 from .protection import Protection
 from .rows import RowStore
-from .runner import Ground, Runner
+from .runner import Ground, Runner, fingerprint
 from .suite import SUITES, Suite, reduced
 
 
@@ -35,24 +36,31 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--edits", type=Path, help="folder of photographs with prompts (Defense-Edit's layout)")
     parser.add_argument("--faces", action="store_true", help="the subjects are people: judge their faces")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: torch's own choice")
     parser.add_argument("--protect-flag", action="append", default=[], help="passed on to `antidiffusion protect`")
     parser.add_argument("--reduce", type=int, nargs=3, metavar=("SUBJECTS", "PHOTOS", "STEPS"),
                         help="a smaller suite of the same shape")
-    return parser.parse_args()
-
-
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    options = parser.parse_args()
+    if not options.data and not (options.subjects and options.edits):
+        parser.error("needs --data, or --subjects and --edits")
+    names = [path.name for path in [options.model, *options.transfer]]
+    if len(set(names)) < len(names):
+        parser.error("two of the attackers' models have one name")
+    return options
 
 
 def items(options: argparse.Namespace, suite: Suite, side: int) -> tuple[list, list]:
     """Subjects and photographs: one's own, or made from the clothing data."""
     made = options.work / f"clothing-{side}-{suite.subjects}-{suite.photos}"
     if options.data and not made.exists() and not (options.subjects and options.edits):
-        datasets.write_clothing(options.data, made, side, suite.subjects, suite.photos)
+        part = made.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        datasets.write_clothing(options.data, part, side, suite.subjects, suite.photos)
+        part.rename(made)
     subjects = datasets.subjects(options.subjects or made / "subjects")
     photos = datasets.edits(options.edits or made / "edits")
+    if not subjects or not photos:
+        raise SystemExit("no subjects, or no photographs to edit")
     return subjects[: suite.subjects], photos[: suite.photos]
 
 
@@ -97,15 +105,17 @@ def main() -> None:
     if options.reduce:
         suite = reduced(suite, *options.reduce)
     options.work.mkdir(parents=True, exist_ok=True)
-    dtype = DTYPES[options.precision]
-    models = {path.name: load(path, options.device, dtype) for path in [options.model, *options.transfer]}
+    folders = [options.model, *options.transfer]
+    models = {path.name: load(path, options.device) for path in folders}
+    made_with = {path.name: fingerprint(sorted(path.rglob("*.safetensors")), bool(options.data), options.faces)
+                 for path in folders}
     subjects, photos = items(options, suite, models[options.model.name].side)
     judges = Judges(judge.train(options.data, options.work, 25) if options.data else None,
                     FaceJudge() if options.faces else None)
     protection = Protection(options.client, options.server, options.work / "protected", options.protect_flag,
                             options.service_model)
     runner = Runner(Ground(replace(suite, subjects=len(subjects), photos=len(photos)), subjects, photos, protection,
-                           models, judges, RowStore(options.work / "rows")))
+                           models, made_with, judges, RowStore(options.work / "rows")))
     runner.run()
     output = options.output or options.work / f"report-{options.suite}"
     report.write(runner, output, head_of(options, suite, runner), edit_sheets(runner, models[options.model.name]))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance
 
+from ..metrics.images import opened
 from ..train.captions import CLASSES, NOUNS, caption, colour_of
 
 KINDS = (".jpg", ".jpeg", ".png")
@@ -95,25 +96,22 @@ def write_clothing(data: Path, folder: Path, side: int, subject_count: int, edit
 
     That data set has one photograph a garment, so a subject's photographs are views of it (`view`).
     """
-    names = [name for name in CLASSES]
     for i in range(subject_count):
-        name = names[(3 * i) % len(names)]
+        name = CLASSES[(3 * i) % len(CLASSES)]
         source = spread(pictures(data / "test" / name), 10)[i % 10]
         home, rng = folder / "subjects" / f"{i:02d}-{name}", random.Random(i)
         (home / "held_out").mkdir(parents=True, exist_ok=True)
         (home / "class.txt").write_text(NOUNS[name] + "\n")
-        with Image.open(source) as file:
-            image = file.convert("RGB")
+        image = opened(source)
         for number in range(2 * VIEWS):
             place = home if number < VIEWS else home / "held_out"
             view(image, side, rng).save(place / f"{number}.png")
     for i in range(edit_count):
-        name = names[(7 * i) % len(names)]
+        name = CLASSES[(7 * i) % len(CLASSES)]
         source = spread(pictures(data / "test" / name), 12)[(i + 5) % 12]
         home = folder / "edits" / f"{i:02d}-{name}"
         home.mkdir(parents=True, exist_ok=True)
-        with Image.open(source) as file:
-            image = file.convert("RGB")
+        image = opened(source)
         colour = colour_of(image)
         other = "red" if colour in ("blue", "black", "gray", "purple", "green", "white") else "blue"
         image.resize((side, side), Image.Resampling.BICUBIC).save(home / "photo.png")

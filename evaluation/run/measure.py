@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ..attacks.editing import EDIT_ATTACKS, EditSettings, EditTask
@@ -13,7 +12,7 @@ from ..attacks.sampling import sample
 from ..attacks.tuning import TUNING_ATTACKS, Progress, Subject, TuningSettings
 from ..countermeasures import COUNTERMEASURES
 from ..metrics.faces import FaceJudge
-from ..metrics.images import psnr, read, ssim
+from ..metrics.images import max_levels, opened, psnr, read, ssim
 from ..metrics.judge import Judge
 from ..metrics.learning import denoising_loss, learned
 from .datasets import EditFolder, SubjectFolder
@@ -47,7 +46,8 @@ def tuning_figures(
     generated = sample(tuned, [prompt] * SAMPLES, 500 + settings.seed, 25, GUIDANCE)
     if judges.clothing is not None:
         figures["similarity"] = float(judges.clothing.similarity(generated, unseen).mean())
-        figures["class"] = float(judges.clothing.says(generated, [subject.noun] * SAMPLES).mean())
+        if judges.clothing.knows([subject.noun]):
+            figures["class"] = float(judges.clothing.says(generated, [subject.noun] * SAMPLES).mean())
     if judges.faces is not None:
         found = judges.faces.figures(generated, unseen)
         figures |= {"face_failure": found.failure, "identity": found.identity}
@@ -82,13 +82,14 @@ def edit_figures(photos: list[EditFolder], judges: Judges, of_images: Tensor, of
         columns["followed"] = followed(photos, of_images, contrasts)
     if judges.clothing is not None:
         columns["edit_similarity"] = (judges.clothing.embed(of_images) * judges.clothing.embed(of_clean)).sum(1)
-        columns["edit_class"] = judges.clothing.says(of_images, [photo.target.split()[-1] for photo in photos])
+        nouns = [photo.target.split()[-1] for photo in photos]
+        if judges.clothing.knows(nouns):
+            columns["edit_class"] = judges.clothing.says(of_images, nouns)
     return [{name: float(column[i]) for name, column in columns.items()} for i in range(len(photos))]
 
 
-def visibility(original: Path, published: Path, levels: int) -> dict[str, float]:
+def visibility(original: Path, published: Path) -> dict[str, float]:
     """How far the published file is from the original: levels, PSNR (dB), SSIM."""
-    with Image.open(original) as file:
-        side = min(file.size)
+    side = min(opened(original).size)
     a, b = read([original], side), read([published], side)
-    return {"levels": float(levels), "psnr": float(psnr(a, b)), "ssim": float(ssim(a, b))}
+    return {"levels": float(max_levels(original, published)), "psnr": float(psnr(a, b)), "ssim": float(ssim(a, b))}

@@ -51,30 +51,30 @@ class Protection:
         content = hashlib.sha256(photo.read_bytes()).hexdigest()
         return hashlib.sha256("\n".join([content, self.digest, *flags]).encode()).hexdigest()[:24]
 
-    def protect(self, photos: list[Path], method: str, extra: list[str]) -> list[Protected]:
-        """Each photograph protected; `none` gives it as it is. CalledProcessError: the client failed."""
+    def protect(self, photo: Path, method: str, extra: list[str]) -> Protected:
+        """The photograph protected; `none` gives it as it is. RuntimeError: the client failed."""
         if method == "none":
-            return [Protected(photo, 0.0, {}) for photo in photos]
+            return Protected(photo, 0.0, {})
         flags = [*METHODS[method], *self.flags, *extra]
-        keys = {photo: self._key(photo, flags) for photo in photos}
-        missing = [photo for photo in photos if not (self.cache / f"{keys[photo]}.json").exists()]
-        for photo in missing:
-            self._one(photo, keys[photo], flags)
-        results = []
-        for photo in photos:
-            line = json.loads((self.cache / f"{keys[photo]}.json").read_text())
-            results.append(Protected(self.cache / f"{keys[photo]}.png", line["seconds"], line["report"]))
-        return results
+        key = self._key(photo, flags)
+        told = self.cache / f"{key}.json"
+        if not told.exists():
+            self._run(photo, key, flags)
+        line = json.loads(told.read_text())
+        return Protected(self.cache / f"{key}.png", line["seconds"], line["report"])
 
-    def _one(self, photo: Path, key: str, flags: list[str]) -> None:
+    def _run(self, photo: Path, key: str, flags: list[str]) -> None:
         folder = self.cache / f"{key}.new"
         command = [self.client, "protect", "--server", self.server, "--json", "--overwrite", "--output", folder, *flags,
                    photo]
-        done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              text=True, check=False)
-        line = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {"status": f"exit {done.returncode}"}
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+        if not done.stdout:
+            raise RuntimeError(f"{photo}: the client ended with {done.returncode}: {done.stderr.strip()}")
+        line = json.loads(done.stdout.splitlines()[-1])
         if line["status"] != "OK":
-            raise RuntimeError(f"{photo}: {line['status']}: {line.get('message')}")
+            raise RuntimeError(f"{photo}: {line['status']}: {line['message']}")
         shutil.move(line["output"], self.cache / f"{key}.png")
         shutil.rmtree(folder)
-        (self.cache / f"{key}.json").write_text(json.dumps(line))
+        part = self.cache / f"{key}.part"  # the record last, and whole
+        part.write_text(json.dumps(line))
+        part.replace(self.cache / f"{key}.json")

@@ -10,7 +10,8 @@ import torch
 from ..attacks.editing import EditSettings
 from ..attacks.model import AttackedModel
 from ..countermeasures import COUNTERMEASURES
-from ..metrics.images import max_levels, read
+from ..metrics.images import read
+from ..train.runtime import save_checkpoint
 from .datasets import EditFolder, SubjectFolder
 from .measure import Judges, edit_figures, edited, tuning_figures, visibility
 from .protection import Protected, Protection
@@ -28,6 +29,7 @@ class Ground:
     photos: list[EditFolder]
     protection: Protection
     models: dict[str, AttackedModel]  # the attackers', by name; the surrogate's is first
+    made_with: dict[str, str]  # of each model: what else its rows came from (weights, judges)
     judges: Judges
     store: RowStore
 
@@ -76,16 +78,15 @@ class Runner:
                 own = self.protected[variant.method, variant.name] = {}
                 flags = ["--effort", self.ground.suite.effort] if not variant.flags else list(variant.flags)
                 for photo in photos:
-                    own[photo] = self.ground.protection.protect([photo], variant.method, flags)[0]
+                    own[photo] = self.ground.protection.protect(photo, variant.method, flags)
                     bar.step(f"{variant.method} {variant.name}")
                     self.cost(variant, photo, own[photo])
 
     def cost(self, variant: Variant, photo: Path, result: Protected) -> None:
         row = Row("cost", "", variant.method, variant.name, "none", "", f"{photo.parent.name}/{photo.stem}", 0)
-        levels = max_levels(photo, result.path)
         self.rows.append(self.ground.store.get_or_measure(
             row, fingerprint([photo, result.path]),
-            lambda: {**visibility(photo, result.path, levels), "seconds": result.seconds}))
+            lambda: {**visibility(photo, result.path), "seconds": result.seconds}))
 
     def counters(self, variant: Variant, first: bool) -> Iterator[str]:
         """Countermeasures that this method meets under this attack."""
@@ -108,28 +109,25 @@ class Runner:
                         with Bar(f"{attack} {variant.method} {variant.name} {counter} {subject.name}",
                                  settings.steps) as bar:
                             measured = self.ground.store.get_or_measure(
-                                row, fingerprint(files + subject.held_out, settings),
+                                row, fingerprint(files + subject.held_out, settings, subject.noun,
+                                                 self.ground.made_with[target]),
                                 lambda: tuning_figures(model, self.ground.judges, subject, files, counter, attack,
                                                        settings, bar.step))
                         self.rows.append(measured)
 
     def editing(self, variant: Variant, target: str) -> None:
-        suite, model, photos = self.ground.suite, self.ground.models[target], self.ground.photos
+        suite, photos = self.ground.suite, self.ground.photos
         attacks = suite.edit_attacks if not variant.name else suite.edit_attacks[:1]
         own = self.protected[variant.method, variant.name]
         files = [own[photo.photo].path for photo in photos]
-        clean = read([photo.photo for photo in photos], model.side)
         for attack in attacks:
             for counter in self.counters(variant, attack == suite.edit_attacks[0]):
-                images = COUNTERMEASURES[counter](model, read(files, model.side))
-                reference = COUNTERMEASURES[counter](model, clean)
                 for seed in suite.seeds:
                     settings = replace(suite.editing, seed=100 * seed)
                     self._edit_rows(Row("editing", attack, variant.method, variant.name, counter, target, "", seed),
-                                    settings, reference, images, files)
+                                    settings, files)
 
-    def _edit_rows(self, row: Row, settings: EditSettings, reference: torch.Tensor, images: torch.Tensor,
-                   files: list[Path]) -> None:
+    def _edit_rows(self, row: Row, settings: EditSettings, files: list[Path]) -> None:
         """A row a photograph; the batch is edited once, and only when a row is missing."""
         model, photos = self.ground.models[row.target], self.ground.photos
         batch: list[dict[str, float]] = []
@@ -137,8 +135,9 @@ class Runner:
         def figures(index: int) -> dict[str, float]:
             if not batch:
                 with Bar(f"{row.attack} {row.method} {row.variant} {row.countermeasure}", 2) as bar:
-                    of_clean = self._edit_of_clean(row, settings, reference)
+                    of_clean = self._edit_of_clean(row, settings)
                     bar.step("")
+                    images = COUNTERMEASURES[row.countermeasure](model, read(files, model.side))
                     of_images = edited(model, photos, images, row.attack, settings)
                     bar.step("")
                     contrasts = None
@@ -149,18 +148,22 @@ class Runner:
 
         originals = [photo.photo for photo in photos]
         for index, photo in enumerate(photos):
-            inputs = fingerprint(files + originals, settings, photo.source, photo.target, photo.contrast)
+            inputs = fingerprint(files + originals, settings, photo.source, photo.target, photo.contrast,
+                                 self.ground.made_with[row.target])
             self.rows.append(self.ground.store.get_or_measure(
                 replace(row, item=photo.name), inputs, lambda index=index: figures(index)))
 
-    def _edit_of_clean(self, row: Row, settings: EditSettings, reference: torch.Tensor) -> torch.Tensor:
+    def _edit_of_clean(self, row: Row, settings: EditSettings) -> torch.Tensor:
         """The edit of the clean photographs, made once for all methods and kept as a file."""
         originals = [photo.photo for photo in self.ground.photos]
         prompts = [(photo.source, photo.target) for photo in self.ground.photos]
-        key = fingerprint(originals, row.attack, row.target, row.countermeasure, settings, prompts)[:24]
+        key = fingerprint(originals, row.attack, row.target, row.countermeasure, settings, prompts,
+                          self.ground.made_with[row.target])[:24]
         path = self.ground.store.folder / f"{key}.pt"
         if path.exists():
             return torch.load(path)
-        made = edited(self.ground.models[row.target], self.ground.photos, reference, row.attack, settings)
-        torch.save(made, path)
+        model = self.ground.models[row.target]
+        reference = COUNTERMEASURES[row.countermeasure](model, read(originals, model.side))
+        made = edited(model, self.ground.photos, reference, row.attack, settings)
+        save_checkpoint(path, made)
         return made

@@ -125,6 +125,8 @@ def frontier(rows: list[Row], kind: str, target: str) -> list[tuple[str, float, 
         if method == "none":
             continue
         own = by_item(select(chosen, method=method, variant=variant), figure)
+        if not own.keys() & base.keys():
+            continue
         cost = select(rows, kind="cost", method=method, variant=variant)
         seconds = statistics.fmean(row.values["seconds"] for row in cost)
         points.append((f"{method} {variant}".strip(), seconds, paired(base, own)))

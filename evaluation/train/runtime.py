@@ -98,7 +98,7 @@ def restore_rng(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, state: Any) -> None:
     """Write a checkpoint whole or not at all."""
     part = path.with_suffix(".part")
     torch.save(state, part)

@@ -7,15 +7,14 @@ dashboard this checks the structure and the expressions. Needs promtool and PyYA
 import json
 import pathlib
 import re
-import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 
 import yaml
 
 import promql
+from deployed import tool
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RULES = ROOT / "deploy/prometheus/rules.yml"
@@ -26,10 +25,7 @@ GRAFANA_VARIABLES = {"$__rate_interval": "5m", "$__range": "3h"}
 
 
 def promtool(*arguments):
-    beside = pathlib.Path(sys.executable).parent / "promtool"
-    program = str(beside) if beside.exists() else shutil.which("promtool")
-    assert program, "promtool is not installed: scripts/setup --tests"
-    return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=False)
+    return subprocess.run([tool("promtool"), *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 def all_rules():

@@ -123,9 +123,7 @@ void AddRunFlags(CLI::App& app, LoadSettings& load) {
 void Complete(LoadSettings& load) {
   if (load.count == 0 && load.duration == absl::InfiniteDuration()) load.count = 100;
   if (load.count == 0) load.count = std::numeric_limits<int64_t>::max();
-  if (load.tenants.empty()) {
-    load.tenants.push_back({.api_key = load.connection.credentials.api_key});
-  }
+  if (load.tenants.empty()) load.tenants.emplace_back();  // with the connection's key
   if (load.sizes.empty()) load.sizes.push_back({});
 }
 

@@ -37,7 +37,8 @@ TEST_F(SettingsTest, HasDefaults) {
   EXPECT_EQ(load.count, 100);
   EXPECT_EQ(load.rate, 10);
   ASSERT_EQ(load.tenants.size(), 1U);
-  EXPECT_EQ(load.tenants[0].api_key, "k");
+  EXPECT_EQ(load.tenants[0].api_key, "") << "RunLoad takes the connection's, by whichever flag";
+  EXPECT_EQ(load.connection.credentials.api_key, "k");
   ASSERT_EQ(load.sizes.size(), 1U);
   EXPECT_EQ(load.sizes[0].width, 256);
   EXPECT_EQ(Settings({"--duration", "5"}).duration, absl::Seconds(5));

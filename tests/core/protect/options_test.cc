@@ -110,6 +110,11 @@ TEST(OptionsTest, RefinementsHaveTheirRanges) {
     options.timestep_max = 499;
   };
   violates(crossed, "options.timestep_max");
+  const auto min_alone_is_wrong = [](ProtectionOptions& options) {
+    options.timestep_min = 5000;
+    options.timestep_max = 900;
+  };
+  violates(min_alone_is_wrong, "options.timestep_min");
   ProtectionOptions good;
   good.pgd_draws = 64;
   good.momentum = 0.99;

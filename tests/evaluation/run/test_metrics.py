@@ -9,6 +9,7 @@ import torch  # noqa: E402
 from PIL import Image
 
 from evaluation.metrics.images import max_levels, psnr, read, ssim, to_pil, to_tensor
+from evaluation.metrics.judge import Judge
 from evaluation.metrics.statistics import bootstrap, paired
 
 
@@ -61,3 +62,18 @@ def test_only_common_items_are_paired():
     assert paired({"a": 2.0, "b": 9.0}, {"a": 1.0, "c": 5.0}).mean == 1
     with pytest.raises(ValueError):
         paired({"a": 1.0}, {"b": 1.0})
+
+
+def test_photographs_are_read_upright(tmp_path):
+    tall = Image.new("RGB", (64, 80), "black")
+    tall.paste((255, 0, 0), (0, 0, 64, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its side
+    tall.rotate(90, expand=True).save(tmp_path / "lying.png", exif=exif)
+    tall.save(tmp_path / "upright.png")
+    assert max_levels(tmp_path / "lying.png", tmp_path / "upright.png") == 0
+
+
+def test_the_judge_says_which_words_it_knows():
+    assert Judge.knows(["dress", "jacket"])
+    assert not Judge.knows(["dress", "snow"])
