@@ -1,4 +1,4 @@
-// Lengths of text in characters (code points) rather than bytes. Thread-safe.
+// UTF-8: lengths in characters (code points), cutting and mending. Thread-safe.
 #pragma once
 
 #include <cstddef>

@@ -54,7 +54,7 @@ absl::StatusOr<BlobFiles> BlobFiles::Open(const std::string& folder) {
 
 absl::Status BlobFiles::Write(const std::string& digest, const std::string& bytes) const {
   const std::string path = PathOf(digest);
-  if (access(path.c_str(), F_OK) == 0) return absl::OkStatus();
+  if (access(path.c_str(), F_OK) == 0) return FlushFolder(folder_);  // the last try may not have
   const std::string beside = path + ".new";
   const int descriptor = open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (descriptor < 0) return Failed("create", beside);

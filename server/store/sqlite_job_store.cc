@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <exception>
@@ -53,21 +54,9 @@ class SqliteJobStore : public JobStore {
       : database_(std::move(database)), files_(std::move(files)) {}
 
   absl::Status Save(const StoredJob& job, const StoredBytes& bytes, bool durable) override {
-    if (!job.image_digest.empty() && bytes.image != nullptr) {
-      AD_RETURN_IF_ERROR(files_.Write(job.image_digest, *bytes.image));
-    }
-    if (!job.result_digest.empty() && bytes.result != nullptr) {
-      AD_RETURN_IF_ERROR(files_.Write(job.result_digest, *bytes.result));
-    }
-    try {
-      const std::set<std::string> before = DigestsOf(job.name);
-      SetDurable(durable);
-      Upsert(job);
-      DeleteUnnamed(before);
-      return absl::OkStatus();
-    } catch (const std::exception& error) {
-      return Failed(error);
-    }
+    const absl::Status saved = Write(job, bytes, durable);
+    if (!saved.ok()) DropUnnamed({job.image_digest, job.result_digest});
+    return saved;
   }
 
   absl::Status Delete(const std::string& name) override {
@@ -107,6 +96,36 @@ class SqliteJobStore : public JobStore {
   }
 
  private:
+  absl::Status Write(const StoredJob& job, const StoredBytes& bytes, bool durable) {
+    if (!job.image_digest.empty() && bytes.image != nullptr) {
+      AD_RETURN_IF_ERROR(files_.Write(job.image_digest, *bytes.image));
+    }
+    if (!job.result_digest.empty() && bytes.result != nullptr) {
+      AD_RETURN_IF_ERROR(files_.Write(job.result_digest, *bytes.result));
+    }
+    try {
+      const std::set<std::string> before = DigestsOf(job.name);
+      // A file goes only after the row that named it does so no longer, on the disk as well.
+      const bool drops = std::any_of(before.begin(), before.end(), [&](const std::string& digest) {
+        return !digest.empty() && digest != job.image_digest && digest != job.result_digest;
+      });
+      SetDurable(durable || drops);
+      Upsert(job);
+      DeleteUnnamed(before);
+      return absl::OkStatus();
+    } catch (const std::exception& error) {
+      return Failed(error);
+    }
+  }
+
+  // What a failed write left; LoadAll deletes what this cannot.
+  void DropUnnamed(const std::set<std::string>& digests) {
+    try {
+      DeleteUnnamed(digests);
+    } catch (const std::exception&) {
+    }
+  }
+
   // In WAL mode: FULL flushes the log at each commit, NORMAL leaves that to checkpoints.
   void SetDurable(bool durable) {
     database_->exec(durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");

@@ -42,7 +42,8 @@ class TlsCredentials {
   absl::Time expiry() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // True when a file had changed and all are in force now. An error, once for each change, when
-  // they cannot be used together: what was in force stays so. Reads the disk. For one thread.
+  // they cannot be used together: what was in force stays so (but for the roots, where the kernel
+  // refuses memory for the pair after them). Reads the disk. For one thread.
   absl::StatusOr<bool> ReloadIfChanged(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:

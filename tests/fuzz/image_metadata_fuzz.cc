@@ -18,7 +18,8 @@ void CheckExif(const std::string& block, int width, int height) {
 void CheckIcc(const std::string& block) {
   const std::string icc = UsableIcc(block);
   Require(icc.empty() || icc == block, "a profile was changed");
-  Require(!icc.empty() || !IsGrayIcc(icc), "no profile is one for grey");
+  Require(IsGrayIcc(icc) == (!icc.empty() && icc.compare(16, 4, "GRAY") == 0),
+          "a profile of another colour");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "core/image/codec.h"
 #include "google/rpc/status.pb.h"
 #include "tests/testing/status_matchers.h"
@@ -141,7 +142,13 @@ std::optional<double> TestServer::Metric(const std::string& series) {
 }
 
 void TestServer::WaitForMetric(const std::string& series, double value) {
+  const absl::Time end = absl::Now() + absl::Minutes(2);  // of a wait that would never end
   while (Metric(series) != value) {
+    if (absl::Now() > end) {
+      ADD_FAILURE() << series << " is " << Metric(series).value_or(-1) << ", not " << value;
+      return;
+    }
+    absl::SleepFor(absl::Milliseconds(1));
   }
 }
 

@@ -140,5 +140,18 @@ TEST_F(SqliteJobStoreTest, SomethingElseIsNoStore) {
               StatusIs(absl::StatusCode::kUnavailable));
 }
 
+TEST_F(SqliteJobStoreTest, AFailedWriteLeavesNoFile) {
+  StoredJob both = Ended(Row("a"));
+  both.image_digest = Sha256Hex(kImage);
+  const std::string in_the_way = path_ + ".files/" + both.result_digest + ".new";
+  std::filesystem::create_directory(in_the_way);
+  EXPECT_THAT(store_->Save(both, {&kImage, &kResult}, true),
+              StatusIs(absl::StatusCode::kUnavailable));
+  std::filesystem::remove(in_the_way);
+  EXPECT_EQ(Files(), 0u) << "the image was written before the result could not be";
+  EXPECT_THAT(store_->Save(both, {&kImage, &kResult}, true), IsOk());
+  EXPECT_EQ(Files(), 2u);
+}
+
 }  // namespace
 }  // namespace antidiffusion
