@@ -14,9 +14,10 @@ namespace {
 
 constexpr char kFooter[] =
     "\nExit codes: 0 done (protect: every file is protected or skipped); 1 at least one file or "
-    "job failed,\nor health is not SERVING; 2 wrong command line; 3 the server cannot be reached, "
-    "or "
-    "was lost;\n130 interrupted. Ctrl-C cancels the work on the server, a second one ends at once.";
+    "job failed,\nor health is not SERVING; 2 wrong command line, or a key or certificate that "
+    "cannot be used; "
+    "3 the server\ncannot be reached, or was lost;\n130 interrupted. Ctrl-C cancels the work on "
+    "the server, a second one ends at once.";
 
 constexpr char kProtectFooter[] =
     "\nResults: photo.jpg becomes photo.protected.png, beside it or in --output. A file whose "

@@ -129,8 +129,8 @@ void AddRequestFlags(CLI::App& app, v1::ProtectRequest& request) {
       [&request](v1::Priority value) { request.set_priority(value); });
   app.add_option_function<std::string>(
          "--request-id", [&request](const std::string& id) { request.set_request_id(id); },
-         "Of a single file: an equal id with an equal request is the same job for 24 hours; "
-         "default: random")
+         "Of a single file: an equal id with an equal request is the same job for 24 hours, while "
+         "the job is kept; default: random")
       ->type_name("ID");
   app.add_option_function<std::vector<std::string>>(
          "--label",
