@@ -123,12 +123,11 @@ void Admission::Identify(const v1::ProtectRequest& request, JobRequest& job) con
   body.set_model(job.model);  // a later start may have another default
   job.body = Serialised(body);
   if (!options_.result_cache) return;
-  for (const ModelStatus& model : with_.catalogue.List()) {
-    if (model.name != job.model || model.info.digest.empty()) continue;
-    job.cache_key =
-        Sha256Hex(absl::StrCat(job.tenant, "\n", job.image_digest, model.info.digest,
-                               Serialised(body.options()), "\n", Serialised(body.output())));
-  }
+  const std::string model_digest = with_.catalogue.DigestOf(job.model);
+  if (model_digest.empty()) return;
+  job.cache_key =
+      Sha256Hex(absl::StrCat(job.tenant, "\n", job.image_digest, model_digest,
+                             Serialised(body.options()), "\n", Serialised(body.output())));
 }
 
 absl::StatusOr<absl::Time> Admission::DeadlineOf(const Call& call,
@@ -155,12 +154,14 @@ absl::Status Admission::Push(const Tenant& tenant, const std::shared_ptr<Job>& j
 // A caller whose deadline the queue cannot meet is told so now. On an idle server the estimate is
 // no ground for a refusal: it would never be corrected.
 absl::Status Admission::CheckDeadline(const JobRequest& job, absl::Time deadline) const {
+  if (deadline == absl::InfiniteFuture()) return absl::OkStatus();
   const absl::Time now = with_.now();
   if (now >= deadline) return DeadlinePassedError("admission");
   const std::optional<double> own = with_.eta.Expected(job.model, job.options);
+  if (!own.has_value()) return absl::OkStatus();
   const std::optional<double> wait =
       with_.queue.WaitSeconds(job.tenant, job.priority.value_or(JobPriority::kInteractive), own);
-  if (!wait.has_value() || *wait <= 0 || !own.has_value()) return absl::OkStatus();
+  if (!wait.has_value() || *wait <= 0) return absl::OkStatus();
   if (now + absl::Seconds(*wait + *own) <= deadline) return absl::OkStatus();
   return DeadlineUnreachableError(*wait + *own);
 }

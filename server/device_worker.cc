@@ -11,7 +11,6 @@
 namespace antidiffusion {
 namespace {
 
-constexpr int kMaxAttempts = 2;
 constexpr absl::Duration kMaxPause = absl::Seconds(30);
 
 // Before the next engine, when `failures` of them were lost in a row.
@@ -166,7 +165,7 @@ bool DeviceWorker::TryAgain(const std::shared_ptr<Job>& job, absl::Status& statu
     status = why.value_or(DeadlinePassedError("running"));
     return false;
   }
-  if (job->attempts() >= kMaxAttempts) {
+  if (job->attempts() >= Job::kMaxAttempts) {
     status = WorkerLostTwiceError(status);
     return false;
   }

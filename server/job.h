@@ -127,6 +127,9 @@ struct JobPast {
 // its own, costs nothing but the cursor. Thread-safe.
 class Job : public std::enable_shared_from_this<Job> {
  public:
+  // How often a job is begun at most, whether its worker or the server was lost.
+  static constexpr int kMaxAttempts = 2;
+
   using Clock = std::function<absl::Time()>;
   // Called once, on the thread that ended the job, before any reader hears of it.
   using OnFinished = std::function<void(Job& job, const absl::Status& status)>;

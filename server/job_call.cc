@@ -96,7 +96,7 @@ void JobCall::Pump() {
     duration = hooks_.now() - order_.started;
   }
   if (!stored_image.empty()) {
-    hooks_.read_image(stored_image,
+    hooks_.read_image(*job_, stored_image,
                       [this](absl::StatusOr<std::string> image) { OnImageRead(std::move(image)); });
     return;
   }

@@ -30,7 +30,7 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
     // before the job's end.
     std::function<void(const JobCall& call, const std::optional<absl::Status>& why)> leave;
     // Reads the stored image of a result and then calls `then`, once, on any thread.
-    std::function<void(const std::string& digest,
+    std::function<void(const Job& job, const std::string& digest,
                        std::function<void(absl::StatusOr<std::string>)> then)>
         read_image;
     // The status is about to be sent.

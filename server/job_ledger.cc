@@ -11,8 +11,6 @@
 namespace antidiffusion {
 namespace {
 
-constexpr int kMaxAttempts = 2;
-
 JobOutcome OutcomeOf(const absl::Status& status) {
   switch (EndStateOf(status)) {
     case JobState::kSucceeded:
@@ -44,12 +42,13 @@ std::shared_ptr<Job> JobLedger::MakeJob(JobRequest request, absl::Time deadline,
 absl::StatusOr<std::shared_ptr<Job>> JobLedger::TakeIn(const std::shared_ptr<Job>& job,
                                                        const std::function<absl::Status()>& push,
                                                        const std::function<void()>& on_taken) {
+  // Before anybody can find it: who joins, and a worker that pops it, wait for all that follows.
+  job->stored().Close();
   AD_ASSIGN_OR_RETURN(std::shared_ptr<Job> known, registry_.AddOrJoin(job, with_.now()));
   if (known != job) {
     with_.metrics.JobJoined();
     return known;
   }
-  job->stored().Close();  // a worker that pops it at once waits for all that follows
   if (const absl::Status pushed = push(); !pushed.ok()) {
     registry_.Erase(*job);
     job->Refuse(pushed);
@@ -82,8 +81,12 @@ void JobLedger::CancelAll() {
   const auto why = [this](const Job& job) {
     return IsStored(job) ? HandedBackError() : ShutdownError();
   };
-  for (const std::shared_ptr<Job>& job : with_.queue.TakeAll()) job->Fail(why(*job));
+  const auto end_waiting = [&] {
+    for (const std::shared_ptr<Job>& job : with_.queue.TakeAll()) job->Fail(why(*job));
+  };
+  end_waiting();
   for (const std::shared_ptr<Job>& job : with_.queue.running()) job->Cancel(why(*job));
+  end_waiting();  // one whose worker was lost just now waits again
 }
 
 void JobLedger::Delete(const std::shared_ptr<Job>& job, Done done) {
@@ -104,16 +107,17 @@ void JobLedger::Delete(const std::shared_ptr<Job>& job, Done done) {
   if (!posted) done(DrainingError());
 }
 
-void JobLedger::ReadImage(const std::string& digest, ImageRead then) {
-  const bool posted = durable() && store_->Post([this, digest, then](JobStore& store) {
+void JobLedger::ReadImage(const std::string& job, const std::string& digest, ImageRead then) {
+  const bool posted = durable() && store_->Post([this, job, digest, then](JobStore& store) {
     absl::StatusOr<std::string> image = store.ReadFile(digest);
     if (image.ok() || absl::IsNotFound(image.status())) {
-      then(image.ok() ? std::move(image) : JobNotFoundError("of this result"));
+      then(image.ok() ? std::move(image) : JobNotFoundError(job));
       return;
     }
     with_.metrics.StoreFailed();
-    with_.log.Error("result not readable", {{"error", TextOf(image.status())}});
-    then(StoreFailedError(image.status()));
+    with_.log.Error("result not readable", {{"job", job}, {"error", TextOf(image.status())}});
+    // What is broken stays broken: no word of a retry.
+    then(absl::IsDataLoss(image.status()) ? image.status() : StoreFailedError(image.status()));
   });
   if (!posted) then(DrainingError());
 }
@@ -201,6 +205,10 @@ void JobLedger::PostSave(std::shared_ptr<Job> job, Record record) {
 
 void JobLedger::Save(JobStore& store, const std::shared_ptr<Job>& job, Record record,
                      const std::string* image) {
+  // Deleted, expired or refused since this was posted: it stays forgotten.
+  if (record != Record::kAccepted && !registry_.Find(job->request().tenant, job->name()).ok()) {
+    return;
+  }
   const absl::Status saved = SaveNow(store, *job, record, image);
   if (!saved.ok()) {
     with_.metrics.StoreFailed();
@@ -276,7 +284,7 @@ void JobLedger::Restore(const StoredJob& row, absl::StatusOr<std::string> image)
   registry_.Restore(job, row.expires);
   if (HasEnded(row)) return;
   with_.metrics.JobCounted(job->request(), JobOutcome::kRestored, "");
-  if (WasRunning(row) && row.attempts >= kMaxAttempts) {
+  if (WasRunning(row) && row.attempts >= Job::kMaxAttempts) {
     job->Fail(ServerLostTwiceError());
   } else if (!image.ok()) {
     job->Fail(absl::DataLossError("the stored image of the job cannot be read"));

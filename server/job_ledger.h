@@ -84,7 +84,7 @@ class JobLedger {
 
   // The stored image of a result; `then` is called once, on any thread. NOT_FOUND: forgotten by
   // now; UNAVAILABLE: the store failed, or is closed.
-  void ReadImage(const std::string& digest, ImageRead then);
+  void ReadImage(const std::string& job, const std::string& digest, ImageRead then);
 
   // About every second: ends waiting jobs whose deadline has passed, forgets what has expired,
   // tries once more to write what could not be written.

@@ -107,6 +107,12 @@ absl::Status ModelCatalogue::Check(const std::string& name) const {
   return absl::OkStatus();
 }
 
+std::string ModelCatalogue::DigestOf(const std::string& name) const {
+  MutexLock lock(mutex_);
+  const auto found = models_.find(name);
+  return found == models_.end() ? "" : found->second.info.digest;
+}
+
 std::vector<ModelStatus> ModelCatalogue::List() const {
   MutexLock lock(mutex_);
   std::vector<ModelStatus> list;

@@ -54,6 +54,9 @@ class ModelCatalogue {
   // OK when ready. NOT_FOUND: no such model; UNAVAILABLE: loading, or failed.
   absl::Status Check(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // SHA-256 of the weights, hex; "" when there is no such model, or it was loaded nowhere yet.
+  std::string DigestOf(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
+
   std::vector<ModelStatus> List() const ABSL_LOCKS_EXCLUDED(mutex_);
   bool AllReady() const ABSL_LOCKS_EXCLUDED(mutex_);
   bool AnyReady() const ABSL_LOCKS_EXCLUDED(mutex_);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
 #include "server/errors.h"
@@ -34,8 +35,8 @@ ProtectionService::ProtectionService(const ServiceSurroundings& surroundings)
                                       call.rpc() == Rpc::kProtect ? why : std::nullopt);
                  },
              .read_image =
-                 [this](const std::string& digest, JobLedger::ImageRead then) {
-                   with_.ledger.ReadImage(digest, std::move(then));
+                 [this](const Job& job, const std::string& digest, JobLedger::ImageRead then) {
+                   with_.ledger.ReadImage(job.name(), digest, std::move(then));
                  },
              .on_finish =
                  [this](Rpc rpc, const absl::Status& status, absl::Duration duration) {
@@ -170,7 +171,7 @@ void ProtectionService::GetWithResult(const std::shared_ptr<Job>& job, v1::Job* 
     finish(absl::OkStatus());
     return;
   }
-  with_.ledger.ReadImage(now.result->image_digest,
+  with_.ledger.ReadImage(job->name(), now.result->image_digest,
                          [response, finish](absl::StatusOr<std::string> image) {
                            const absl::Status read = image.status();
                            if (read.ok()) {
@@ -253,8 +254,9 @@ void ProtectionService::Tick(absl::Time now) {
 }
 
 bool ProtectionService::WaitIdle(absl::Duration timeout) {
+  const absl::Time end = absl::Now() + timeout;
   MutexLock lock(mutex_);
-  if (!calls_.empty()) idle_.WaitFor(lock, timeout);
+  while (!calls_.empty() && absl::Now() < end) idle_.WaitFor(lock, end - absl::Now());
   return calls_.empty();
 }
 

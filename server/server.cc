@@ -300,7 +300,8 @@ void Server::StartDrain() {
 
 bool Server::WaitDrained(absl::Duration timeout) {
   const absl::Time end = absl::Now() + timeout;
-  if (parts_->queue.finished() && parts_->queue.load().running == 0) StopLoading();
+  const JobQueue::Load load = parts_->queue.load();
+  if (parts_->queue.closed() && load.waiting + load.running == 0) StopLoading();
   if (parts_->workers != nullptr && !parts_->workers->WaitFinished(timeout)) return false;
   return parts_->service.WaitIdle(std::max(end - absl::Now(), absl::ZeroDuration()));
 }
@@ -351,6 +352,7 @@ void Server::ReloadTenants() {
                       {{"error", TextOf(reloaded.status())}});
   } else if (*reloaded) {
     AddTenantSeries();
+    parts_->queue.Wake();  // a tenant may run more now
     parts_->log.Info("API key file taken up",
                      {{"tenants", static_cast<int64_t>(parts_->tenants->Names().size())}});
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 
 namespace antidiffusion {
 
@@ -49,8 +50,9 @@ WorkerPlace WorkerPool::PlaceOf(size_t index) const {
 }
 
 bool WorkerPool::WaitFinished(absl::Duration timeout) {
+  const absl::Time end = absl::Now() + timeout;
   MutexLock lock(mutex_);
-  if (alive_ > 0) finished_.WaitFor(lock, timeout);
+  while (alive_ > 0 && absl::Now() < end) finished_.WaitFor(lock, end - absl::Now());
   return alive_ == 0;
 }
 
