@@ -5,20 +5,25 @@ from dataclasses import dataclass
 import numpy as np
 
 
+FEW = 5  # of fewer items a bootstrap interval is far too narrow
+
+
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its 95 % bootstrap interval."""
+    """A mean and its 95 % bootstrap interval, over so many items."""
 
     mean: float
     low: float
     high: float
+    items: int
 
     def __str__(self) -> str:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     @property
     def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
+        """Whether the difference is told from none; never by fewer than FEW items."""
+        return self.items >= FEW and (self.low > 0 or self.high < 0)
 
 
 def bootstrap(values: list[float], draws: int = 4000, seed: int = 0) -> Interval:
@@ -26,7 +31,7 @@ def bootstrap(values: list[float], draws: int = 4000, seed: int = 0) -> Interval
     data = np.asarray(values, dtype=float)
     chosen = np.random.default_rng(seed).integers(0, len(data), (draws, len(data)))
     low, high = np.percentile(data[chosen].mean(1), [2.5, 97.5])
-    return Interval(float(data.mean()), float(low), float(high))
+    return Interval(float(data.mean()), float(low), float(high), len(data))
 
 
 def paired(first: dict[str, float], second: dict[str, float]) -> Interval:

@@ -58,6 +58,11 @@ def test_interval_holds_the_mean_and_tells_a_difference():
     assert not unclear.excludes_zero
 
 
+def test_few_items_tell_nothing():
+    few = paired({str(i): 1.0 for i in range(4)}, {str(i): 0.0 for i in range(4)})
+    assert few.low == 1 and not few.excludes_zero
+
+
 def test_only_common_items_are_paired():
     assert paired({"a": 2.0, "b": 9.0}, {"a": 1.0, "c": 5.0}).mean == 1
     with pytest.raises(ValueError):

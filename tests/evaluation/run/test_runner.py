@@ -77,14 +77,16 @@ def test_csv_has_a_line_a_row(tmp_path):
 
 
 def test_an_unprotected_file_scores_as_unprotected():
-    rows = [row("none", item, value) for item, value in (("a", 0.4), ("b", 0.6))]
-    rows += [row("copy", item, value) for item, value in (("a", 0.4), ("b", 0.6))]
-    rows += [row("paper", item, value) for item, value in (("a", 0.1), ("b", 0.3))]
+    items = "abcdef"
+    rows = [row(method, item, 0.4 + 0.04 * i - less) for method, less in (("none", 0), ("copy", 0), ("paper", 0.3))
+            for i, item in enumerate(items)]
     base = select(rows, method="none")
     assert cell(base, "learned", base) == "0.500"
     assert cell(select(rows, method="copy"), "learned", base) == "0.500 (+0.000 [+0.000, +0.000])"
     assert cell(select(rows, method="paper"), "learned", base) == "0.200 (**-0.300** [-0.300, -0.300])"
     assert "| paper | 0.200" in attack_table(rows, "tuning", "learned", "m")
+    few = [found for found in rows if found.item in "ab"]
+    assert "**" not in cell(select(few, method="paper"), "learned", select(few, method="none"))
 
 
 def test_what_a_countermeasure_leaves():
