@@ -20,56 +20,25 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MODELS = ROOT / "tests/golden/models"
+sys.path.insert(0, str(ROOT / "tests/integration"))
+from running_server import RunningServer, until  # noqa: E402
+
 MAX_GROWTH_MB = 20
 # gRPC makes and ends threads of its own as calls come and go, a few of each kind.
 MAX_THREADS, MAX_DESCRIPTORS = 6, 6
-WAIT_S = 120
 
 
-def until(condition, what):
-    """Waits for a condition of another process."""
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise SystemExit(f"waited in vain for {what}")
-
-
-class Server:
+class Server(RunningServer):
     """antidiffusiond with two workers that compute nothing, on free ports of the loopback."""
 
     def __init__(self, folder, options):
-        self.log_path = folder / "server.log"
-        ports = folder / "ports"
+        os.environ["ANTIDIFFUSION_FAKE_STEPS"] = "3"
+        os.environ["ANTIDIFFUSION_FAKE_STEP_TIME"] = options.step_time
         store = f"sqlite:{folder / 'jobs.db'}" if options.durable else ":memory:"
-        command = [
-            os.environ["ANTIDIFFUSIOND"], "--grpc-address=127.0.0.1", "--grpc-port=0",
-            "--metrics-port=0", f"--port-file={ports}", f"--model-repository={MODELS}",
-            "--load-model=sd1-like", "--precision=fp32", "--device=cpu", "--device=cpu",
+        super().__init__(
+            folder, "--device=cpu", "--device=cpu",
             f"--worker-program={os.environ['ANTIDIFFUSION_WORKER_FAKE']}", "--max-queue-size=1000",
-            "--max-kept-jobs=500", f"--job-store={store}", "--log-level=warning",
-        ]
-        environment = dict(os.environ, ANTIDIFFUSION_FAKE_STEPS="3",
-                           ANTIDIFFUSION_FAKE_STEP_TIME=options.step_time)
-        with open(self.log_path, "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        until(lambda: ports.exists() or self.process.poll() is not None, "the ports")
-        if self.process.poll() is not None:
-            raise SystemExit(self.log_path.read_text(encoding="utf-8"))
-        values = dict(line.split("=") for line in ports.read_text(encoding="utf-8").split())
-        self.address = f"127.0.0.1:{values['GRPC_PORT']}"
-        self.metrics = f"http://127.0.0.1:{values['METRICS_PORT']}/metrics"
-        until(lambda: len(self.workers()) == 2, "the workers")
-
-    def workers(self):
-        """Process ids."""
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        children = [int(pid) for task in path.parents[1].iterdir()
-                    for pid in (task / "children").read_text(encoding="ascii").split()]
-        return children
+            "--max-kept-jobs=500", f"--job-store={store}", "--log-level=warning")
 
     def usage(self):
         """Resident megabytes, descriptors and threads."""
@@ -83,8 +52,9 @@ class Server:
 
     def stop(self):
         """The exit code of a drain."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(WAIT_S)
+        self.channel.close()
+        self.terminate()
+        return self.wait()
 
 
 class Killer(threading.Thread):
@@ -116,7 +86,7 @@ def load(server, options, number, count):
     """The report of one round."""
     command = [
         os.environ["ANTIDIFFUSION_LOADGEN"], f"--server={server.address}",
-        f"--metrics={server.metrics}", f"--rate={options.rate}", f"--count={count}",
+        f"--metrics=http://127.0.0.1:{server.metrics_port}/metrics", f"--rate={options.rate}", f"--count={count}",
         f"--random-seed={number}", "--size=64x64", "--size=96x64", "--jobs-ratio=0.5",
         f"--cancel-ratio={options.cancel_ratio}", "--cancel-after=0.03",
         f"--slow-ratio={options.slow_ratio}", "--slow-delay=0.2", "--json", "--quiet",
@@ -221,9 +191,7 @@ def main():
             if code != 0:
                 violations.append(f"the server ended with {code}")
         finally:
-            if server.process.poll() is None:
-                server.process.kill()
-                server.process.wait()
+            server.close()
     if options.csv:
         with open(options.csv, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
