@@ -12,7 +12,7 @@ from ..attacks.sampling import sample
 from ..attacks.tuning import TUNING_ATTACKS, Progress, Subject, TuningSettings
 from ..countermeasures import COUNTERMEASURES
 from ..metrics.faces import FaceJudge
-from ..metrics.images import max_levels, opened, psnr, read, ssim
+from ..metrics.images import max_levels, opened, psnr, read, ssim, to_pil
 from ..metrics.judge import Judge
 from ..metrics.learning import denoising_loss, learned
 from .datasets import EditFolder, SubjectFolder
@@ -49,7 +49,7 @@ def tuning_figures(
         if judges.clothing.knows([subject.noun]):
             figures["class"] = float(judges.clothing.says(generated, [subject.noun] * SAMPLES).mean())
     if judges.faces is not None:
-        found = judges.faces.figures(generated, unseen)
+        found = judges.faces.figures(to_pil(generated), to_pil(unseen))
         figures |= {"face_failure": found.failure, "identity": found.identity}
     return figures
 
