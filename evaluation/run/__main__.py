@@ -11,6 +11,7 @@ from PIL import Image
 from ..attacks.editing import EDIT_ATTACKS
 from ..attacks.model import AttackedModel, load
 from ..metrics import judge
+from ..metrics.brisque import Brisque
 from ..metrics.faces import FaceJudge
 from ..metrics.images import read
 from . import datasets, report
@@ -92,6 +93,9 @@ def head_of(options: argparse.Namespace, suite: Suite, runner: Runner) -> str:
         "In brackets: paired difference to the unprotected photographs, with its 95 % bootstrap interval over items; bold "
         "where the interval excludes zero. learned: share of the denoising loss on the subject's held-out photographs "
         "that tuning took away (lower: better protected). similarity: of generated pictures to those photographs. "
+        "brisque: how unnatural they look (higher: worse pictures, better protected; made for photographs of 500 pixels "
+        "and more, so for comparing columns, not for its size). identity: cosine of face descriptors (strangers have "
+        ".75 to .92). "
         "edit_ssim, edit_psnr, edit_similarity: the edit of the published file against the edit of the clean photograph "
         "(lower: the edit was disturbed more). followed: the edit to red is redder than the edit to blue.\n"
     )
@@ -110,7 +114,7 @@ def main() -> None:
     made_with = {path.name: fingerprint(sorted(path.rglob("*.safetensors")), bool(options.data), options.faces)
                  for path in folders}
     subjects, photos = items(options, suite, models[options.model.name].side)
-    judges = Judges(judge.train(options.data, options.work, 25) if options.data else None,
+    judges = Judges(Brisque(), judge.train(options.data, options.work, 25) if options.data else None,
                     FaceJudge() if options.faces else None)
     protection = Protection(options.client, options.server, options.work / "protected", options.protect_flag,
                             options.service_model)

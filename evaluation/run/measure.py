@@ -11,6 +11,7 @@ from ..attacks.model import AttackedModel
 from ..attacks.sampling import sample
 from ..attacks.tuning import TUNING_ATTACKS, Progress, Subject, TuningSettings
 from ..countermeasures import COUNTERMEASURES
+from ..metrics.brisque import Brisque
 from ..metrics.faces import FaceJudge
 from ..metrics.images import max_levels, opened, psnr, read, ssim, to_pil
 from ..metrics.judge import Judge
@@ -19,12 +20,15 @@ from .datasets import EditFolder, SubjectFolder
 
 SAMPLES = 8
 GUIDANCE = 2.0
+# In the report's order. Part of what a kept row came from: with a new figure the rows are measured anew.
+TUNING_FIGURES = ("learned", "similarity", "class", "brisque", "face_failure", "identity")
 
 
 @dataclass(frozen=True)
 class Judges:
-    """Who looks at generated pictures; none of them where the subjects are of another kind."""
+    """Who looks at generated pictures; no one for clothes or faces where the subjects are of another kind."""
 
+    quality: Brisque
     clothing: Judge | None = None
     faces: FaceJudge | None = None
 
@@ -35,7 +39,8 @@ def tuning_figures(
 ) -> dict[str, float]:
     """Tune on `files`, then see what was learned of the subject's held-out photographs.
 
-    learned: share of the loss on them that tuning took away. similarity: of generated pictures to them.
+    learned: share of the loss on them that tuning took away. similarity: of generated pictures to them. brisque: how
+    unnatural the generated pictures look.
     """
     published = COUNTERMEASURES[countermeasure](model, read(files, model.side))
     unseen = read(subject.held_out, model.side)
@@ -44,12 +49,14 @@ def tuning_figures(
     before = denoising_loss(model, unseen, Subject(published, subject.noun).prompt(model.placeholder))
     figures = {"learned": learned(before, denoising_loss(tuned, unseen, prompt))}
     generated = sample(tuned, [prompt] * SAMPLES, 500 + settings.seed, 25, GUIDANCE)
+    pictures = to_pil(generated)
+    figures["brisque"] = judges.quality.mean(pictures)
     if judges.clothing is not None:
         figures["similarity"] = float(judges.clothing.similarity(generated, unseen).mean())
         if judges.clothing.knows([subject.noun]):
             figures["class"] = float(judges.clothing.says(generated, [subject.noun] * SAMPLES).mean())
     if judges.faces is not None:
-        found = judges.faces.figures(to_pil(generated), to_pil(unseen))
+        found = judges.faces.figures(pictures, to_pil(unseen))
         figures |= {"face_failure": found.failure, "identity": found.identity}
     return figures
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from ..metrics.images import read, to_pil
+from .measure import TUNING_FIGURES
 from .rows import Row, write_csv
 from .runner import Runner
 from .tables import attack_table, cost_table, frontier, names, select, survival_table
@@ -26,7 +27,7 @@ def sections(rows: list[Row], head: str) -> str:
     parts = [head, "## Cost and visibility\n", cost_table(rows)]
     for target in targets:
         name = f"attacker's model: {target}"
-        for kind, figures in (("tuning", ("learned", "similarity", "class", "face_failure", "identity")),
+        for kind, figures in (("tuning", TUNING_FIGURES),
                               ("editing", ("edit_ssim", "edit_psnr", "edit_similarity", "followed", "edit_class"))):
             tables = [attack_table(rows, kind, figure, target) for figure in figures]
             parts += [f"## {kind.capitalize()}, {name}\n", *filter(None, tables)]

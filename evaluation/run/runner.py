@@ -13,7 +13,7 @@ from ..countermeasures import COUNTERMEASURES
 from ..metrics.images import read
 from ..train.runtime import save_checkpoint
 from .datasets import EditFolder, SubjectFolder
-from .measure import Judges, edit_figures, edited, tuning_figures, visibility
+from .measure import TUNING_FIGURES, Judges, edit_figures, edited, tuning_figures, visibility
 from .protection import Protected, Protection
 from .rows import Row, RowStore
 from .suite import Suite, Variant
@@ -109,7 +109,7 @@ class Runner:
                         with Bar(f"{attack} {variant.method} {variant.name} {counter} {subject.name}",
                                  settings.steps) as bar:
                             measured = self.ground.store.get_or_measure(
-                                row, fingerprint(files + subject.held_out, settings, subject.noun,
+                                row, fingerprint(files + subject.held_out, settings, subject.noun, TUNING_FIGURES,
                                                  self.ground.made_with[target]),
                                 lambda: tuning_figures(model, self.ground.judges, subject, files, counter, attack,
                                                        settings, bar.step))

@@ -41,7 +41,7 @@ def cell(rows: list[Row], figure: str, base: list[Row]) -> str:
     if not own:
         return ""
     text = f"{statistics.fmean(own.values()):.3f}"
-    if not other or rows is base:
+    if rows is base or not own.keys() & other.keys():
         return text
     difference = paired(own, other)
     mark = "**" if difference.excludes_zero else ""

@@ -9,6 +9,8 @@ pytest.importorskip("peft", reason="evaluation/requirements.txt is not installed
 from PIL import Image
 
 from evaluation.run import datasets
+from evaluation.run.measure import TUNING_FIGURES
+from evaluation.run.report import sections
 from evaluation.run.rows import Row, RowStore, write_csv
 from evaluation.run.tables import attack_table, cell, select, survival_table
 
@@ -87,6 +89,18 @@ def test_an_unprotected_file_scores_as_unprotected():
     assert "| paper | 0.200" in attack_table(rows, "tuning", "learned", "m")
     few = [found for found in rows if found.item in "ab"]
     assert "**" not in cell(select(few, method="paper"), "learned", select(few, method="none"))
+
+
+def test_a_figure_that_no_item_has_in_both_is_given_alone():
+    rows = [row("none", "a", 0.5), row("none", "b", float("nan")), row("paper", "a", float("nan")), row("paper", "b", 0.25)]
+    assert cell(select(rows, method="paper"), "learned", select(rows, method="none")) == "0.250"
+
+
+def test_every_figure_of_tuning_has_a_table():
+    values = {name: 0.25 + i for i, name in enumerate(TUNING_FIGURES)}
+    rows = [Row("tuning", "lora", "none", "", "none", "m", "a", 0, values)]
+    text = sections(rows, "head")
+    assert all(f"| {name} | lora |" in text and f"| none | {value:.3f} |" in text for name, value in values.items())
 
 
 def test_what_a_countermeasure_leaves():
