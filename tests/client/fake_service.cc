@@ -14,6 +14,18 @@
 
 namespace antidiffusion {
 
+// One call: after what was there before it, before what comes after it.
+class FakeService::CallOrder {
+ public:
+  explicit CallOrder(const FakeService& fake) : fake_(fake) { fake_.Settle(); }
+  ~CallOrder() { fake_.Settle(); }
+  CallOrder(const CallOrder&) = delete;
+  CallOrder& operator=(const CallOrder&) = delete;
+
+ private:
+  const FakeService& fake_;
+};
+
 class FakeService::Protection : public v1::ProtectionService::Service {
  public:
   explicit Protection(FakeService& fake) : fake_(fake) {}
@@ -21,42 +33,50 @@ class FakeService::Protection : public v1::ProtectionService::Service {
   grpc::Status Protect(grpc::ServerContext* context, const v1::ProtectRequest* request,
                        EventWriter* writer) override {
     fake_.Record(*request);
+    const CallOrder order(fake_);
     return fake_.protect(context, *request, *writer);
   }
 
   grpc::Status CreateJob(grpc::ServerContext* context, const v1::ProtectRequest* request,
                          v1::Job* job) override {
     fake_.Record(*request);
+    const CallOrder order(fake_);
     return fake_.create_job(context, *request, *job);
   }
 
   grpc::Status GetJob(grpc::ServerContext* context, const v1::GetJobRequest* request,
                       v1::Job* job) override {
+    const CallOrder order(fake_);
     return fake_.get_job(context, *request, *job);
   }
 
   grpc::Status ListJobs(grpc::ServerContext* context, const v1::ListJobsRequest* request,
                         v1::ListJobsResponse* response) override {
+    const CallOrder order(fake_);
     return fake_.list_jobs(context, *request, *response);
   }
 
   grpc::Status WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* request,
                         EventWriter* writer) override {
+    const CallOrder order(fake_);
     return fake_.watch_job(context, *request, *writer);
   }
 
   grpc::Status CancelJob(grpc::ServerContext* context, const v1::CancelJobRequest* request,
                          v1::Job* job) override {
+    const CallOrder order(fake_);
     return fake_.cancel_job(context, *request, *job);
   }
 
   grpc::Status DeleteJob(grpc::ServerContext* context, const v1::DeleteJobRequest* request,
                          google::protobuf::Empty* response) override {
+    const CallOrder order(fake_);
     return fake_.delete_job(context, *request, *response);
   }
 
   grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest* /*request*/,
                           v1::ListModelsResponse* response) override {
+    const CallOrder order(fake_);
     return fake_.list_models(context, *response);
   }
 
@@ -71,6 +91,7 @@ class FakeService::Health : public grpc::health::v1::Health::Service {
   grpc::Status Check(grpc::ServerContext* /*context*/,
                      const grpc::health::v1::HealthCheckRequest* /*request*/,
                      grpc::health::v1::HealthCheckResponse* response) override {
+    const CallOrder order(fake_);
     response->set_status(fake_.health);
     return grpc::Status::OK;
   }
@@ -95,6 +116,11 @@ FakeService::FakeService(const std::shared_ptr<grpc::ServerCredentials>& credent
 FakeService::~FakeService() {
   server_->Shutdown();
   server_->Wait();
+}
+
+const std::string& FakeService::address() const {
+  Settle();
+  return address_;
 }
 
 std::vector<v1::ProtectRequest> FakeService::requests() const {

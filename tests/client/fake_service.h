@@ -50,7 +50,11 @@ class FakeService {
   grpc::health::v1::HealthCheckResponse::ServingStatus health =
       grpc::health::v1::HealthCheckResponse::SERVING;
 
-  const std::string& address() const { return address_; }
+  // gRPC orders a call's sides in a way that ThreadSanitizer cannot see. What was set before
+  // address() is seen by the handlers of calls that come later, what handlers did is seen after
+  // Settle().
+  const std::string& address() const;
+  void Settle() const { MutexLock lock(mutex_); }
   int port() const { return port_; }
   // All Protect and CreateJob calls so far, in the order of their arrival.
   std::vector<v1::ProtectRequest> requests() const;
@@ -58,6 +62,7 @@ class FakeService {
  private:
   class Protection;
   class Health;
+  class CallOrder;
 
   void Record(const v1::ProtectRequest& request);
 

@@ -57,7 +57,11 @@ class JobsCommandTest : public ::testing::Test {
     return DetailedStatus(grpc::StatusCode::NOT_FOUND, "no such job", {.reason = "JOB_NOT_FOUND"});
   }
 
-  int Run(Action action) { return RunAt(service_.address(), action); }
+  int Run(Action action) {
+    const int code = RunAt(service_.address(), action);
+    service_.Settle();
+    return code;
+  }
 
   int RunAt(const std::string& address, Action action) {
     settings_.action = action;

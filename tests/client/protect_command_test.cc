@@ -39,7 +39,11 @@ class ProtectCommandTest : public ::testing::Test {
     settings_.json = true;
   }
 
-  int Run(std::vector<std::string> paths) { return RunAt(service_.address(), std::move(paths)); }
+  int Run(std::vector<std::string> paths) {
+    const int code = RunAt(service_.address(), std::move(paths));
+    service_.Settle();
+    return code;
+  }
 
   int RunAt(const std::string& address, std::vector<std::string> paths) {
     settings_.paths = std::move(paths);

@@ -33,10 +33,13 @@ class ProtectionClientTest : public ::testing::Test {
     v1::ProtectRequest request;
     request.set_image("photograph");
     request.set_request_id("id-1");
-    return Client(service_.address()).Protect(request, call, [this](const v1::JobEvent& event) {
-      events_.push_back(event);
-      if (on_event_) on_event_();
-    });
+    auto result =
+        Client(service_.address()).Protect(request, call, [this](const v1::JobEvent& event) {
+          events_.push_back(event);
+          if (on_event_) on_event_();
+        });
+    service_.Settle();
+    return result;
   }
 
   FakeService service_;
@@ -276,6 +279,7 @@ TEST_F(ProtectionClientTest, AWatchIsPickedUpWhereItBroke) {
       Client(service_.address()).WatchJob(request, {}, [&heard](const v1::JobEvent& event) {
         heard.push_back(event.sequence());
       });
+  service_.Settle();
   ASSERT_THAT(result, IsOk());
   EXPECT_EQ(result->image(), "protected");
   EXPECT_THAT(asked, ElementsAre(3, 6, 6));

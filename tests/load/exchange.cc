@@ -30,7 +30,8 @@ bool IsRefusal(const absl::Status& error) {
 
 }  // namespace
 
-// Reads one stream at its exchange's pace; deletes itself when gRPC is done with it.
+// Reads one stream at its exchange's pace; deletes itself when gRPC is done with it. gRPC orders
+// what its threads do to it in a way that ThreadSanitizer cannot see; the lock shows it.
 class Exchange::EventStream : public grpc::ClientReadReactor<v1::JobEvent> {
  public:
   EventStream(std::shared_ptr<Exchange> exchange, std::unique_ptr<grpc::ClientContext> context)
@@ -42,17 +43,20 @@ class Exchange::EventStream : public grpc::ClientReadReactor<v1::JobEvent> {
 
   void Begin() {
     exchange_->with_.count_call(1);
+    { MutexLock lock(mutex_); }
     Read();
     StartCall();
   }
 
   void OnReadDone(bool ok) override {
+    { MutexLock lock(mutex_); }
     if (!ok) return;
     exchange_->OnEvent(event_);
     Read();
   }
 
   void OnDone(const grpc::Status& status) override {
+    { MutexLock lock(mutex_); }
     const std::shared_ptr<Exchange> exchange = exchange_;
     const grpc::Status ended = status;
     exchange->ForgetCall();
@@ -70,10 +74,12 @@ class Exchange::EventStream : public grpc::ClientReadReactor<v1::JobEvent> {
     AddHold();  // a read that no reaction starts
     exchange_->with_.schedule.At(absl::Now() + exchange_->with_.settings.slow_delay, [this] {
       StartRead(&event_);
+      { MutexLock lock(mutex_); }
       RemoveHold();
     });
   }
 
+  Mutex mutex_;
   const std::shared_ptr<Exchange> exchange_;
   const std::unique_ptr<grpc::ClientContext> context_;
   v1::WatchJobRequest watch_request_;
@@ -81,12 +87,43 @@ class Exchange::EventStream : public grpc::ClientReadReactor<v1::JobEvent> {
   v1::JobEvent event_;
 };
 
-// Request and answer of a unary call live as long as it does.
-struct Exchange::UnaryCall {
-  std::unique_ptr<grpc::ClientContext> context;
-  v1::ProtectRequest create = {};
-  v1::CancelJobRequest cancel = {};
-  v1::Job job = {};
+// A unary call with its request and answer; deletes itself when gRPC is done with it.
+class Exchange::UnaryCall : public grpc::ClientUnaryReactor {
+ public:
+  using Answered = std::function<void(const grpc::Status& status, const v1::Job& job)>;
+
+  UnaryCall(std::shared_ptr<Exchange> exchange, Answered answered)
+      : exchange_(std::move(exchange)),
+        answered_(std::move(answered)),
+        context_(exchange_->MakeContext()) {}
+
+  grpc::ClientContext* context() { return context_.get(); }
+  v1::ProtectRequest& create_request() { return create_request_; }
+  v1::CancelJobRequest& cancel_request() { return cancel_request_; }
+  v1::Job& job() { return job_; }
+
+  void Begin() {
+    exchange_->with_.count_call(1);
+    { MutexLock lock(mutex_); }  // see EventStream
+    StartCall();
+  }
+
+  void OnDone(const grpc::Status& status) override {
+    { MutexLock lock(mutex_); }
+    const std::shared_ptr<Exchange> exchange = exchange_;
+    answered_(status, job_);
+    delete this;
+    exchange->with_.count_call(-1);
+  }
+
+ private:
+  Mutex mutex_;
+  const std::shared_ptr<Exchange> exchange_;
+  const Answered answered_;
+  const std::unique_ptr<grpc::ClientContext> context_;
+  v1::ProtectRequest create_request_;
+  v1::CancelJobRequest cancel_request_;
+  v1::Job job_;
 };
 
 Exchange::Exchange(const ExchangeSurroundings& with, const Arrival& arrival,
@@ -149,19 +186,18 @@ void Exchange::StartProtect() {
 }
 
 void Exchange::CreateJob() {
-  const auto call = std::make_shared<UnaryCall>(UnaryCall{.context = MakeContext()});
+  auto* call = new UnaryCall(shared_from_this(),  // deletes itself
+                             [this](const grpc::Status& status, const v1::Job& job) {
+                               ForgetCall();
+                               OnCreated(status, job);
+                             });
   {
     MutexLock lock(mutex_);
-    call->create = std::exchange(request_, {});
-    open_ = call->context.get();
+    call->create_request() = std::exchange(request_, {});
+    open_ = call->context();
   }
-  with_.count_call(1);
-  stub_.async()->CreateJob(call->context.get(), &call->create, &call->job,
-                           [self = shared_from_this(), call](const grpc::Status& status) {
-                             self->ForgetCall();
-                             self->OnCreated(status, call->job);
-                             self->with_.count_call(-1);
-                           });
+  stub_.async()->CreateJob(call->context(), &call->create_request(), &call->job(), call);
+  call->Begin();
 }
 
 void Exchange::OnCreated(const grpc::Status& status, const v1::Job& job) {
@@ -210,22 +246,25 @@ void Exchange::Cancel() {
 }
 
 void Exchange::SendCancel() {
-  const auto call = std::make_shared<UnaryCall>(UnaryCall{.context = MakeContext()});
+  std::string job;
   {
     MutexLock lock(mutex_);
     if (ended_ || over_) return;
-    call->cancel.set_name(job_);
+    job = job_;
     if (!cancel_sent_.has_value()) cancel_sent_ = absl::Now();
   }
-  with_.count_call(1);
-  stub_.async()->CancelJob(call->context.get(), &call->cancel, &call->job,
-                           [self = shared_from_this(), call](const grpc::Status& status) {
-                             if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
-                               self->with_.schedule.At(absl::Now() + kCancelRetryDelay,
-                                                       [self] { self->SendCancel(); });
-                             }
-                             self->with_.count_call(-1);
-                           });
+  auto* call = new UnaryCall(
+      shared_from_this(),  // deletes itself
+      [this](const grpc::Status& status, const v1::Job& /*job*/) { OnCancelAnswered(status); });
+  call->cancel_request().set_name(job);
+  stub_.async()->CancelJob(call->context(), &call->cancel_request(), &call->job(), call);
+  call->Begin();
+}
+
+void Exchange::OnCancelAnswered(const grpc::Status& status) {
+  if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return;
+  with_.schedule.At(absl::Now() + kCancelRetryDelay,
+                    [self = shared_from_this()] { self->SendCancel(); });
 }
 
 void Exchange::GiveUp() {

@@ -42,13 +42,14 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
  private:
   class EventStream;
-  struct UnaryCall;
+  class UnaryCall;
 
   v1::ProtectRequest MakeRequest(absl::string_view picture) const;
   std::unique_ptr<grpc::ClientContext> MakeContext() const;
   void StartProtect();
   void CreateJob();
   void OnCreated(const grpc::Status& status, const v1::Job& job);
+  void OnCancelAnswered(const grpc::Status& status);
   void Watch();
   void SendCancel();
   void OnEvent(const v1::JobEvent& event);
