@@ -47,23 +47,30 @@ v1::ProtectRequest BodyOf(const v1::ProtectRequest& request) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<Job>> Admission::Admit(const Call& call,
-                                                      const v1::ProtectRequest& request) {
+                                                      v1::ProtectRequest request) {
   const TraceContext trace = BeginTrace(with_.tracer, call.context, call.arrived);
+  const size_t bytes = request.image().size();
   absl::StatusOr<std::shared_ptr<Job>> job = TryAdmit(call, trace, request);
-  if (job.ok()) return job;
-  TraceRefusal(with_.tracer, trace, job.status(), with_.now());
-  with_.metrics.Rejected(ReasonOf(job.status()));
-  with_.log.Info("request refused", {{"request_id", TruncateUtf8(request.request_id(), 128)},
-                                     {"bytes", static_cast<int64_t>(request.image().size())},
-                                     {"trace_id", trace.id()},
-                                     {"reason", ReasonOf(job.status())},
-                                     {"error", std::string(job.status().message())}});
+  if (!job.ok()) {
+    TraceRefusal(with_.tracer, trace, job.status(), with_.now());
+    with_.metrics.Rejected(ReasonOf(job.status()));
+    LogRefused(request.request_id(), bytes, trace, job.status());
+  }
   return job;
+}
+
+void Admission::LogRefused(const std::string& request_id, size_t bytes, const TraceContext& trace,
+                           const absl::Status& status) const {
+  with_.log.Info("request refused", {{"request_id", TruncateUtf8(request_id, 128)},
+                                     {"bytes", static_cast<int64_t>(bytes)},
+                                     {"trace_id", trace.id()},
+                                     {"reason", ReasonOf(status)},
+                                     {"error", std::string(status.message())}});
 }
 
 absl::StatusOr<std::shared_ptr<Job>> Admission::TryAdmit(const Call& call,
                                                          const TraceContext& trace,
-                                                         const v1::ProtectRequest& request) {
+                                                         v1::ProtectRequest& request) {
   const bool detached = call.rpc == Rpc::kCreateJob;
   AD_ASSIGN_OR_RETURN(
       const auto tenant,
@@ -90,7 +97,7 @@ absl::StatusOr<std::shared_ptr<Job>> Admission::TryAdmit(const Call& call,
   if (closed) return DrainingError();
   AD_RETURN_IF_ERROR(with_.catalogue.Check(job.model));
   AD_RETURN_IF_ERROR(CheckDeadline(job, deadline));
-  job.image = request.image();
+  job.image = std::move(*request.mutable_image());
   return TakeIn(*tenant, std::move(job), header, deadline);
 }
 

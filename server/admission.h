@@ -52,14 +52,15 @@ class Admission {
   Admission(const Options& options, Surroundings surroundings)
       : options_(options), with_(std::move(surroundings)) {}
 
-  // The job of the request: a new one in the queue, a new one that has ended already (its result
+  // Takes the request's image along, or lets go of it: a call that goes on for long holds none. The
+  // job of the request: a new one in the queue, a new one that has ended already (its result
   // was kept), or that of an equal request_id. The caller is counted in the registry. Refusals are
   // counted, traced and logged here. Errors as protection.proto has them for Protect.
-  absl::StatusOr<std::shared_ptr<Job>> Admit(const Call& call, const v1::ProtectRequest& request);
+  absl::StatusOr<std::shared_ptr<Job>> Admit(const Call& call, v1::ProtectRequest request);
 
  private:
   absl::StatusOr<std::shared_ptr<Job>> TryAdmit(const Call& call, const TraceContext& trace,
-                                                const v1::ProtectRequest& request);
+                                                v1::ProtectRequest& request);
   absl::StatusOr<std::shared_ptr<Job>> TakeIn(const Tenant& tenant, JobRequest request,
                                               const ImageHeader& header, absl::Time deadline);
   absl::StatusOr<absl::Time> DeadlineOf(const Call& call, const v1::ProtectRequest& request) const;
@@ -67,6 +68,8 @@ class Admission {
   void Identify(const v1::ProtectRequest& request, JobRequest& job) const;
   // Pushes, and takes the job's bytes from its tenant's quota where the queue takes the job.
   absl::Status Push(const Tenant& tenant, const std::shared_ptr<Job>& job);
+  void LogRefused(const std::string& request_id, size_t bytes, const TraceContext& trace,
+                  const absl::Status& status) const;
   void LogAccepted(const Job& job, const ImageHeader& header) const;
 
   const Options options_;

@@ -160,6 +160,14 @@ absl::Status StoreFailedError(const absl::Status& why) {
       kSoon);
 }
 
+absl::Status ResultsUnreadError() {
+  return WithRetryDelay(
+      WithReason(absl::ResourceExhaustedError("too many results wait for slow readers; this one "
+                                              "is kept where the job is"),
+                 {reason::kResultsUnread, {}}),
+      kSoon);
+}
+
 absl::Status ServerLostTwiceError() {
   return WithReason(absl::InternalError("the server ended twice while the job ran"),
                     {reason::kServerLostTwice, {}});

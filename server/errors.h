@@ -41,6 +41,7 @@ inline constexpr char kJobCancelled[] = "JOB_CANCELLED";
 inline constexpr char kRequestIdReused[] = "REQUEST_ID_REUSED";
 inline constexpr char kStoreFailed[] = "STORE_FAILED";
 inline constexpr char kServerLostTwice[] = "SERVER_LOST_TWICE";
+inline constexpr char kResultsUnread[] = "RESULTS_UNREAD";
 }  // namespace reason
 
 // UNAVAILABLE: the server is on its way out; another one, or this one restarted, will do.
@@ -84,6 +85,8 @@ absl::Status JobNotEndedError(const std::string& name);
 absl::Status RequestIdReusedError(const std::string& request_id);
 // UNAVAILABLE: the job store could not be written or read for the reason of `why`.
 absl::Status StoreFailedError(const absl::Status& why);
+// RESOURCE_EXHAUSTED: too many bytes of results wait for their readers to take this one too.
+absl::Status ResultsUnreadError();
 // INTERNAL: the server itself ended twice while the job ran.
 absl::Status ServerLostTwiceError();
 // INTERNAL: the proof of the budget failed, so no image leaves.

@@ -63,6 +63,7 @@ struct JobResult {
   std::string image;         // the encoded file; "" once it is in the job store alone
   std::string image_digest;  // SHA-256 of the image, hex, once it is stored; else ""
   int64_t image_bytes = 0;   // of the image, once it is stored
+  int64_t bytes() const { return image.empty() ? image_bytes : static_cast<int64_t>(image.size()); }
   ImageFormat format = ImageFormat::kPng;
   JobReport report;
   ModelInfo model;

@@ -13,11 +13,17 @@ namespace {
 
 constexpr double kSlowestReader = 256 * 1024;  // bytes a second
 
-// The digest of the image that `next` would deliver, where it is in the job store alone; else "".
-std::string DigestOf(const Delivery& next) {
-  if (!next.event.has_value()) return "";
+// The result that `next` would deliver; else null. Borrowed from it.
+const JobResult* ResultOf(const Delivery& next) {
+  if (!next.event.has_value()) return nullptr;
   const auto* result = std::get_if<std::shared_ptr<const JobResult>>(&next.event->what);
-  return result != nullptr && (*result)->image.empty() ? (*result)->image_digest : "";
+  return result == nullptr ? nullptr : result->get();
+}
+
+// The digest of its image, where that is in the job store alone; else "".
+std::string DigestOf(const Delivery& next) {
+  const JobResult* const result = ResultOf(next);
+  return result != nullptr && result->image.empty() ? result->image_digest : "";
 }
 
 }  // namespace
@@ -69,6 +75,16 @@ Delivery JobCall::Next() {
   return job_->EventAfter(cursor_);
 }
 
+// False: the call waits in line for it. Where even the line is full, `next` becomes the refusal.
+bool JobCall::GetRoom(Delivery& next) {
+  const JobResult* const result = ResultOf(next);
+  if (result == nullptr) return true;
+  const ResultRoom::Answer room = hooks_.room.Ask(this, result->bytes());
+  if (room == ResultRoom::Answer::kFull) next = {std::nullopt, ResultsUnreadError()};
+  in_line_ = room == ResultRoom::Answer::kInLine;
+  return !in_line_;
+}
+
 void JobCall::Take(const Delivery& next) {
   finished_ = next.final_status.has_value();
   writing_ = next.event.has_value();
@@ -90,6 +106,7 @@ void JobCall::Pump() {
     MutexLock lock(mutex_);
     if (!begun_ || reading_ || writing_ || finished_) return;
     next = Next();
+    if (!GetRoom(next)) return;
     if (!image_.has_value()) stored_image = DigestOf(next);
     reading_ = !stored_image.empty();
     if (!reading_) Take(next);
@@ -159,6 +176,7 @@ void JobCall::Leave(const std::optional<absl::Status>& why) {
 
 void JobCall::Tick(absl::Time now) {
   bool silent = false;
+  bool in_line = false;
   {
     MutexLock lock(mutex_);
     if (writing_ && now - last_write_ > write_limit_) {
@@ -166,9 +184,10 @@ void JobCall::Tick(absl::Time now) {
       return;
     }
     silent = begun_ && !reading_ && !writing_ && !finished_ && now - last_write_ > kMaxSilence;
+    in_line = in_line_;
   }
-  if (!silent || job_ == nullptr) return;
-  job_->Refresh();
+  if (job_ == nullptr || (!silent && !in_line)) return;
+  if (silent) job_->Refresh();
   Pump();
 }
 

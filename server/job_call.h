@@ -16,13 +16,14 @@
 #include "core/base/mutex.h"
 #include "server/job.h"
 #include "server/metrics.h"
+#include "server/result_room.h"
 
 namespace antidiffusion {
 
 // One write is in flight at a time; Finish is called exactly once, also after a cancel; the object
 // may be destroyed in OnDone and not before. The job never knows of it: it calls a listener, which
 // is taken back before. Its only memory of the stream is a cursor, so a slow reader holds back one
-// message and nothing else.
+// message and nothing else; one with a result is made only when there is room for it.
 class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
  public:
   struct Hooks {
@@ -35,6 +36,8 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
         read_image;
     // The status is about to be sent.
     std::function<void(Rpc rpc, const absl::Status& status, absl::Duration duration)> on_finish;
+    // What the call holds of a result it holds in here.
+    ResultRoom& room;
     // gRPC needs the call no longer: destroys it.
     std::function<void(JobCall* call)> on_done;
     Job::Clock now;
@@ -80,6 +83,7 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
  private:
   void Pump() ABSL_LOCKS_EXCLUDED(mutex_);
   Delivery Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool GetRoom(Delivery& next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Take(const Delivery& next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnImageRead(absl::StatusOr<std::string> image) ABSL_LOCKS_EXCLUDED(mutex_);
   void Abandon() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -98,6 +102,7 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
   std::optional<int> listener_ ABSL_GUARDED_BY(mutex_);
   bool begun_ ABSL_GUARDED_BY(mutex_) = false;
   bool left_ ABSL_GUARDED_BY(mutex_) = false;
+  bool in_line_ ABSL_GUARDED_BY(mutex_) = false;  // for room; Tick asks again
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;  // the stored image; the call cannot end then
   std::optional<absl::StatusOr<std::string>> image_ ABSL_GUARDED_BY(mutex_);  // as it was read
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;

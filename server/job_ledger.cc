@@ -24,10 +24,7 @@ JobOutcome OutcomeOf(const absl::Status& status) {
   }
 }
 
-int64_t ImageBytes(const JobResult* result) {
-  if (result == nullptr) return 0;
-  return result->image.empty() ? result->image_bytes : static_cast<int64_t>(result->image.size());
-}
+int64_t ImageBytes(const JobResult* result) { return result == nullptr ? 0 : result->bytes(); }
 
 }  // namespace
 

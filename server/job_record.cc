@@ -40,8 +40,7 @@ void PutResult(const JobResult& result, const std::string& digest, StoredJob& ro
   ToProto(facts, &proto);
   row.result = proto.SerializeAsString();
   row.result_digest = digest;
-  row.result_bytes =
-      result.image.empty() ? result.image_bytes : static_cast<int64_t>(result.image.size());
+  row.result_bytes = result.bytes();
 }
 
 }  // namespace

@@ -36,12 +36,12 @@ struct LogField {
   LogField(std::string field_name, int number)
       : name(std::move(field_name)), value(int64_t{number}) {}
   // Without a text the line has no such fact.
-  LogField(std::string field_name, std::optional<std::string> text) : name(std::move(field_name)) {
-    if (text.has_value()) value = *std::move(text);
-  }
+  LogField(std::string field_name, std::optional<std::string> text)
+      : name(std::move(field_name)), value(text.has_value() ? Value(*std::move(text)) : Value()) {}
 
+  using Value = std::variant<std::monostate, std::string, double, int64_t>;
   std::string name;
-  std::variant<std::monostate, std::string, double, int64_t> value;
+  Value value;
 };
 using LogFields = std::initializer_list<LogField>;
 

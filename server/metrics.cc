@@ -157,6 +157,9 @@ Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
                              "Jobs that outlive their call, from admission to expiry.")
                      .Add({})),
       result_bytes_(GaugeFamily(registry_, "result_bytes", "Images of the kept results.").Add({})),
+      unread_bytes_(GaugeFamily(registry_, "unread_bytes",
+                                "Results on their way to readers, or waiting for room to be.")
+                        .Add({})),
       store_write_(
           HistogramFamily(registry_, "store_write_seconds", "Time of one write to the job store.")
               .Add({}, StoreBuckets())) {

@@ -113,6 +113,8 @@ class Metrics {
   void JobJoined() { jobs_joined_.Increment(); }
   void ResultFromCache() { result_cache_hits_.Increment(); }
   void SetKept(size_t jobs, int64_t result_bytes);
+  // Bytes of results that their readers have not taken yet.
+  void SetUnread(int64_t bytes) { unread_bytes_.Set(static_cast<double>(bytes)); }
   void StoreWriteTook(double seconds) { store_write_.Observe(seconds); }
 
   // All series in the text format.
@@ -168,6 +170,7 @@ class Metrics {
   Counter& result_cache_hits_;
   Gauge& jobs_kept_;
   Gauge& result_bytes_;
+  Gauge& unread_bytes_;
   Histogram& store_write_;
 
   std::array<RpcSeries, 8> rpc_series_;                             // [Rpc]

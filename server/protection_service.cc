@@ -25,10 +25,19 @@ absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
   return absl::FromChrono(deadline);
 }
 
+// gRPC makes a message for each call, keeps it until the call's end and looks at it no more: what
+// is in it may be taken out, so that a long call does not hold an image that its job no longer
+// needs.
+v1::ProtectRequest Taken(const v1::ProtectRequest* request) {
+  return std::move(*const_cast<v1::ProtectRequest*>(request));
+}
+
 }  // namespace
 
-ProtectionService::ProtectionService(const ServiceSurroundings& surroundings)
+ProtectionService::ProtectionService(const ServiceSurroundings& surroundings,
+                                     int64_t max_unread_bytes)
     : with_(surroundings),
+      room_(max_unread_bytes),
       hooks_{.leave =
                  [this](const JobCall& call, const std::optional<absl::Status>& why) {
                    with_.ledger.Leave(*call.job(),
@@ -43,8 +52,10 @@ ProtectionService::ProtectionService(const ServiceSurroundings& surroundings)
                    with_.metrics.RequestFinished(rpc, static_cast<grpc::StatusCode>(status.code()),
                                                  absl::ToDoubleSeconds(duration));
                  },
+             .room = room_,
              .on_done =
                  [this](JobCall* call) {
+                   room_.Leave(call);
                    std::unique_ptr<JobCall> done;  // destroyed after the lock is given back
                    MutexLock lock(mutex_);
                    const auto found = calls_.find(call);
@@ -52,7 +63,18 @@ ProtectionService::ProtectionService(const ServiceSurroundings& surroundings)
                    calls_.erase(found);
                    if (calls_.empty()) idle_.NotifyAll();
                  },
-             .now = surroundings.now} {}
+             .now = surroundings.now},
+      answer_hooks_{.room = room_,
+                    .on_done =
+                        [this](ResultAnswer* answer) {
+                          room_.Leave(answer);
+                          std::unique_ptr<ResultAnswer> done;
+                          MutexLock lock(mutex_);
+                          const auto found = answers_.find(answer);
+                          done = std::move(found->second);
+                          answers_.erase(found);
+                        },
+                    .now = surroundings.now} {}
 
 // gRPC has ended every call by now, in an order of its own that ThreadSanitizer cannot see. The
 // lock shows it.
@@ -62,10 +84,10 @@ ProtectionService::Stream* ProtectionService::Protect(Context* context,
                                                       const v1::ProtectRequest* request) {
   const JobCall::Order order{
       .rpc = Rpc::kProtect, .started = with_.now(), .deadline = DeadlineOf(*context)};
-  return Follow(
-      context,
-      with_.admission.Admit({*context, Rpc::kProtect, order.started, order.deadline}, *request),
-      order);
+  return Follow(context,
+                with_.admission.Admit({*context, Rpc::kProtect, order.started, order.deadline},
+                                      Taken(request)),
+                order);
 }
 
 ProtectionService::Stream* ProtectionService::WatchJob(Context* context,
@@ -102,15 +124,18 @@ ProtectionService::Stream* ProtectionService::Follow(Context* context,
 
 ProtectionService::Answer ProtectionService::Begin(Context* context, Rpc rpc) const {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  const auto finish = [this, context, reactor, rpc,
-                       started = with_.now()](const absl::Status& status) {
+  return {reactor, FinishOf(context, rpc, reactor)};
+}
+
+ProtectionService::Finish ProtectionService::FinishOf(Context* context, Rpc rpc,
+                                                      grpc::ServerUnaryReactor* reactor) const {
+  return [this, context, reactor, rpc, started = with_.now()](const absl::Status& status) {
     with_.metrics.RequestFinished(rpc, static_cast<grpc::StatusCode>(status.code()),
                                   absl::ToDoubleSeconds(with_.now() - started));
     const std::string pushback = RetryPushback(status);
     if (!pushback.empty()) context->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
     reactor->Finish(ToGrpcStatus(status));
   };
-  return {reactor, finish};
 }
 
 absl::StatusOr<std::string> ProtectionService::TenantOf(const Context& context) const {
@@ -133,7 +158,7 @@ grpc::ServerUnaryReactor* ProtectionService::CreateJob(Context* context,
                                                        v1::Job* response) {
   const auto [reactor, finish] = Begin(context, Rpc::kCreateJob);
   const absl::StatusOr<std::shared_ptr<Job>> admitted = with_.admission.Admit(
-      {*context, Rpc::kCreateJob, with_.now(), DeadlineOf(*context)}, *request);
+      {*context, Rpc::kCreateJob, with_.now(), DeadlineOf(*context)}, Taken(request));
   if (!admitted.ok()) {
     finish(admitted.status());
     return reactor;
@@ -150,28 +175,41 @@ grpc::ServerUnaryReactor* ProtectionService::CreateJob(Context* context,
 grpc::ServerUnaryReactor* ProtectionService::GetJob(Context* context,
                                                     const v1::GetJobRequest* request,
                                                     v1::Job* response) {
-  const auto [reactor, finish] = Begin(context, Rpc::kGetJob);
   const absl::StatusOr<std::shared_ptr<Job>> job = JobOf(*context, request->name());
-  if (!job.ok()) {
-    finish(job.status());
-  } else if (request->include_result()) {
-    GetWithResult(*job, response, finish);
-  } else {
-    *response = Describe(**job, (*job)->Snapshot(), false);
-    finish(absl::OkStatus());
+  if (job.ok() && request->include_result()) {
+    const JobSnapshot now = (*job)->Snapshot();
+    if (now.result != nullptr) {
+      return GetWithResult(context, *job, now.result->bytes(), response);
+    }
   }
+  const auto [reactor, finish] = Begin(context, Rpc::kGetJob);
+  if (job.ok()) *response = Describe(**job, (*job)->Snapshot(), false);
+  finish(job.status());
   return reactor;
 }
 
-void ProtectionService::GetWithResult(const std::shared_ptr<Job>& job, v1::Job* response,
-                                      const Finish& finish) {
-  const JobSnapshot now = job->Snapshot();
-  *response = Describe(*job, now, true);
+grpc::ServerUnaryReactor* ProtectionService::GetWithResult(Context* context,
+                                                           const std::shared_ptr<Job>& job,
+                                                           int64_t bytes, v1::Job* response) {
+  auto owned = std::make_unique<ResultAnswer>(context, bytes, answer_hooks_);
+  ResultAnswer* const answer = owned.get();
+  {
+    MutexLock lock(mutex_);
+    answers_[answer] = std::move(owned);
+  }
+  const Finish finish = FinishOf(context, Rpc::kGetJob, answer);
+  answer->Begin([this, job, response, finish] { SendResult(*job, response, finish); }, finish);
+  return answer;
+}
+
+void ProtectionService::SendResult(const Job& job, v1::Job* response, const Finish& finish) {
+  const JobSnapshot now = job.Snapshot();
+  *response = Describe(job, now, true);
   if (now.result == nullptr || !now.result->image.empty()) {
     finish(absl::OkStatus());
     return;
   }
-  with_.ledger.ReadImage(job->name(), now.result->image_digest,
+  with_.ledger.ReadImage(job.name(), now.result->image_digest,
                          [response, finish](absl::StatusOr<std::string> image) {
                            const absl::Status read = image.status();
                            if (read.ok()) {
@@ -251,6 +289,7 @@ grpc::ServerUnaryReactor* ProtectionService::ListModels(Context* context,
 void ProtectionService::Tick(absl::Time now) {
   MutexLock lock(mutex_);
   for (const auto& [call, owned] : calls_) call->Tick(now);
+  for (const auto& [answer, owned] : answers_) answer->Tick(now);
 }
 
 bool ProtectionService::WaitIdle(absl::Duration timeout) {

@@ -16,6 +16,8 @@
 #include "server/job_ledger.h"
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
+#include "server/result_answer.h"
+#include "server/result_room.h"
 #include "server/tenants/tenant_directory.h"
 
 namespace antidiffusion {
@@ -33,7 +35,8 @@ struct ServiceSurroundings {
 // Callback API: nothing here decodes, waits or touches a disk. Outlives the gRPC server.
 class ProtectionService final : public v1::ProtectionService::CallbackService {
  public:
-  explicit ProtectionService(const ServiceSurroundings& surroundings);
+  // `max_unread_bytes`: of results that their readers have not taken yet.
+  ProtectionService(const ServiceSurroundings& surroundings, int64_t max_unread_bytes);
   ~ProtectionService() override;
 
   using Context = grpc::CallbackServerContext;
@@ -57,6 +60,8 @@ class ProtectionService final : public v1::ProtectionService::CallbackService {
   grpc::ServerUnaryReactor* ListModels(Context* context, const v1::ListModelsRequest* request,
                                        v1::ListModelsResponse* response) override;
 
+  int64_t unread_bytes() const { return room_.bytes(); }
+
   // About every second: keeps streams alive, ends those that nobody reads.
   void Tick(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -71,6 +76,7 @@ class ProtectionService final : public v1::ProtectionService::CallbackService {
     Finish finish;
   };
   Answer Begin(Context* context, Rpc rpc) const;
+  Finish FinishOf(Context* context, Rpc rpc, grpc::ServerUnaryReactor* reactor) const;
 
   Stream* Follow(Context* context, absl::StatusOr<std::shared_ptr<Job>> job,
                  const JobCall::Order& order) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -78,15 +84,21 @@ class ProtectionService final : public v1::ProtectionService::CallbackService {
   absl::StatusOr<std::string> TenantOf(const Context& context) const;
   absl::StatusOr<std::shared_ptr<Job>> JobOf(const Context& context, const std::string& name) const;
   v1::Job Describe(const Job& job, const JobSnapshot& now, bool result) const;
-  void GetWithResult(const std::shared_ptr<Job>& job, v1::Job* response, const Finish& finish);
+  grpc::ServerUnaryReactor* GetWithResult(Context* context, const std::shared_ptr<Job>& job,
+                                          int64_t bytes, v1::Job* response)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void SendResult(const Job& job, v1::Job* response, const Finish& finish);
   absl::Status List(const Context& context, const v1::ListJobsRequest& request,
                     v1::ListJobsResponse* response) const;
 
   const ServiceSurroundings with_;
+  ResultRoom room_;
   const JobCall::Hooks hooks_;
+  const ResultAnswer::Hooks answer_hooks_;
   Mutex mutex_;
   CondVar idle_;
   std::unordered_map<JobCall*, std::unique_ptr<JobCall>> calls_ ABSL_GUARDED_BY(mutex_);
+  std::unordered_map<ResultAnswer*, std::unique_ptr<ResultAnswer>> answers_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace antidiffusion

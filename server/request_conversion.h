@@ -9,7 +9,7 @@
 
 namespace antidiffusion {
 
-// Everything of a request but its image (which is large, and copied only once the job is sure to
+// Everything of a request but its image (which is large, and moved only once the job is sure to
 // be taken) and its model (whose default the server knows). INVALID_ARGUMENT naming the field.
 absl::StatusOr<JobRequest> ToJobRequest(const v1::ProtectRequest& request);
 

@@ -97,7 +97,8 @@ struct Server::Parts {
         ledger(KeepLimits(config), {queue, metrics, log, tracer, absl::Now}),
         admission({ImageLimits(config), config.job_timeout, config.result_cache},
                   {*catalogue, queue, ledger, *tenants, eta, metrics, log, tracer, absl::Now}),
-        service({admission, ledger, *catalogue, *tenants, metrics, absl::Now}) {}
+        service({admission, ledger, *catalogue, *tenants, metrics, absl::Now},
+                config.max_unread_bytes) {}
 
   Tracer::Sink SinkOf(const ServerConfig& config) {
     if (config.otlp_endpoint.empty()) return nullptr;
@@ -125,6 +126,7 @@ struct Server::Parts {
   std::unique_ptr<HttpEndpoint> http;
   std::unique_ptr<WorkerPool> workers;
 
+  Mutex tick_mutex;  // one tick at a time
   Mutex ticker_mutex;
   CondVar ticker_wakeup;
   bool ticker_stopped ABSL_GUARDED_BY(ticker_mutex) = false;
@@ -200,7 +202,7 @@ absl::Status Server::Listen(const ServerConfig& config) {
   const int64_t max_message = config.max_image_bytes + kMessageMargin;
   const std::string address = ListenAddress(config.grpc_address, config.grpc_port);
   grpc::ServerBuilder builder;
-  // A waiting job holds its image twice until its call ends: gRPC's copy and its own.
+  // What gRPC itself holds: requests that are on their way in, and answers on their way out.
   builder.SetResourceQuota(
       grpc::ResourceQuota("antidiffusion")
           .Resize(static_cast<size_t>(config.max_queue_bytes + 16 * max_message)));
@@ -318,6 +320,7 @@ void Server::StopLoading() {
 int64_t Server::jobs_left() const { return parts_->ledger.jobs_left(); }
 
 void Server::Tick(absl::Time now) {
+  MutexLock lock(parts_->tick_mutex);
   parts_->ledger.Tick(now);
   parts_->service.Tick(now);
   ReloadTenants();
@@ -367,6 +370,7 @@ std::string Server::MetricsText() const {
   parts_->metrics.SetQueue(load.waiting_of, load.bytes);
   const JobRegistry::Totals kept = parts_->ledger.registry().totals();
   parts_->metrics.SetKept(kept.jobs, kept.result_bytes);
+  parts_->metrics.SetUnread(parts_->service.unread_bytes());
   return parts_->metrics.Text();
 }
 

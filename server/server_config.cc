@@ -211,6 +211,9 @@ void AddJobFlags(CLI::App& app, RawConfig& raw) {
   app.add_option("--max-result-bytes", config.max_result_bytes,
                  "Bytes that the results of the kept jobs may take; as above")
       ->check(CLI::Range(int64_t{1}, kMaxQueueBytes));
+  app.add_option("--max-unread-bytes", config.max_unread_bytes,
+                 "Bytes of results that may be on their way to readers; as many more wait for room")
+      ->check(CLI::Range(int64_t{1}, kMaxQueueBytes));
   app.add_option("--result-cache", config.result_cache,
                  "true: a request equal to one whose result is kept is answered with it");
 }

@@ -50,8 +50,9 @@ struct ServerConfig {
   std::string job_store = ":memory:";  // or sqlite:PATH
   absl::Duration job_timeout = absl::Hours(24);
   absl::Duration result_ttl = absl::Hours(24);
-  int64_t max_kept_jobs = 10'000;               // that have ended
-  int64_t max_result_bytes = int64_t{1} << 30;  // of their results
+  int64_t max_kept_jobs = 10'000;                 // that have ended
+  int64_t max_result_bytes = int64_t{1} << 30;    // of their results
+  int64_t max_unread_bytes = int64_t{512} << 20;  // of results that are being read
   bool result_cache = true;
 
   LogFormat log_format = LogFormat::kText;

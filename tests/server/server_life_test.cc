@@ -157,6 +157,7 @@ TEST(ServerLifeTest, EverySeriesIsThereFromTheStart) {
            "tls_certificate_expiry_timestamp_seconds",
            "job_store_failures_total",
            "queue_bytes",
+           "unread_bytes",
            R"(queue_wait_seconds_count{class="interactive"})",
            R"(queue_wait_seconds_count{class="batch"})",
            R"(jobs_running{device="fake:0"})",

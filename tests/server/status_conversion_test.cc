@@ -46,6 +46,7 @@ TEST(ToGrpcStatusTest, EveryErrorHasItsCodeReasonAndPushback) {
       {QueueFullError(3, absl::Milliseconds(2500)), grpc::RESOURCE_EXHAUSTED, "QUEUE_FULL", "2500"},
       {QueueBytesFullError(3, absl::Seconds(7)), grpc::RESOURCE_EXHAUSTED, "QUEUE_BYTES_FULL",
        "7000"},
+      {ResultsUnreadError(), grpc::RESOURCE_EXHAUSTED, "RESULTS_UNREAD", "1000"},
       {DeadlinePassedError("queue"), grpc::DEADLINE_EXCEEDED, "DEADLINE_PASSED", ""},
       {DeadlineUnreachableError(12.5), grpc::DEADLINE_EXCEEDED, "DEADLINE_UNREACHABLE", ""},
       {CallerGoneError(), grpc::CANCELLED, "CANCELLED", ""},

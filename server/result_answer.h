@@ -1,0 +1,57 @@
+// The server's side of a GetJob that asks for the result.
+#pragma once
+
+#include <grpcpp/impl/codegen/server_callback.h>
+#include <grpcpp/impl/codegen/server_context.h>
+
+#include <cstdint>
+#include <functional>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "core/base/mutex.h"
+#include "server/job.h"
+#include "server/result_room.h"
+
+namespace antidiffusion {
+
+// Waits for room, then is sent, and ended where its reader takes too long: gRPC would hold the
+// answer for as long as the reader likes. May be destroyed in `on_done` and not before.
+class ResultAnswer : public grpc::ServerUnaryReactor {
+ public:
+  struct Hooks {
+    ResultRoom& room;
+    // gRPC needs the answer no longer.
+    std::function<void(ResultAnswer* answer)> on_done;
+    Job::Clock now;
+  };
+
+  // `bytes`: of the result. `context` is gRPC's; `hooks` outlive the answer.
+  ResultAnswer(grpc::CallbackServerContext* context, int64_t bytes, const Hooks& hooks)
+      : context_(context), bytes_(bytes), hooks_(hooks) {}
+
+  // Once. Either `send` is called, which fills the answer and finishes the call, or `refuse`, which
+  // finishes it; once, on any thread.
+  void Begin(std::function<void()> send, std::function<void(const absl::Status& why)> refuse);
+
+  // Called about every second.
+  void Tick(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  void OnCancel() override ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnDone() override ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  void TrySend() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  grpc::CallbackServerContext* const context_;
+  const int64_t bytes_;
+  const Hooks& hooks_;
+  std::function<void()> send_;
+  std::function<void(const absl::Status& why)> refuse_;
+
+  Mutex mutex_;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;                         // sent or refused
+  absl::Time limit_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();  // of sending
+};
+
+}  // namespace antidiffusion
