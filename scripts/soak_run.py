@@ -190,6 +190,7 @@ def main():
             code = server.stop()
             if code != 0:
                 violations.append(f"the server ended with {code}")
+                print(server.log()[-10_000:])
         finally:
             server.close()
     if options.csv:
