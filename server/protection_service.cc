@@ -176,14 +176,12 @@ grpc::ServerUnaryReactor* ProtectionService::GetJob(Context* context,
                                                     const v1::GetJobRequest* request,
                                                     v1::Job* response) {
   const absl::StatusOr<std::shared_ptr<Job>> job = JobOf(*context, request->name());
-  if (job.ok() && request->include_result()) {
-    const JobSnapshot now = (*job)->Snapshot();
-    if (now.result != nullptr) {
-      return GetWithResult(context, *job, now.result->bytes(), response);
-    }
+  const JobSnapshot now = job.ok() ? (*job)->Snapshot() : JobSnapshot();
+  if (request->include_result() && now.result != nullptr) {
+    return GetWithResult(context, *job, now.result->bytes(), response);
   }
   const auto [reactor, finish] = Begin(context, Rpc::kGetJob);
-  if (job.ok()) *response = Describe(**job, (*job)->Snapshot(), false);
+  if (job.ok()) *response = Describe(**job, now, false);
   finish(job.status());
   return reactor;
 }

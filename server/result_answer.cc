@@ -7,10 +7,9 @@
 
 namespace antidiffusion {
 
-void ResultAnswer::Begin(std::function<void()> send,
-                         std::function<void(const absl::Status& why)> refuse) {
+void ResultAnswer::Begin(Send send, Refuse refuse) {
   {
-    MutexLock lock(mutex_);  // shows the other threads what is written here
+    MutexLock lock(mutex_);
     send_ = std::move(send);
     refuse_ = std::move(refuse);
   }
@@ -21,18 +20,22 @@ void ResultAnswer::Begin(std::function<void()> send,
 // there on.
 void ResultAnswer::TrySend() {
   ResultRoom::Answer room = ResultRoom::Answer::kInLine;
+  Send send;  // these two outlive the answer
+  Refuse refuse;
   {
     MutexLock lock(mutex_);
-    if (ended_) return;
+    if (ended_ || send_ == nullptr) return;  // a tick may come before Begin
     room = hooks_.room.Ask(this, bytes_);
     if (room == ResultRoom::Answer::kInLine) return;
     ended_ = true;
+    send = std::exchange(send_, nullptr);
+    refuse = std::exchange(refuse_, nullptr);
     limit_ = hooks_.now() + JobCall::WriteLimit(static_cast<size_t>(bytes_));
   }
   if (room == ResultRoom::Answer::kIn) {
-    send_();
+    send();
   } else {
-    refuse_(ResultsUnreadError());
+    refuse(ResultsUnreadError());
   }
 }
 
@@ -46,12 +49,15 @@ void ResultAnswer::Tick(absl::Time now) {
 }
 
 void ResultAnswer::OnCancel() {
+  Refuse refuse;
   {
     MutexLock lock(mutex_);
     if (ended_) return;
     ended_ = true;
+    send_ = nullptr;
+    refuse = std::exchange(refuse_, nullptr);
   }
-  refuse_(CallerGoneError());
+  refuse(CallerGoneError());
 }
 
 // As in JobCall::OnDone, the lock shows an order that gRPC keeps.

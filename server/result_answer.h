@@ -32,7 +32,9 @@ class ResultAnswer : public grpc::ServerUnaryReactor {
 
   // Once. Either `send` is called, which fills the answer and finishes the call, or `refuse`, which
   // finishes it; once, on any thread.
-  void Begin(std::function<void()> send, std::function<void(const absl::Status& why)> refuse);
+  using Send = std::function<void()>;
+  using Refuse = std::function<void(const absl::Status& why)>;
+  void Begin(Send send, Refuse refuse) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Called about every second.
   void Tick(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -46,10 +48,10 @@ class ResultAnswer : public grpc::ServerUnaryReactor {
   grpc::CallbackServerContext* const context_;
   const int64_t bytes_;
   const Hooks& hooks_;
-  std::function<void()> send_;
-  std::function<void(const absl::Status& why)> refuse_;
 
   Mutex mutex_;
+  Send send_ ABSL_GUARDED_BY(mutex_);  // null before Begin, and once the answer has ended
+  Refuse refuse_ ABSL_GUARDED_BY(mutex_);
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;                         // sent or refused
   absl::Time limit_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();  // of sending
 };
