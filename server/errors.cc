@@ -162,8 +162,8 @@ absl::Status StoreFailedError(const absl::Status& why) {
 
 absl::Status ResultsUnreadError() {
   return WithRetryDelay(
-      WithReason(absl::ResourceExhaustedError("too many results wait for slow readers; this one "
-                                              "is kept where the job is"),
+      WithReason(absl::ResourceExhaustedError(
+                     "too many results wait for slow readers; ask again, where the job is kept"),
                  {reason::kResultsUnread, {}}),
       kSoon);
 }

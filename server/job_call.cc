@@ -79,7 +79,7 @@ Delivery JobCall::Next() {
 bool JobCall::GetRoom(Delivery& next) {
   const JobResult* const result = ResultOf(next);
   if (result == nullptr) return true;
-  const ResultRoom::Answer room = hooks_.room.Ask(this, result->bytes());
+  const ResultRoom::Answer room = hooks_.calls.AskForRoom(this, result->bytes());
   if (room == ResultRoom::Answer::kFull) next = {std::nullopt, ResultsUnreadError()};
   in_line_ = room == ResultRoom::Answer::kInLine;
   return !in_line_;
@@ -179,6 +179,7 @@ void JobCall::Tick(absl::Time now) {
   bool in_line = false;
   {
     MutexLock lock(mutex_);
+    if (done_) return;
     if (writing_ && now - last_write_ > write_limit_) {
       context_->TryCancel();  // fails the write
       return;
@@ -198,10 +199,11 @@ void JobCall::OnDone() {
     // cannot see. This lock shows it: whatever was written under it comes before the destruction.
     MutexLock lock(mutex_);
     listener = listener_;
+    done_ = true;
   }
   if (listener.has_value()) job_->RemoveListener(*listener);
   Leave(std::nullopt);
-  hooks_.on_done(this);
+  hooks_.calls.Remove(this);
 }
 
 }  // namespace antidiffusion

@@ -16,7 +16,7 @@
 #include "core/base/mutex.h"
 #include "server/job.h"
 #include "server/metrics.h"
-#include "server/result_room.h"
+#include "server/reader_calls.h"
 
 namespace antidiffusion {
 
@@ -24,7 +24,7 @@ namespace antidiffusion {
 // may be destroyed in OnDone and not before. The job never knows of it: it calls a listener, which
 // is taken back before. Its only memory of the stream is a cursor, so a slow reader holds back one
 // message and nothing else; one with a result is made only when there is room for it.
-class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
+class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall {
  public:
   struct Hooks {
     // The call follows the job no longer; once for each call that had one. `why`: it was closed
@@ -36,10 +36,8 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
         read_image;
     // The status is about to be sent.
     std::function<void(Rpc rpc, const absl::Status& status, absl::Duration duration)> on_finish;
-    // What the call holds of a result it holds in here.
-    ResultRoom& room;
-    // gRPC needs the call no longer: destroys it.
-    std::function<void(JobCall* call)> on_done;
+    // Where the call is added, before it begins.
+    ReaderCalls& calls;
     Job::Clock now;
   };
   struct Order {
@@ -73,8 +71,7 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
   // the call cannot end, whatever its caller does.
   void Begin(const absl::Status& refusal = absl::OkStatus()) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Called about every second.
-  void Tick(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Tick(absl::Time now) override ABSL_LOCKS_EXCLUDED(mutex_);
 
   void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnCancel() override ABSL_LOCKS_EXCLUDED(mutex_);
@@ -107,6 +104,7 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent> {
   std::optional<absl::StatusOr<std::string>> image_ ABSL_GUARDED_BY(mutex_);  // as it was read
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;                 // gRPC's context is gone
   std::optional<absl::Status> gone_ ABSL_GUARDED_BY(mutex_);  // why nobody listens any more
   absl::Time last_write_ ABSL_GUARDED_BY(mutex_);
   absl::Duration write_limit_ ABSL_GUARDED_BY(mutex_) = kMaxWrite;

@@ -5,12 +5,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
 #include "server/errors.h"
 #include "server/proto_conversion.h"
 #include "server/request_conversion.h"
+#include "server/result_answer.h"
 #include "server/status_conversion.h"
 
 namespace antidiffusion {
@@ -37,7 +37,7 @@ v1::ProtectRequest Taken(const v1::ProtectRequest* request) {
 ProtectionService::ProtectionService(const ServiceSurroundings& surroundings,
                                      int64_t max_unread_bytes)
     : with_(surroundings),
-      room_(max_unread_bytes),
+      calls_(max_unread_bytes),
       hooks_{.leave =
                  [this](const JobCall& call, const std::optional<absl::Status>& why) {
                    with_.ledger.Leave(*call.job(),
@@ -52,33 +52,8 @@ ProtectionService::ProtectionService(const ServiceSurroundings& surroundings,
                    with_.metrics.RequestFinished(rpc, static_cast<grpc::StatusCode>(status.code()),
                                                  absl::ToDoubleSeconds(duration));
                  },
-             .room = room_,
-             .on_done =
-                 [this](JobCall* call) {
-                   room_.Leave(call);
-                   std::unique_ptr<JobCall> done;  // destroyed after the lock is given back
-                   MutexLock lock(mutex_);
-                   const auto found = calls_.find(call);
-                   done = std::move(found->second);
-                   calls_.erase(found);
-                   if (calls_.empty()) idle_.NotifyAll();
-                 },
-             .now = surroundings.now},
-      answer_hooks_{.room = room_,
-                    .on_done =
-                        [this](ResultAnswer* answer) {
-                          room_.Leave(answer);
-                          std::unique_ptr<ResultAnswer> done;
-                          MutexLock lock(mutex_);
-                          const auto found = answers_.find(answer);
-                          done = std::move(found->second);
-                          answers_.erase(found);
-                        },
-                    .now = surroundings.now} {}
-
-// gRPC has ended every call by now, in an order of its own that ThreadSanitizer cannot see. The
-// lock shows it.
-ProtectionService::~ProtectionService() { MutexLock lock(mutex_); }
+             .calls = calls_,
+             .now = surroundings.now} {}
 
 ProtectionService::Stream* ProtectionService::Protect(Context* context,
                                                       const v1::ProtectRequest* request) {
@@ -108,12 +83,9 @@ ProtectionService::Stream* ProtectionService::Follow(Context* context,
                                                      absl::StatusOr<std::shared_ptr<Job>> job,
                                                      const JobCall::Order& order) {
   const std::shared_ptr<Job> followed = job.ok() ? *job : nullptr;
-  auto owned = std::make_unique<JobCall>(context, std::move(job), order, hooks_);
-  JobCall* const call = owned.get();
-  {
-    MutexLock lock(mutex_);
-    calls_[call] = std::move(owned);
-  }
+  const auto owned = std::make_shared<JobCall>(context, std::move(job), order, hooks_);
+  calls_.Add(owned);
+  JobCall* const call = owned.get();  // until gRPC is done with it
   if (followed == nullptr) {
     call->Begin();
   } else {
@@ -189,12 +161,9 @@ grpc::ServerUnaryReactor* ProtectionService::GetJob(Context* context,
 grpc::ServerUnaryReactor* ProtectionService::GetWithResult(Context* context,
                                                            const std::shared_ptr<Job>& job,
                                                            int64_t bytes, v1::Job* response) {
-  auto owned = std::make_unique<ResultAnswer>(context, bytes, answer_hooks_);
-  ResultAnswer* const answer = owned.get();
-  {
-    MutexLock lock(mutex_);
-    answers_[answer] = std::move(owned);
-  }
+  const auto owned = std::make_shared<ResultAnswer>(context, bytes, calls_, with_.now);
+  calls_.Add(owned);
+  ResultAnswer* const answer = owned.get();  // until gRPC is done with it
   const Finish finish = FinishOf(context, Rpc::kGetJob, answer);
   answer->Begin([this, job, response, finish] { SendResult(*job, response, finish); }, finish);
   return answer;
@@ -282,19 +251,6 @@ grpc::ServerUnaryReactor* ProtectionService::ListModels(Context* context,
   }
   finish(allowed);
   return reactor;
-}
-
-void ProtectionService::Tick(absl::Time now) {
-  MutexLock lock(mutex_);
-  for (const auto& [call, owned] : calls_) call->Tick(now);
-  for (const auto& [answer, owned] : answers_) answer->Tick(now);
-}
-
-bool ProtectionService::WaitIdle(absl::Duration timeout) {
-  const absl::Time end = absl::Now() + timeout;
-  MutexLock lock(mutex_);
-  while (!calls_.empty() && absl::Now() < end) idle_.WaitFor(lock, end - absl::Now());
-  return calls_.empty();
 }
 
 }  // namespace antidiffusion

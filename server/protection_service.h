@@ -1,23 +1,21 @@
 // The service itself: who calls, and what of the ledger answers.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
-#include <unordered_map>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "antidiffusion/v1/protection.grpc.pb.h"
-#include "core/base/mutex.h"
 #include "server/admission.h"
 #include "server/job.h"
 #include "server/job_call.h"
 #include "server/job_ledger.h"
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
-#include "server/result_answer.h"
-#include "server/result_room.h"
+#include "server/reader_calls.h"
 #include "server/tenants/tenant_directory.h"
 
 namespace antidiffusion {
@@ -37,15 +35,12 @@ class ProtectionService final : public v1::ProtectionService::CallbackService {
  public:
   // `max_unread_bytes`: of results that their readers have not taken yet.
   ProtectionService(const ServiceSurroundings& surroundings, int64_t max_unread_bytes);
-  ~ProtectionService() override;
 
   using Context = grpc::CallbackServerContext;
   using Stream = grpc::ServerWriteReactor<v1::JobEvent>;
 
-  Stream* Protect(Context* context, const v1::ProtectRequest* request) override
-      ABSL_LOCKS_EXCLUDED(mutex_);
-  Stream* WatchJob(Context* context, const v1::WatchJobRequest* request) override
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  Stream* Protect(Context* context, const v1::ProtectRequest* request) override;
+  Stream* WatchJob(Context* context, const v1::WatchJobRequest* request) override;
 
   grpc::ServerUnaryReactor* CreateJob(Context* context, const v1::ProtectRequest* request,
                                       v1::Job* response) override;
@@ -60,13 +55,8 @@ class ProtectionService final : public v1::ProtectionService::CallbackService {
   grpc::ServerUnaryReactor* ListModels(Context* context, const v1::ListModelsRequest* request,
                                        v1::ListModelsResponse* response) override;
 
-  int64_t unread_bytes() const { return room_.bytes(); }
-
-  // About every second: keeps streams alive, ends those that nobody reads.
-  void Tick(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
-
-  // False when streams are still open after `timeout`.
-  bool WaitIdle(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Streams, and results that are being read.
+  ReaderCalls& calls() { return calls_; }
 
  private:
   // Ends a unary call, once, on any thread.
@@ -79,26 +69,20 @@ class ProtectionService final : public v1::ProtectionService::CallbackService {
   Finish FinishOf(Context* context, Rpc rpc, grpc::ServerUnaryReactor* reactor) const;
 
   Stream* Follow(Context* context, absl::StatusOr<std::shared_ptr<Job>> job,
-                 const JobCall::Order& order) ABSL_LOCKS_EXCLUDED(mutex_);
+                 const JobCall::Order& order);
   // The caller's tenant, where it may do what jobs need; its name alone.
   absl::StatusOr<std::string> TenantOf(const Context& context) const;
   absl::StatusOr<std::shared_ptr<Job>> JobOf(const Context& context, const std::string& name) const;
   v1::Job Describe(const Job& job, const JobSnapshot& now, bool result) const;
   grpc::ServerUnaryReactor* GetWithResult(Context* context, const std::shared_ptr<Job>& job,
-                                          int64_t bytes, v1::Job* response)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+                                          int64_t bytes, v1::Job* response);
   void SendResult(const Job& job, v1::Job* response, const Finish& finish);
   absl::Status List(const Context& context, const v1::ListJobsRequest& request,
                     v1::ListJobsResponse* response) const;
 
   const ServiceSurroundings with_;
-  ResultRoom room_;
+  ReaderCalls calls_;
   const JobCall::Hooks hooks_;
-  const ResultAnswer::Hooks answer_hooks_;
-  Mutex mutex_;
-  CondVar idle_;
-  std::unordered_map<JobCall*, std::unique_ptr<JobCall>> calls_ ABSL_GUARDED_BY(mutex_);
-  std::unordered_map<ResultAnswer*, std::unique_ptr<ResultAnswer>> answers_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace antidiffusion

@@ -25,12 +25,12 @@ void ResultAnswer::TrySend() {
   {
     MutexLock lock(mutex_);
     if (ended_ || send_ == nullptr) return;  // a tick may come before Begin
-    room = hooks_.room.Ask(this, bytes_);
+    room = calls_.AskForRoom(this, bytes_);
     if (room == ResultRoom::Answer::kInLine) return;
     ended_ = true;
     send = std::exchange(send_, nullptr);
     refuse = std::exchange(refuse_, nullptr);
-    limit_ = hooks_.now() + JobCall::WriteLimit(static_cast<size_t>(bytes_));
+    limit_ = now_() + JobCall::WriteLimit(static_cast<size_t>(bytes_));
   }
   if (room == ResultRoom::Answer::kIn) {
     send();
@@ -42,6 +42,7 @@ void ResultAnswer::TrySend() {
 void ResultAnswer::Tick(absl::Time now) {
   {
     MutexLock lock(mutex_);
+    if (done_) return;
     if (now > limit_) context_->TryCancel();
     if (ended_) return;
   }
@@ -60,10 +61,12 @@ void ResultAnswer::OnCancel() {
   refuse(CallerGoneError());
 }
 
-// As in JobCall::OnDone, the lock shows an order that gRPC keeps.
 void ResultAnswer::OnDone() {
-  { MutexLock lock(mutex_); }
-  hooks_.on_done(this);
+  {
+    MutexLock lock(mutex_);
+    done_ = true;
+  }
+  calls_.Remove(this);
 }
 
 }  // namespace antidiffusion

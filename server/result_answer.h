@@ -6,29 +6,24 @@
 
 #include <cstdint>
 #include <functional>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "core/base/mutex.h"
 #include "server/job.h"
-#include "server/result_room.h"
+#include "server/reader_calls.h"
 
 namespace antidiffusion {
 
 // Waits for room, then is sent, and ended where its reader takes too long: gRPC would hold the
-// answer for as long as the reader likes. May be destroyed in `on_done` and not before.
-class ResultAnswer : public grpc::ServerUnaryReactor {
+// answer for as long as the reader likes.
+class ResultAnswer : public grpc::ServerUnaryReactor, public ReaderCall {
  public:
-  struct Hooks {
-    ResultRoom& room;
-    // gRPC needs the answer no longer.
-    std::function<void(ResultAnswer* answer)> on_done;
-    Job::Clock now;
-  };
-
-  // `bytes`: of the result. `context` is gRPC's; `hooks` outlive the answer.
-  ResultAnswer(grpc::CallbackServerContext* context, int64_t bytes, const Hooks& hooks)
-      : context_(context), bytes_(bytes), hooks_(hooks) {}
+  // `bytes`: of the result. `context` is gRPC's; the answer is added to `calls` before it begins.
+  ResultAnswer(grpc::CallbackServerContext* context, int64_t bytes, ReaderCalls& calls,
+               Job::Clock now)
+      : context_(context), bytes_(bytes), calls_(calls), now_(std::move(now)) {}
 
   // Once. Either `send` is called, which fills the answer and finishes the call, or `refuse`, which
   // finishes it; once, on any thread.
@@ -36,8 +31,7 @@ class ResultAnswer : public grpc::ServerUnaryReactor {
   using Refuse = std::function<void(const absl::Status& why)>;
   void Begin(Send send, Refuse refuse) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Called about every second.
-  void Tick(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Tick(absl::Time now) override ABSL_LOCKS_EXCLUDED(mutex_);
 
   void OnCancel() override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnDone() override ABSL_LOCKS_EXCLUDED(mutex_);
@@ -47,12 +41,14 @@ class ResultAnswer : public grpc::ServerUnaryReactor {
 
   grpc::CallbackServerContext* const context_;
   const int64_t bytes_;
-  const Hooks& hooks_;
+  ReaderCalls& calls_;
+  const Job::Clock now_;
 
   Mutex mutex_;
   Send send_ ABSL_GUARDED_BY(mutex_);  // null before Begin, and once the answer has ended
   Refuse refuse_ ABSL_GUARDED_BY(mutex_);
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;                         // sent or refused
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;                          // gRPC's context is gone
   absl::Time limit_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();  // of sending
 };
 

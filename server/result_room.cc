@@ -1,35 +1,30 @@
 #include "server/result_room.h"
 
-#include <algorithm>
-
 namespace antidiffusion {
 
 ResultRoom::Answer ResultRoom::Ask(const void* reader, int64_t bytes) {
   MutexLock lock(mutex_);
-  if (inside_.contains(reader)) return Answer::kIn;
-  const bool in_line = std::any_of(line_.begin(), line_.end(),
-                                   [&](const Asker& asker) { return asker.reader == reader; });
-  if (!in_line) {
+  if (!places_.contains(reader)) {
     if (!line_.empty() && bytes_in_line_ + bytes > limit_) return Answer::kFull;
-    line_.push_back({reader, bytes});
+    places_[reader] = {.bytes = bytes, .in_line = line_.insert(line_.end(), reader)};
     bytes_in_line_ += bytes;
     LetIn();
   }
-  return inside_.contains(reader) ? Answer::kIn : Answer::kInLine;
+  return places_[reader].inside ? Answer::kIn : Answer::kInLine;
 }
 
 void ResultRoom::Leave(const void* reader) {
   MutexLock lock(mutex_);
-  if (const auto found = inside_.find(reader); found != inside_.end()) {
-    bytes_inside_ -= found->second;
-    inside_.erase(found);
+  const auto found = places_.find(reader);
+  if (found == places_.end()) return;
+  const Place& place = found->second;
+  if (place.inside) {
+    bytes_inside_ -= place.bytes;
   } else {
-    const auto place = std::find_if(line_.begin(), line_.end(),
-                                    [&](const Asker& asker) { return asker.reader == reader; });
-    if (place == line_.end()) return;
-    bytes_in_line_ -= place->bytes;
-    line_.erase(place);
+    bytes_in_line_ -= place.bytes;
+    line_.erase(place.in_line);
   }
+  places_.erase(found);
   LetIn();
 }
 
@@ -39,12 +34,14 @@ int64_t ResultRoom::bytes() const {
 }
 
 void ResultRoom::LetIn() {
-  while (!line_.empty() && (inside_.empty() || bytes_inside_ + line_.front().bytes <= limit_)) {
-    const Asker first = line_.front();
-    line_.pop_front();
+  while (!line_.empty()) {
+    Place& first = places_[line_.front()];
+    const bool alone = places_.size() == line_.size();
+    if (!alone && bytes_inside_ + first.bytes > limit_) return;
     bytes_in_line_ -= first.bytes;
     bytes_inside_ += first.bytes;
-    inside_.emplace(first.reader, first.bytes);
+    first.inside = true;
+    line_.pop_front();
   }
 }
 

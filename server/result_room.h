@@ -1,9 +1,9 @@
 // Room for results on their way to readers: however many readers there are and however slowly they
-// read, what is held for them stays within a limit.
+// read, what is copied for them stays within a limit.
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <unordered_map>
 
 #include "core/base/mutex.h"
@@ -28,16 +28,18 @@ class ResultRoom {
   int64_t bytes() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  struct Asker {
-    const void* reader;
-    int64_t bytes;
+  using Line = std::list<const void*>;
+  struct Place {
+    int64_t bytes = 0;
+    bool inside = false;
+    Line::iterator in_line;  // unless inside
   };
   void LetIn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int64_t limit_;
   mutable Mutex mutex_;
-  std::unordered_map<const void*, int64_t> inside_ ABSL_GUARDED_BY(mutex_);  // bytes of each
-  std::deque<Asker> line_ ABSL_GUARDED_BY(mutex_);
+  std::unordered_map<const void*, Place> places_ ABSL_GUARDED_BY(mutex_);
+  Line line_ ABSL_GUARDED_BY(mutex_);
   int64_t bytes_inside_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t bytes_in_line_ ABSL_GUARDED_BY(mutex_) = 0;
 };

@@ -202,7 +202,7 @@ absl::Status Server::Listen(const ServerConfig& config) {
   const int64_t max_message = config.max_image_bytes + kMessageMargin;
   const std::string address = ListenAddress(config.grpc_address, config.grpc_port);
   grpc::ServerBuilder builder;
-  // What gRPC itself holds: requests that are on their way in, and answers on their way out.
+  // Of what gRPC itself holds, requests on their way in above all.
   builder.SetResourceQuota(
       grpc::ResourceQuota("antidiffusion")
           .Resize(static_cast<size_t>(config.max_queue_bytes + 16 * max_message)));
@@ -305,7 +305,7 @@ bool Server::WaitDrained(absl::Duration timeout) {
   const JobQueue::Load load = parts_->queue.load();
   if (parts_->queue.closed() && load.waiting + load.running == 0) StopLoading();
   if (parts_->workers != nullptr && !parts_->workers->WaitFinished(timeout)) return false;
-  return parts_->service.WaitIdle(std::max(end - absl::Now(), absl::ZeroDuration()));
+  return parts_->service.calls().WaitIdle(std::max(end - absl::Now(), absl::ZeroDuration()));
 }
 
 void Server::CancelJobs() {
@@ -322,7 +322,7 @@ int64_t Server::jobs_left() const { return parts_->ledger.jobs_left(); }
 void Server::Tick(absl::Time now) {
   MutexLock lock(parts_->tick_mutex);
   parts_->ledger.Tick(now);
-  parts_->service.Tick(now);
+  parts_->service.calls().Tick(now);
   ReloadTenants();
   ReloadCertificates(now);
 }
@@ -370,7 +370,7 @@ std::string Server::MetricsText() const {
   parts_->metrics.SetQueue(load.waiting_of, load.bytes);
   const JobRegistry::Totals kept = parts_->ledger.registry().totals();
   parts_->metrics.SetKept(kept.jobs, kept.result_bytes);
-  parts_->metrics.SetUnread(parts_->service.unread_bytes());
+  parts_->metrics.SetUnread(parts_->service.calls().unread_bytes());
   return parts_->metrics.Text();
 }
 
