@@ -153,7 +153,7 @@ absl::Status Admission::Push(const Tenant& tenant, const std::shared_ptr<Job>& j
   if (const auto wait = tenant.TakeBytes(job->bytes(), with_.now())) {
     return TenantBytesError(*tenant.spec().bytes_per_day, *wait);
   }
-  const absl::Status pushed = with_.queue.TryPush(job);
+  absl::Status pushed = with_.queue.TryPush(job);
   if (!pushed.ok()) tenant.ReturnBytes(job->bytes());
   return pushed;
 }

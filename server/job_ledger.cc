@@ -86,7 +86,7 @@ void JobLedger::CancelAll() {
   end_waiting();  // one whose worker was lost just now waits again
 }
 
-void JobLedger::Delete(const std::shared_ptr<Job>& job, Done done) {
+void JobLedger::Delete(const std::shared_ptr<Job>& job, const Done& done) {
   if (!job->Snapshot().ended.has_value()) {
     done(JobNotEndedError(job->name()));
     return;
@@ -104,7 +104,8 @@ void JobLedger::Delete(const std::shared_ptr<Job>& job, Done done) {
   if (!posted) done(DrainingError());
 }
 
-void JobLedger::ReadImage(const std::string& job, const std::string& digest, ImageRead then) {
+void JobLedger::ReadImage(const std::string& job, const std::string& digest,
+                          const ImageRead& then) {
   const bool posted = durable() && store_->Post([this, job, digest, then](JobStore& store) {
     absl::StatusOr<std::string> image = store.ReadFile(digest);
     if (image.ok() || absl::IsNotFound(image.status())) {
@@ -190,7 +191,7 @@ void JobLedger::LogEnd(const Job& job, const absl::Status& status) const {
                                                 {"error", TextOf(status)}});
 }
 
-void JobLedger::PostSave(std::shared_ptr<Job> job, Record record) {
+void JobLedger::PostSave(const std::shared_ptr<Job>& job, Record record) {
   // The image is let go when the job ends, which may be before this is its turn.
   const bool posted = store_->Post([this, job, record, image = job->image()](JobStore& store) {
     Save(store, job, record, image.get());
@@ -254,6 +255,7 @@ void JobLedger::RefuseUnstored(Job& job, const absl::Status& why) {
 absl::Status JobLedger::OpenStore(std::unique_ptr<JobStore> store) {
   AD_ASSIGN_OR_RETURN(const std::vector<StoredJob> rows, store->LoadAll());
   std::vector<absl::StatusOr<std::string>> images;
+  images.reserve(rows.size());
   for (const StoredJob& row : rows) {
     images.push_back(HasEnded(row) ? std::string() : store->ReadFile(row.image_digest));
   }
@@ -273,7 +275,8 @@ void JobLedger::Restore(const StoredJob& row, absl::StatusOr<std::string> image)
                     {{"job", row.name}, {"error", TextOf(request.status())}});
     return;
   }
-  if (image.ok()) request->image = *std::move(image);
+  const bool readable = image.ok();
+  if (readable) request->image = *std::move(image);
   const auto job = std::make_shared<Job>(
       *std::move(request), PastOf(row), row.deadline, with_.now,
       [this](Job& ended, const absl::Status& status) { OnFinished(ended, status); },
@@ -283,7 +286,7 @@ void JobLedger::Restore(const StoredJob& row, absl::StatusOr<std::string> image)
   with_.metrics.JobCounted(job->request(), JobOutcome::kRestored, "");
   if (WasRunning(row) && row.attempts >= Job::kMaxAttempts) {
     job->Fail(ServerLostTwiceError());
-  } else if (!image.ok()) {
+  } else if (!readable) {
     job->Fail(absl::DataLossError("the stored image of the job cannot be read"));
   } else {
     with_.queue.Restore(job);

@@ -80,11 +80,11 @@ class JobLedger {
 
   // Forgets a job that has ended; `done` is called once, on any thread. FAILED_PRECONDITION: it has
   // not; UNAVAILABLE: the store failed.
-  void Delete(const std::shared_ptr<Job>& job, Done done);
+  void Delete(const std::shared_ptr<Job>& job, const Done& done);
 
   // The stored image of a result; `then` is called once, on any thread. NOT_FOUND: forgotten by
   // now; UNAVAILABLE: the store failed, or is closed.
-  void ReadImage(const std::string& job, const std::string& digest, ImageRead then);
+  void ReadImage(const std::string& job, const std::string& digest, const ImageRead& then);
 
   // About every second: ends waiting jobs whose deadline has passed, forgets what has expired,
   // tries once more to write what could not be written.
@@ -97,7 +97,7 @@ class JobLedger {
   void OnStarted(Job& job);
   void OnFinished(Job& job, const absl::Status& status);
   void LogEnd(const Job& job, const absl::Status& status) const;
-  void PostSave(std::shared_ptr<Job> job, Record record);
+  void PostSave(const std::shared_ptr<Job>& job, Record record);
   // `image`: the job's, null when it has been let go; borrowed.
   void Save(JobStore& store, const std::shared_ptr<Job>& job, Record record,
             const std::string* image) ABSL_LOCKS_EXCLUDED(unsaved_mutex_);

@@ -77,7 +77,7 @@ absl::StatusOr<std::shared_ptr<Job>> JobRegistry::AddOrJoin(std::shared_ptr<Job>
   return job;
 }
 
-void JobRegistry::Restore(std::shared_ptr<Job> job, absl::Time expires) {
+void JobRegistry::Restore(const std::shared_ptr<Job>& job, absl::Time expires) {
   const JobSnapshot past = job->Snapshot();
   MutexLock lock(mutex_);
   const JobRequest& request = job->request();
@@ -90,7 +90,7 @@ void JobRegistry::Restore(std::shared_ptr<Job> job, absl::Time expires) {
   }
   if (!past.ended.has_value()) return;
   entry.expires = expires;
-  entry.result_bytes = past.result == nullptr ? 0 : past.result->image_bytes;
+  entry.result_bytes = past.result == nullptr ? 0 : past.result->bytes();
   FileEnded(entry, past.status);
 }
 

@@ -52,7 +52,7 @@ class JobRegistry {
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // One from the job store.
-  void Restore(std::shared_ptr<Job> job, absl::Time expires) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Restore(const std::shared_ptr<Job>& job, absl::Time expires) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // NOT_FOUND. Attach counts a caller.
   absl::StatusOr<std::shared_ptr<Job>> Find(const std::string& tenant,

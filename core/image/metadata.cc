@@ -1,6 +1,7 @@
 #include "core/image/metadata.h"
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <exiv2/exiv2.hpp>
 #include <initializer_list>
@@ -45,7 +46,7 @@ bool IsPreview(const Exiv2::Exifdatum& datum) {
   if (datum.sizeDataArea() > 0) return true;
   if (static_cast<size_t>(std::max(0L, datum.size())) < kSmallestPreview) return false;
   // Where the values are no bytes, the file may have them in either order.
-  return std::ranges::any_of(std::initializer_list{Exiv2::bigEndian, Exiv2::littleEndian},
+  return std::ranges::any_of(std::array{Exiv2::bigEndian, Exiv2::littleEndian},
                              [&datum](Exiv2::ByteOrder order) {
                                Exiv2::DataBuf data(datum.size());
                                datum.copy(data.pData_, order);

@@ -20,7 +20,7 @@ namespace {
 constexpr int kBlock = 8;
 constexpr int kUnit = 16;  // pixels that a coded unit is wide, with halved chroma
 
-using Table = std::array<int, kBlock * kBlock>;
+using Table = std::array<int, size_t{kBlock} * kBlock>;
 
 // ITU T.81, tables K.1 and K.2.
 constexpr Table kLuma = {16, 11, 10, 16, 24,  40,  51,  61,  12, 12, 14, 19, 26,  58,  60,  55,

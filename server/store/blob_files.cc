@@ -61,7 +61,7 @@ absl::Status BlobFiles::Write(const std::string& digest, const std::string& byte
   const absl::Status written = WriteAll(descriptor, bytes, beside);
   close(descriptor);
   if (!written.ok() || rename(beside.c_str(), path.c_str()) != 0) {
-    const absl::Status failed = written.ok() ? Failed("rename", beside) : written;
+    absl::Status failed = written.ok() ? Failed("rename", beside) : written;
     unlink(beside.c_str());
     return failed;
   }

@@ -54,7 +54,7 @@ class SqliteJobStore : public JobStore {
       : database_(std::move(database)), files_(std::move(files)) {}
 
   absl::Status Save(const StoredJob& job, const StoredBytes& bytes, bool durable) override {
-    const absl::Status saved = Write(job, bytes, durable);
+    absl::Status saved = Write(job, bytes, durable);
     if (!saved.ok()) DropUnnamed({job.image_digest, job.result_digest});
     return saved;
   }

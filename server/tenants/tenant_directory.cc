@@ -20,7 +20,7 @@ namespace {
 
 constexpr char kBearer[] = "Bearer ";
 
-absl::string_view View(grpc::string_ref text) { return {text.data(), text.size()}; }
+absl::string_view View(const grpc::string_ref& text) { return {text.data(), text.size()}; }
 
 const char* NameOf(Right right) {
   switch (right) {

@@ -231,9 +231,8 @@ TEST_F(JobsCommandTest, AFileThatExistsIsKeptAndNothingIsAsked) {
 TEST_F(JobsCommandTest, AnInterruptedWatchSaysHowToGoOn) {
   // A copy of the source: the handler may outlive the members that come after the service.
   service_.watch_job = [stop = stop_](auto*, const auto&, EventWriter& writer) {
-    std::stop_source source = stop;
     writer.Write(WithSequence(QueuedEvent(1), 7));
-    while (writer.Write(WithSequence(ProgressEvent("pgd", 1, 2, 0.5), 8))) source.request_stop();
+    while (writer.Write(WithSequence(ProgressEvent("pgd", 1, 2, 0.5), 8))) stop.request_stop();
     return grpc::Status::CANCELLED;
   };
   settings_.names = {"a"};

@@ -36,7 +36,7 @@ void CheckJob(const JobRequest& job) {
   Require(job.options.Validate().ok(), "options out of range");
   Require(job.quality >= 1 && job.quality <= 100, "a quality out of range");
   Require(job.labels.size() <= 16, "too many labels");
-  Require(job.request_id.size() <= 4 * 128, "a request_id too long");
+  Require(job.request_id.size() <= size_t{4} * 128, "a request_id too long");
 }
 
 void Check(absl::string_view bytes) {

@@ -58,10 +58,9 @@ class Exchange::EventStream : public grpc::ClientReadReactor<v1::JobEvent> {
   void OnDone(const grpc::Status& status) override {
     { MutexLock lock(mutex_); }
     const std::shared_ptr<Exchange> exchange = exchange_;
-    const grpc::Status ended = status;
     exchange->ForgetCall();
     delete this;
-    exchange->OnStreamEnd(ended);
+    exchange->OnStreamEnd(status);
     exchange->with_.count_call(-1);
   }
 

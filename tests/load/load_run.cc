@@ -35,6 +35,7 @@ absl::StatusOr<std::vector<std::string>> MakePictures(const LoadSettings& settin
 
 std::vector<std::string> NamesOf(const std::vector<Tenant>& tenants) {
   std::vector<std::string> names;
+  names.reserve(tenants.size());
   for (const Tenant& tenant : tenants) names.push_back(tenant.name);
   return names;
 }

@@ -209,6 +209,7 @@ double Jobs(TestServer& server, const std::string& outcome) {
 TEST_F(DurableJobsTest, TheAccountsBalanceWithJoinsCancelsFullDisksAndADrain) {
   TestServer& server = Start({}, {.first_full = 20, .last_full = 25});
   std::vector<std::jthread> callers;
+  callers.reserve(6);
   for (int caller = 0; caller < 6; ++caller) {
     callers.emplace_back([&server, caller] {
       const JobsClient jobs(server);

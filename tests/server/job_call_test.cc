@@ -7,7 +7,7 @@ namespace {
 
 TEST(JobCallTest, ALargeMessageMayTakeLonger) {
   EXPECT_EQ(JobCall::WriteLimit(0), absl::Seconds(30));
-  EXPECT_EQ(JobCall::WriteLimit(256 * 1024), absl::Seconds(31));
+  EXPECT_EQ(JobCall::WriteLimit(size_t{256} * 1024), absl::Seconds(31));
   EXPECT_EQ(JobCall::WriteLimit(size_t{64} << 20), absl::Seconds(30 + 256));
 }
 

@@ -28,7 +28,7 @@ class JobRegistryTest : public ::testing::Test {
   // Added, and left by its caller.
   std::shared_ptr<Job> Add(const std::string& tenant, const std::string& request_id,
                            const std::string& hash = "hash") {
-    const auto job = Make(tenant, request_id, true, hash);
+    std::shared_ptr<Job> job = Make(tenant, request_id, true, hash);
     EXPECT_EQ(*registry_.AddOrJoin(job, now_), job);
     registry_.Leave(*job, false);
     now_ += absl::Seconds(1);
@@ -117,7 +117,7 @@ TEST_F(JobRegistryTest, AJobOfItsCallAloneGoesWithIt) {
 
 TEST_F(JobRegistryTest, PagesGoOnWhereTheLastOneEnded) {
   std::string names;
-  for (int i = 0; i < 5; ++i) names = Add("a", std::to_string(i))->name() + names;
+  for (int i = 0; i < 5; ++i) names.insert(0, Add("a", std::to_string(i))->name());
   std::string listed;
   std::string token;
   do {
@@ -133,6 +133,7 @@ TEST_F(JobRegistryTest, PagesGoOnWhereTheLastOneEnded) {
 
 TEST_F(JobRegistryTest, TheOldestEndsGoFirst) {
   std::vector<std::shared_ptr<Job>> jobs;
+  jobs.reserve(4);
   for (int i = 0; i < 4; ++i) jobs.push_back(Add("a", std::to_string(i)));
   for (const int i : {1, 0, 2, 3}) End(*jobs[i], absl::OkStatus());
   EXPECT_EQ(registry_.TakeExpired(now_), (std::vector<std::shared_ptr<Job>>{jobs[1]}));

@@ -89,6 +89,7 @@ TEST(JobsTest, ManyMayWatchOneJob) {
   server.WaitReady();
   const std::string name = JobsClient(server).Create(WithId("")).value.name();
   std::vector<std::unique_ptr<JobWatch>> watches;
+  watches.reserve(5);
   for (int i = 0; i < 5; ++i) watches.push_back(std::make_unique<JobWatch>(server, name));
   for (const auto& watch : watches) ASSERT_TRUE(watch->Next()->has_queued());
   watches.pop_back();  // leaves
@@ -257,7 +258,7 @@ TEST(JobsTest, AJobExpiresByItsTimeout) {
   EXPECT_EQ(jobs.Get(name).value.state(), v1::Job::EXPIRED);
   EXPECT_EQ(jobs.Get(running).value.state(), v1::Job::RUNNING);
   EXPECT_NE(jobs.Create(request).value.name(), name) << "a retry begins anew";
-  request.mutable_timeout()->set_seconds(8 * 24 * 3600);
+  request.mutable_timeout()->set_seconds(int64_t{8} * 24 * 3600);
   EXPECT_EQ(jobs.Create(request).status.error_code(), grpc::INVALID_ARGUMENT);
   server.engine().AllowAllSteps();
 }

@@ -103,6 +103,7 @@ std::vector<json> InOrder(Collector& collector) {
 
 std::vector<std::string> NamesOf(const std::vector<json>& spans) {
   std::vector<std::string> names;
+  names.reserve(spans.size());
   for (const json& span : spans) names.push_back(span.at("name"));
   return names;
 }

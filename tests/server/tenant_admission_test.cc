@@ -83,7 +83,7 @@ TEST_F(TenantAdmissionTest, HealthNeedsNoKeyAndModelsNeedTheirRight) {
     grpc::ClientContext context;
     context.AddMetadata("x-api-key", key);
     v1::ListModelsResponse response;
-    const grpc::Status status = server_->stub().ListModels(&context, {}, &response);
+    grpc::Status status = server_->stub().ListModels(&context, {}, &response);
     EXPECT_EQ(response.models_size(), 0);
     return status;
   };
@@ -104,7 +104,7 @@ TEST_F(TenantAdmissionTest, TheRateIsRefusedWithTheTimeToTheNextRequest) {
 TEST_F(TenantAdmissionTest, BytesOfADayAreCountedOnceAcceptedOnly) {
   const auto size = static_cast<int64_t>(SmallPng().size());
   Start(Entry("a", absl::StrCat(R"("bytes_per_day":)", 2 * size)), {},
-        [](ServerConfig& config) { config.max_image_pixels = 64 * 64; });
+        [](ServerConfig& config) { config.max_image_pixels = int64_t{64} * 64; });
   EXPECT_TRUE(ProtectAs("a").ok());
   ExpectRefused(
       OpenCall(server_->stub(), RequestWith("no image"), std::nullopt, {{"x-api-key", "key-a"}})
@@ -227,6 +227,7 @@ TEST_F(TenantAdmissionTest, AQuietTenantIsServedAmidAFlood) {
     served[static_cast<double>(start.seconds() % 100'000) + start.nanos() * 1e-9] = tenant;
   }
   std::vector<std::string> order;
+  order.reserve(served.size());
   for (const auto& [time, tenant] : served) order.push_back(tenant);
   ASSERT_EQ(order.size(), 12u);
   const auto first = std::find(order.begin(), order.end(), "quiet");

@@ -35,7 +35,7 @@ Counted RunOptions(const ProtectionOptions& options) {
   Random random(1);
   ProgressMeter progress({}, CountSteps(plan.schedule, options.mode), 0);
   StageContext context(random, progress, &counted.trace);
-  const at::Tensor image = at::linspace(-1, 1, 3 * 32 * 32).view({1, 3, 32, 32});
+  const at::Tensor image = at::linspace(-1, 1, int64_t{3} * 32 * 32).view({1, 3, 32, 32});
   EXPECT_TRUE(RunProtection(model, pristine, image, plan, context).ok());
   counted.passes = model.counts();
   return counted;

@@ -20,7 +20,7 @@ class PgdLossTest : public testing::Test {
     image_.requires_grad_(true);
   }
 
-  StableDiffusion& model() { return *loaded_.model; }
+  StableDiffusion& model() const { return *loaded_.model; }
 
   // Under the same draws each time.
   PgdLoss Evaluate(Method method) {

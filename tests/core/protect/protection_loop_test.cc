@@ -41,7 +41,7 @@ class ProtectionLoopTest : public testing::TestWithParam<Mode> {
     }
   }
 
-  StableDiffusion& model() { return *loaded_.model; }
+  StableDiffusion& model() const { return *loaded_.model; }
 
   absl::StatusOr<at::Tensor> Protect(const ProtectionOptions& options, const RunContext& run = {}) {
     const ProtectionPlan plan = MakePlan(options, grey_);

@@ -81,9 +81,9 @@ TEST(WorkGridTest, EveryRatioIsCovered) {
 TEST(WorkGridTest, CutTakesTheRectangle) {
   const Image image = SyntheticImage(90, 70);
   const Image cut = Cut(image, {.top = 3, .left = 5, .height = 20, .width = 30});
-  ASSERT_EQ(cut.pixels.size(), size_t{20 * 30 * 3});
-  EXPECT_EQ(cut.pixels[0], image.pixels[(3 * 90 + 5) * 3]);
-  EXPECT_EQ(cut.pixels.back(), image.pixels[(22 * 90 + 34) * 3 + 2]);
+  ASSERT_EQ(cut.pixels.size(), size_t{20} * 30 * 3);
+  EXPECT_EQ(cut.pixels[0], image.pixels[(size_t{3} * 90 + 5) * 3]);
+  EXPECT_EQ(cut.pixels.back(), image.pixels[(size_t{22} * 90 + 34) * 3 + 2]);
 }
 
 TEST(WorkGridTest, BlendOfEqualPiecesIsThePieces) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
@@ -90,8 +91,8 @@ TEST(ClipTokenizerTest, GivesTheIdsOfMixedTexts) {
 
 TEST(ClipTokenizerTest, GivesTheIdsOfTheTinyModels) {
   for (const std::string name : {"sd1-like", "sd2-base-like", "sd2-v-like"}) {
-    const auto tokenizer = CreateOrDie(kGolden + "/models/" + name + "/tokenizer");
-    const Json pairs = ReadJson(kGolden + "/" + name + "/tokenizer_pairs.json");
+    const auto tokenizer = CreateOrDie(absl::StrCat(kGolden, "/models/", name, "/tokenizer"));
+    const Json pairs = ReadJson(absl::StrCat(kGolden, "/", name, "/tokenizer_pairs.json"));
     ASSERT_FALSE(pairs.empty());
     for (const Json& pair : pairs) {
       EXPECT_EQ(tokenizer->Encode(pair["text"]), pair["ids"].get<std::vector<int64_t>>())

@@ -41,7 +41,7 @@ class LoadedWorker {
   absl::StatusOr<ProtectionResult> Protect(const RunContext& run = {}) {
     return protector_->Protect(SyntheticImage(80, 64), {}, run);
   }
-  void Kill() { kill(pid(), SIGKILL); }
+  void Kill() const { kill(pid(), SIGKILL); }
   void WaitForFailure() {
     MutexLock lock(mutex_);
     while (failures_ == 0) changed_.Wait(lock);

@@ -8,7 +8,7 @@
 namespace antidiffusion {
 namespace {
 
-const absl::Time kStart = absl::FromUnixSeconds(3600 * 400'000);  // on the hour
+const absl::Time kStart = absl::FromUnixSeconds(int64_t{3600} * 400'000);  // on the hour
 constexpr RequestRate kRate = {2, 3};
 
 TEST(TenantMeterTest, ABurstThenTheRate) {
