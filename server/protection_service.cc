@@ -38,22 +38,22 @@ ProtectionService::ProtectionService(const ServiceSurroundings& surroundings,
                                      int64_t max_unread_bytes)
     : with_(surroundings),
       calls_(max_unread_bytes),
-      hooks_{.leave =
-                 [this](const JobCall& call, const std::optional<absl::Status>& why) {
-                   with_.ledger.Leave(*call.job(),
-                                      call.rpc() == Rpc::kProtect ? why : std::nullopt);
-                 },
-             .read_image =
-                 [this](const Job& job, const std::string& digest, JobLedger::ImageRead then) {
-                   with_.ledger.ReadImage(job.name(), digest, std::move(then));
-                 },
-             .on_finish =
-                 [this](Rpc rpc, const absl::Status& status, absl::Duration duration) {
-                   with_.metrics.RequestFinished(rpc, static_cast<grpc::StatusCode>(status.code()),
-                                                 absl::ToDoubleSeconds(duration));
-                 },
-             .calls = calls_,
-             .now = surroundings.now} {}
+      hooks_{
+          .leave =
+              [this](const JobCall& call, const std::optional<absl::Status>& why) {
+                with_.ledger.Leave(*call.job(), call.rpc() == Rpc::kProtect ? why : std::nullopt);
+              },
+          .read_image =
+              [this](const Job& job, const std::string& digest, const JobLedger::ImageRead& then) {
+                with_.ledger.ReadImage(job.name(), digest, then);
+              },
+          .on_finish =
+              [this](Rpc rpc, const absl::Status& status, absl::Duration duration) {
+                with_.metrics.RequestFinished(rpc, static_cast<grpc::StatusCode>(status.code()),
+                                              absl::ToDoubleSeconds(duration));
+              },
+          .calls = calls_,
+          .now = surroundings.now} {}
 
 ProtectionService::Stream* ProtectionService::Protect(Context* context,
                                                       const v1::ProtectRequest* request) {
@@ -135,7 +135,7 @@ grpc::ServerUnaryReactor* ProtectionService::CreateJob(Context* context,
     finish(admitted.status());
     return reactor;
   }
-  const std::shared_ptr<Job> job = *admitted;
+  const std::shared_ptr<Job>& job = *admitted;
   job->stored().WhenOpen([this, job, response, finish = finish](const absl::Status& stored) {
     with_.ledger.Leave(*job, std::nullopt);
     if (stored.ok()) *response = Describe(*job, job->Snapshot(), false);

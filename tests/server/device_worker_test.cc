@@ -69,6 +69,7 @@ TEST(DeviceWorkerTest, AKilledWorkersJobIsRunAgainAndNoOtherNotices) {
   constexpr int kJobs = 16;
   ProcessServer server({.steps = "20", .step_time = "5ms"}, {"cpu", "cpu"});
   std::vector<std::unique_ptr<OpenCall>> calls;
+  calls.reserve(kJobs);
   for (int i = 0; i < kJobs; ++i) calls.push_back(server->Open(RequestWith(SmallPng())));
   WaitForStep(*calls[0]);
   WaitForStep(*calls[1]);

@@ -14,9 +14,9 @@ namespace antidiffusion {
 
 // What the workers of a test are told. A setting that is empty is not told.
 struct WorkerOrders {
-  std::string faults = "";     // see faults.h; ONCE stands for `once=FILE` with a file of its own
-  std::string steps = "";      // of a job
-  std::string step_time = "";  // "5ms"
+  std::string faults = {};     // see faults.h; ONCE stands for `once=FILE` with a file of its own
+  std::string steps = {};      // of a job
+  std::string step_time = {};  // "5ms"
 };
 
 // Sets the environment of the workers that are spawned while it lives. Make it before the server
