@@ -13,6 +13,7 @@
 #include "core/base/json_file.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
+#include "core/base/utf8.h"
 
 namespace antidiffusion {
 namespace {
@@ -44,7 +45,9 @@ class Fields {
 
   absl::Status AllowOnly(const std::set<std::string>& known) const {
     for (const auto& [name, value] : object_.items()) {
-      if (!known.contains(name)) return Wrong(name.substr(0, kMaxNameLength), "?", "a known field");
+      if (known.contains(name)) continue;
+      const std::string shown = name.empty() ? R"("")" : TruncateUtf8(name, kMaxNameLength);
+      return Wrong(shown, "?", "a known field");
     }
     return absl::OkStatus();
   }

@@ -69,6 +69,8 @@ TEST(KeyFileTest, NamesTheFieldThatIsWrong) {
     EXPECT_EQ(ViolatedField(FileWith(fields)), "tenants[0]." + field) << fields;
   };
   expect_wrong(R"("max_runing":1)", "max_runing");
+  expect_wrong(R"("":1)", R"("")");
+  expect_wrong(absl::StrCat("\"", std::string(63, 'x'), "\u00e9\":1"), std::string(63, 'x'));
   expect_wrong(R"("max_running":0)", "max_running");
   expect_wrong(R"("max_running":1.5)", "max_running");
   expect_wrong(R"("max_running":18446744073709551615)", "max_running");
@@ -94,6 +96,7 @@ TEST(KeyFileTest, RefusesATenantThatIsNobodyOrNameless) {
   EXPECT_EQ(ViolatedField(R"({"tenants":[]})"), "tenants");
   EXPECT_EQ(ViolatedField(R"({})"), "tenants");
   EXPECT_EQ(ViolatedField(R"({"tenants":[],"tenant":[]})"), "tenant");
+  EXPECT_EQ(ViolatedField(R"({"":[]})"), R"("")");
 }
 
 TEST(KeyFileTest, RefusesWhatIsThereTwice) {
