@@ -5,6 +5,7 @@ from pathlib import Path
 
 from . import gates, judge, latents, pictures, text, unet, vae
 from .export import export
+from .models import WIDTH
 
 STAGES = ("vae", "latents", "text", "unet", "judge", "export", "gates", "pictures")
 
@@ -17,6 +18,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="where to write the diffusers folder (default: WORK/model)")
     parser.add_argument("--vae-minutes", type=float, default=30, help="training time of the autoencoder")
     parser.add_argument("--minutes", type=float, default=120, help="training time of the denoiser")
+    parser.add_argument("--vae", type=Path, help="a diffusers folder whose autoencoder is taken in place of an own one")
+    parser.add_argument("--seed", type=int, default=0, help="of the text encoder and the denoiser")
+    parser.add_argument("--width", type=int, default=WIDTH, help="channels of the denoiser's first level")
     parser.add_argument("--judge-epochs", type=int, default=25, help="epochs of the judge of the gates")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="stages to run (default: all)")
     return parser.parse_args()
@@ -39,10 +43,11 @@ def main() -> None:
     model = options.model or work / "model"
     work.mkdir(parents=True, exist_ok=True)
     actions = {
-        "vae": lambda: vae.train(data, work, options.vae_minutes),
+        "vae": lambda: (latents.take_vae(options.vae, work) if options.vae
+                        else vae.train(data, work, options.vae_minutes)),
         "latents": lambda: latents.prepare(data, work),
-        "text": lambda: text.train(work),
-        "unet": lambda: unet.train(work, options.minutes),
+        "text": lambda: text.train(work, options.seed),
+        "unet": lambda: unet.train(work, options.minutes, options.seed, options.width),
         "judge": lambda: judge.train(data, work, options.judge_epochs),
         "export": lambda: export(work, model),
         "gates": lambda: print(gates.table(gates.run(model, data, work))),

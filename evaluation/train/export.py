@@ -12,8 +12,9 @@ from .models import make_scheduler, make_unet
 
 def load_unet(path: Path) -> UNet2DConditionModel:
     """The averaged UNet of a training checkpoint."""
-    unet = make_unet()
-    unet.load_state_dict(torch.load(path, weights_only=False)["ema"])
+    state = torch.load(path, weights_only=False)
+    unet = make_unet(state["width"])
+    unet.load_state_dict(state["ema"])
     return unet.eval().requires_grad_(False)
 
 

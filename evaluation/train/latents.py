@@ -1,5 +1,6 @@
 """The trained autoencoder, its latents brought to zero mean and unit variance, and the photographs' latents."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -50,16 +51,30 @@ def load_vae(path: Path) -> AutoencoderKL:
     return vae.eval().requires_grad_(False)
 
 
+def take_vae(model: Path, work: Path) -> None:
+    """The autoencoder of a trained model (a diffusers folder) for another, as Stable Diffusion 1 and 2 share theirs."""
+    vae = AutoencoderKL.from_pretrained(model, subfolder="vae", torch_dtype=torch.float32)
+    save_checkpoint(work / "vae-final.pt", {"ema": vae.state_dict()})
+
+
+def final_vae(work: Path, images: Callable[[], Tensor]) -> AutoencoderKL:
+    """The one that was taken over, else the trained one, normalised on `images`."""
+    if (work / "vae-final.pt").exists():
+        return load_vae(work / "vae-final.pt")
+    vae = load_vae(work / "vae.pt")
+    normalise(vae, images())
+    save_checkpoint(work / "vae-final.pt", {"ema": vae.state_dict()})
+    return vae
+
+
 def prepare(data: Path, work: Path) -> None:
     """Normalise the autoencoder and encode the photographs, as they are and mirrored."""
     if (work / "latents.pt").exists():
         return
     train: Photographs = load_split(data, "train")
     held_out = load_split(data, "validation")
-    vae = load_vae(work / "vae.pt")
-    normalise(vae, train.images()[::4])
+    vae = final_vae(work, lambda: train.images()[::4])
     both = torch.stack([encode(vae, train.images()), encode(vae, train.images().flip(-1))], 1)
-    save_checkpoint(work / "vae-final.pt", {"ema": vae.state_dict()})
     tensors = {"train": both, "classes": train.classes, "colours": train.colours}
     tensors |= {"validation": encode(vae, held_out.images())}
     tensors |= {"validation_classes": held_out.classes, "validation_colours": held_out.colours}

@@ -11,6 +11,7 @@ CONTEXT = 128
 VOCABULARY = 8192
 TOKENS = 77
 SCALING_FACTOR = 0.18215
+WIDTH = 64
 
 
 def make_vae() -> AutoencoderKL:
@@ -29,14 +30,17 @@ def make_vae() -> AutoencoderKL:
     )
 
 
-def make_unet() -> UNet2DConditionModel:
-    """Denoiser of four levels, the second and third (grids of a half and a quarter of the latent's) with attention."""
+def make_unet(width: int = WIDTH) -> UNet2DConditionModel:
+    """Denoiser of four levels, the second and third (grids of a half and a quarter of the latent's) with attention.
+
+    `width`: channels of the first level, a multiple of 16; the others have 2, 2.5 and 3 times as many.
+    """
     return UNet2DConditionModel(
         sample_size=LATENT_SIDE,
         in_channels=4,
         out_channels=4,
         layers_per_block=1,
-        block_out_channels=(64, 128, 160, 192),
+        block_out_channels=(width, 2 * width, 5 * width // 2, 3 * width),
         norm_num_groups=8,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
         mid_block_type="UNetMidBlock2DCrossAttn",

@@ -56,13 +56,13 @@ def readout(hidden: Tensor, ids: Tensor) -> Tensor:
     return torch.cat([hidden[rows, end], hidden[rows, later.clamp(max=TOKENS - 1)]])
 
 
-def train(work: Path) -> None:
+def train(work: Path, seed: int = 0) -> None:
     """Train the text encoder and write it with the tokenizer; a finished one is kept."""
     path = work / "text.pt"
     if path.exists():
         return
-    torch.manual_seed(1)
-    rng = random.Random(1)
+    torch.manual_seed(1 + seed)
+    rng = random.Random(1 + seed)
     tokenizer, encoder = export_tokenizer(work / "tokenizer"), make_text_encoder()
     heads = torch.nn.ModuleList([torch.nn.Linear(CONTEXT, NO_CLASS + 1), torch.nn.Linear(CONTEXT, NO_COLOUR + 1)])
     parameters = [*encoder.parameters(), *heads.parameters()]

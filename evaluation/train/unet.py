@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from .captions import CLASSES, COLOURS, caption, random_caption
-from .models import alphas_cumprod, make_unet
+from .models import WIDTH, alphas_cumprod, make_unet
 from .runtime import (
     Budget,
     CsvLog,
@@ -94,11 +94,11 @@ class Validation:
 class Sampler:
     """Draws training examples: latents, mirrored or not, and the row of a caption."""
 
-    def __init__(self, tensors: dict[str, Tensor], rows: dict[str, int]) -> None:
+    def __init__(self, tensors: dict[str, Tensor], rows: dict[str, int], seed: int) -> None:
         self.latents, self.rows = tensors["train"], rows
         self.classes, self.colours = tensors["classes"].tolist(), tensors["colours"].tolist()
         self.chances = class_balance(tensors["classes"])
-        self.rng = random.Random(2)
+        self.rng = random.Random(2 + seed)
 
     def draw(self, count: int) -> tuple[Tensor, list[int]]:
         """A batch."""
@@ -116,10 +116,10 @@ def learning_rate(step: int, fraction: float) -> float:
 class Trainer:
     """The denoiser, its average and optimiser, and the state that a resumed run goes on from."""
 
-    def __init__(self, work: Path, minutes: float) -> None:
-        torch.manual_seed(2)
-        self.path, self.minutes = work / "unet.pt", minutes
-        self.unet, self.bf16, self.alphas = make_unet(), bf16_is_fast(), alphas_cumprod()
+    def __init__(self, work: Path, minutes: float, seed: int, width: int) -> None:
+        torch.manual_seed(2 + seed)
+        self.path, self.width = work / "unet.pt", width
+        self.unet, self.bf16, self.alphas = make_unet(width), bf16_is_fast(), alphas_cumprod()
         self.ema = Ema(self.unet, 0.999)
         self.optimizer = torch.optim.AdamW(
             self.unet.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01
@@ -129,7 +129,7 @@ class Trainer:
         if tensors is None:
             raise FileNotFoundError("the latents come first")
         rows, self.embeddings = caption_table(work)
-        self.sampler = Sampler(tensors, rows)
+        self.sampler = Sampler(tensors, rows, seed)
         self.validation = Validation(tensors, rows, self.embeddings)
         if state := load_checkpoint(self.path):
             self.unet.load_state_dict(state["unet"])
@@ -142,7 +142,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint."""
-        networks = {"unet": self.unet.state_dict(), "ema": self.ema.module.state_dict()}
+        networks = {"width": self.width, "unet": self.unet.state_dict(), "ema": self.ema.module.state_dict()}
         rng = {"rng": rng_state(), "captions": self.sampler.rng.getstate()}
         progress = {"step": self.step, "seconds": self.budget.spent()}
         save_checkpoint(self.path, {**networks, **rng, **progress, "optimizer": self.optimizer.state_dict()})
@@ -168,9 +168,9 @@ class Trainer:
         return loss.item()
 
 
-def train(work: Path, minutes: float) -> None:
+def train(work: Path, minutes: float, seed: int = 0, width: int = WIDTH) -> None:
     """Train, or go on training, until the budget is spent."""
-    trainer, governor = Trainer(work, minutes), ThreadGovernor()
+    trainer, governor = Trainer(work, minutes, seed, width), ThreadGovernor()
     log, losses, checked = CsvLog(work / "unet.csv", COLUMNS), [], time.monotonic()
     size = sum(p.numel() for p in trainer.unet.parameters())
     print(f"unet: {size / 1e6:.2f} M parameters, bf16 {trainer.bf16}", flush=True)
