@@ -25,9 +25,9 @@ constexpr char kProtectFooter[] =
     "--overwrite is given. A folder stands for\nits PNG, JPEG and WebP files but not for earlier "
     "results. One bad file does not stop the others.\n"
     "\nWith --json stdout holds JSON Lines and nothing else, one object a file with exactly the "
-    "keys\ninput output status message report seconds seed model model_digest; status is OK or the "
-    "name of the gRPC\ncode, keys without a value are null. Progress goes to stderr: bars on a "
-    "terminal, lines elsewhere.\n"
+    "keys\ninput output status message report seconds stage_seconds unet_passes seed model "
+    "model_digest; status\nis OK or the name of the gRPC code, keys without a value are null. "
+    "Progress goes to stderr: bars on a\nterminal, lines elsewhere.\n"
     "\nAttempts are repeated with the same request_id while the server is not reached, is loading, "
     "or says when it\nwill have room, and only before its first answer.";
 

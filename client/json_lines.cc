@@ -18,6 +18,12 @@ Json ReportJson(const v1::Report& report) {
   return Json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 
+Json StageSeconds(const v1::ProtectionResult& result) {
+  Json seconds = Json::object();
+  for (const auto& [stage, value] : result.stage_seconds()) seconds[stage] = value;
+  return seconds;
+}
+
 }  // namespace
 
 std::string JsonLine(const FileOutcome& outcome) {
@@ -28,6 +34,8 @@ std::string JsonLine(const FileOutcome& outcome) {
   line["message"] = outcome.status.ok() ? outcome.note : std::string(outcome.status.message());
   line["report"] = outcome.result.has_value() ? ReportJson(outcome.result->report()) : Json();
   line["seconds"] = outcome.seconds;
+  line["stage_seconds"] = outcome.result.has_value() ? StageSeconds(*outcome.result) : Json();
+  line["unet_passes"] = outcome.result.has_value() ? Json(outcome.result->unet_passes()) : Json();
   line["seed"] = outcome.result.has_value() ? Json(outcome.result->seed()) : Json();
   line["model"] = outcome.result.has_value() ? Json(outcome.result->model()) : Json();
   line["model_digest"] = outcome.result.has_value() ? Json(outcome.result->model_digest()) : Json();

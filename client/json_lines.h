@@ -24,8 +24,9 @@ struct FileOutcome {
 // The object, without a line break. Keys, always all of them and in this order: `input`, `output`
 // (null after a failure), `status` (name of the gRPC code), `message`, `report` (the message
 // antidiffusion.v1.Report in protobuf's JSON, names as in the .proto; an infinite PSNR is the
-// string "Infinity"), `seconds`, `seed`, `model`, `model_digest`. The four of the server are null
-// for a failed or skipped file. Bytes that are not UTF-8 (file names may hold them) are replaced.
+// string "Infinity"), `seconds`, `stage_seconds` (an object), `unet_passes`, `seed`, `model`,
+// `model_digest`. Those of the server are null for a failed or skipped file. Bytes that are not
+// UTF-8 (file names may hold them) are replaced.
 std::string JsonLine(const FileOutcome& outcome);
 
 }  // namespace antidiffusion

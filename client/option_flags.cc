@@ -37,7 +37,8 @@ void AddMethodFlags(CLI::App& app, Options& options) {
        {"standard", Options::STANDARD},
        {"strong", Options::STRONG},
        {"paper", Options::PUBLISHED}},
-      "Default standard; paper: the published schedule, 5 epochs of 30/10/20 steps",
+      "draft: 10 steps of the attack; standard (default): prompt tuning and 30; strong: surrogate "
+      "tuning too, 200 steps; paper: the published schedule, 310",
       [&options](Options::Effort value) { options.set_effort(value); });
   AddNumber<double>(app, "--budget", "LEVELS",
                     "Largest change of a channel, above 0 and up to 32 of 255 levels; default "
@@ -69,10 +70,11 @@ void AddScheduleFlags(CLI::App& app, Options& options) {
   AddNumber<int32_t>(app, "--tuning-steps", steps,
                      "Of surrogate tuning an epoch, 0..1000; default: the effort's",
                      [&options](int32_t value) { options.set_tuning_steps(value); });
-  AddNumber<double>(app, "--step-size", "LEVELS",
-                    "Of the attack, above 0 and up to the budget (32 in mode released); default "
-                    "0.255 in effort paper, elsewhere so that the steps can use the whole budget",
-                    [&options](double value) { options.set_step_size_levels(value); });
+  AddNumber<double>(
+      app, "--step-size", "LEVELS",
+      "Of the attack, above 0 and up to the budget (32 in mode released); default "
+      "0.255 in effort paper, elsewhere 0.3 of the budget, more where the steps are few",
+      [&options](double value) { options.set_step_size_levels(value); });
   AddNumber<double>(app, "--prompt-lr", "RATE",
                     "Learning rate of prompt tuning, above 0 and up to 1; default 1e-3",
                     [&options](double value) { options.set_prompt_lr(value); });

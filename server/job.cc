@@ -221,6 +221,7 @@ void Job::ResultStored(const std::string& digest) {
   stored->report = held->report;
   stored->model = held->model;
   stored->seed = held->seed;
+  stored->unet_passes = held->unet_passes;
   stored->stage_seconds = held->stage_seconds;
   result_->what = std::shared_ptr<const JobResult>(std::move(stored));
 }

@@ -68,6 +68,7 @@ struct JobResult {
   JobReport report;
   ModelInfo model;
   uint64_t seed = 0;
+  int64_t unet_passes = 0;
   std::map<std::string, double> stage_seconds;
 };
 

@@ -171,6 +171,7 @@ absl::StatusOr<JobResult> RunStages(Job& job, Protector& protector, const Decode
   result.report.bound = protection.bound;
   result.report.full = protection.full;
   result.seed = protection.seed;
+  result.unet_passes = protection.unet_passes;
   result.model = protector.model();
 
   AD_ASSIGN_OR_RETURN(const Image delivered, stages.Do("encode", [&]() -> absl::StatusOr<Image> {

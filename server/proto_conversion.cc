@@ -105,6 +105,7 @@ void ToProto(const JobResult& result, v1::ProtectionResult* proto) {
   proto->set_model(result.model.name);
   proto->set_model_digest(result.model.digest);
   proto->set_seed(result.seed);
+  proto->set_unet_passes(result.unet_passes);
   for (const auto& [stage, seconds] : result.stage_seconds) {
     (*proto->mutable_stage_seconds())[stage] = seconds;
   }
@@ -123,6 +124,7 @@ JobResult ToJobResult(const v1::ProtectionResult& proto) {
   result.model.device = proto.device();
   result.model.precision = proto.precision();
   result.seed = proto.seed();
+  result.unet_passes = proto.unet_passes();
   result.stage_seconds = {proto.stage_seconds().begin(), proto.stage_seconds().end()};
   return result;
 }

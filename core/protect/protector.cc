@@ -112,6 +112,8 @@ class LocalProtector : public Protector {
     ProtectionResult result;
     result.seed = options.seed.value_or(SeedOf(image));
     result.bound = ProvenBound(plan.schedule, options.mode);
+    result.unet_passes = static_cast<int64_t>(grid.pieces.size()) *
+                         CountUnetPasses(plan.schedule, options.method, options.mode);
     Random random(result.seed);
     StageContext context(random, progress);
     AD_ASSIGN_OR_RETURN(const at::Tensor difference, Difference(image, grid, plan, context));

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from diffusers import DDIMInverseScheduler, DDIMScheduler, StableDiffusionPipeline
+from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 
 PIECE = 32  # pictures that go through the networks at once
@@ -17,6 +18,7 @@ class AttackedModel:
 
     pipe: StableDiffusionPipeline
     placeholder: str = "sks"  # the word that stands for a learnt subject
+    size: int = 0  # side of the pictures in pixels; 0: the native one
 
     @property
     def device(self) -> torch.device:
@@ -33,8 +35,8 @@ class AttackedModel:
 
     @property
     def side(self) -> int:
-        """The native side in pixels."""
-        return self.pipe.unet.config.sample_size * self.factor
+        """The side of the pictures in pixels."""
+        return self.size or self.pipe.unet.config.sample_size * self.factor
 
     def texts(self, prompts: list[str], grad: bool = False) -> Tensor:
         """Embeddings [N, T, D] of the prompts."""
@@ -60,7 +62,7 @@ class AttackedModel:
 
     def noise(self, count: int, seed: int) -> Tensor:
         """Normal noise of the latents' shape; the same on every device."""
-        side = self.pipe.unet.config.sample_size
+        side = self.side // self.factor
         drawn = torch.randn(count, 4, side, side, generator=torch.Generator().manual_seed(seed))
         return drawn.to(self.device, self.dtype)
 
@@ -85,12 +87,17 @@ class AttackedModel:
         return replace(self, pipe=pipe)
 
 
-def load(folder: Path, device: str = "cpu") -> AttackedModel:
-    """Load a diffusers folder; frozen, in evaluation mode."""
+def load(folder: Path, device: str = "cpu", size: int = 0) -> AttackedModel:
+    """Load a diffusers folder; frozen, in evaluation mode, weights in float32. ValueError: `size` fits no UNet of its depth."""
+    diffusers_logging.disable_progress_bar()
     pipe = StableDiffusionPipeline.from_pretrained(
         folder, torch_dtype=torch.float32, safety_checker=None, requires_safety_checker=False
     ).to(device)
     pipe.set_progress_bar_config(disable=True)
     for part in (pipe.vae, pipe.unet, pipe.text_encoder):
         part.eval().requires_grad_(False)
-    return AttackedModel(pipe)
+    model = AttackedModel(pipe, size=size)
+    cell = model.factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
+    if size % cell:
+        raise ValueError(f"pictures of {size} pixels: not a multiple of {cell}")
+    return model

@@ -53,7 +53,7 @@ def fit(
 ) -> None:
     """Lower the denoising loss of `latents` under `texts(batch)` by AdamW."""
     torch.manual_seed(settings.seed)
-    optimizer = torch.optim.AdamW(list(parameters), lr=rate, weight_decay=1e-2)
+    optimizer = torch.optim.AdamW(list(parameters), lr=rate, weight_decay=1e-2, fused=True)
     scheduler = model.sampler(10)
     for _ in range(settings.steps):
         chosen = latents[torch.randint(len(latents), (settings.batch,))]

@@ -40,3 +40,16 @@ def paired(first: dict[str, float], second: dict[str, float]) -> Interval:
     if not items:
         raise ValueError("no item has both values")
     return bootstrap([first[item] - second[item] for item in items])
+
+
+def ratio(part: dict[str, float], whole: dict[str, float], draws: int = 4000, seed: int = 0) -> Interval | None:
+    """Of mean(part) / mean(whole) over the items that both have; None where the whole is not told from zero."""
+    items = sorted(part.keys() & whole.keys())
+    if not items:
+        raise ValueError("no item has both values")
+    data = np.asarray([[part[item], whole[item]] for item in items], dtype=float)
+    means = data[np.random.default_rng(seed).integers(0, len(items), (draws, len(items)))].mean(1)
+    if data[:, 1].mean() <= 0 or np.percentile(means[:, 1], 2.5) <= 0:
+        return None
+    low, high = np.percentile(means[:, 0] / means[:, 1].clip(1e-9), [2.5, 97.5])
+    return Interval(float(data[:, 0].mean() / data[:, 1].mean()), float(low), float(high), len(items))

@@ -1,25 +1,27 @@
 """python -m evaluation.run: protect, attack, measure, report. See evaluation/README.md."""
 
 import argparse
+import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from PIL import Image
 
 from ..attacks.editing import EDIT_ATTACKS
-from ..attacks.model import AttackedModel, load
+from ..attacks.model import AttackedModel
 from ..metrics import judge
-from ..metrics.brisque import Brisque
-from ..metrics.faces import FaceJudge
 from ..metrics.images import read
 from . import datasets, report
-from .measure import Judges, edited
+from .ground import Ground, Setup, load_ground
+from .measure import edited
 from .protection import Protection
-from .rows import RowStore
-from .runner import Ground, Runner, fingerprint
+from .runner import Inputs, Runner
 from .suite import SUITES, Suite, reduced
+from .terminal import duration
+
+MEMORY_OF_WEIGHTS = 6  # a tuning process holds them, a tuned copy, gradients, two moments, and works
 
 
 def parse() -> argparse.Namespace:
@@ -36,8 +38,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--subjects", type=Path, help="folder of subjects of your own")
     parser.add_argument("--edits", type=Path, help="folder of photographs with prompts (Defense-Edit's layout)")
     parser.add_argument("--faces", action="store_true", help="the subjects are people: judge their faces")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: torch's own choice")
+    parser.add_argument("--device", default="cpu", help="of the attacks: cpu, cuda, cuda:1, ...")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the attacks' arithmetic")
+    parser.add_argument("--size", type=int, default=0, help="side of the pictures in pixels; 0: the model's native one")
+    parser.add_argument("--jobs", type=int, default=0,
+                        help="processes that attack, clients that protect; 0: on the CPU one a core, where the memory "
+                        "holds them, else one")
+    parser.add_argument("--threads", type=int, default=0, help="of each process; 0: the cores shared out")
     parser.add_argument("--protect-flag", action="append", default=[], help="passed on to `antidiffusion protect`")
     parser.add_argument("--reduce", type=int, nargs=3, metavar=("SUBJECTS", "PHOTOS", "STEPS"),
                         help="a smaller suite of the same shape")
@@ -50,7 +57,23 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def items(options: argparse.Namespace, suite: Suite, side: int) -> tuple[list, list]:
+def jobs_of(options: argparse.Namespace) -> int:
+    """As many processes as were asked for, or as cores and memory allow."""
+    if options.jobs or options.device != "cpu":
+        return max(1, options.jobs)
+    weights = sum(file.stat().st_size for model in [options.model, *options.transfer]
+                  for file in model.rglob("*.safetensors"))
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(os.cpu_count() or 1, free // (2_000_000_000 + MEMORY_OF_WEIGHTS * weights)))
+
+
+def setup_of(options: argparse.Namespace, jobs: int) -> Setup:
+    threads = options.threads or max(1, (os.cpu_count() or 1) // jobs)
+    return Setup((options.model, *options.transfer), options.work, options.data, options.faces, options.device,
+                 options.precision, options.size, threads)
+
+
+def items(options: argparse.Namespace, suite: Suite, side: int) -> Inputs:
     """Subjects and photographs: one's own, or made from the clothing data."""
     made = options.work / f"clothing-{side}-{suite.subjects}-{suite.photos}"
     if options.data and not made.exists() and not (options.subjects and options.edits):
@@ -58,16 +81,16 @@ def items(options: argparse.Namespace, suite: Suite, side: int) -> tuple[list, l
         shutil.rmtree(part, ignore_errors=True)
         datasets.write_clothing(options.data, part, side, suite.subjects, suite.photos)
         part.rename(made)
-    subjects = datasets.subjects(options.subjects or made / "subjects")
-    photos = datasets.edits(options.edits or made / "edits")
+    subjects = datasets.subjects(options.subjects or made / "subjects")[: suite.subjects]
+    photos = datasets.edits(options.edits or made / "edits")[: suite.photos]
     if not subjects or not photos:
         raise SystemExit("no subjects, or no photographs to edit")
-    return subjects[: suite.subjects], photos[: suite.photos]
+    return Inputs(replace(suite, subjects=len(subjects), photos=len(photos)), subjects, photos)
 
 
 def edit_sheets(runner: Runner, model: AttackedModel) -> dict[str, Image.Image]:
     """What each edit makes of a few photographs under each method."""
-    photos, suite = runner.ground.photos[:3], runner.ground.suite
+    photos, suite = runner.inputs.photos[:3], runner.inputs.suite
     shown = [method for method in ("none", "noise", "advdm", "mist", "released", "paper") if method in suite.methods]
     sheets = {}
     for attack in suite.edit_attacks:
@@ -82,14 +105,14 @@ def edit_sheets(runner: Runner, model: AttackedModel) -> dict[str, Image.Image]:
     return sheets
 
 
-def head_of(options: argparse.Namespace, suite: Suite, runner: Runner) -> str:
-    ground = runner.ground
+def head_of(options: argparse.Namespace, runner: Runner, ground: Ground, took: str) -> str:
+    inputs, suite = runner.inputs, runner.inputs.suite
     judged = f" The judge's own accuracy on the test split: {judge.accuracy(options.work):.3f}." if options.data else ""
     return (
         f"# Evaluation, suite {options.suite}\n\n"
-        f"{len(ground.subjects)} subjects, {len(ground.photos)} photographs to edit, seeds {list(suite.seeds)}, effort "
-        f"`{suite.effort}`, {suite.tuning.steps} tuning steps; surrogate digest {ground.protection.digest[:12]}; "
-        f"attackers' models: {', '.join(ground.models)}.{judged}\n\n"
+        f"{len(inputs.subjects)} subjects, {len(inputs.photos)} photographs to edit, seeds {list(suite.seeds)} (further "
+        f"attacks and countermeasures: the first), flags `{' '.join(suite.flags)}`, {suite.tuning.steps} tuning steps; surrogate "
+        f"digest {runner.protection.digest[:12]}; attackers' models: {', '.join(ground.models)}.{judged} {took}\n\n"
         "In brackets: paired difference to the unprotected photographs, with its 95 % bootstrap interval over items; bold "
         "where the interval excludes zero. learned: share of the denoising loss on the subject's held-out photographs "
         "that tuning took away (lower: better protected). similarity: of generated pictures to those photographs. "
@@ -97,32 +120,30 @@ def head_of(options: argparse.Namespace, suite: Suite, runner: Runner) -> str:
         "and more, so for comparing columns, not for its size). identity: cosine of face descriptors (strangers have "
         ".75 to .92). "
         "edit_ssim, edit_psnr, edit_similarity: the edit of the published file against the edit of the clean photograph "
-        "(lower: the edit was disturbed more). followed: the edit to red is redder than the edit to blue.\n"
+        "(lower: the edit was disturbed more). followed: the edit to red is redder than the edit to blue. Seconds are "
+        "those of the optimiser's steps alone.\n"
     )
 
 
 def main() -> None:
     options = parse()
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    started = time.monotonic()
     suite = SUITES[options.suite]
     if options.reduce:
         suite = reduced(suite, *options.reduce)
     options.work.mkdir(parents=True, exist_ok=True)
-    folders = [options.model, *options.transfer]
-    models = {path.name: load(path, options.device) for path in folders}
-    made_with = {path.name: fingerprint(sorted(path.rglob("*.safetensors")), bool(options.data), options.faces)
-                 for path in folders}
-    subjects, photos = items(options, suite, models[options.model.name].side)
-    judges = Judges(Brisque(), judge.train(options.data, options.work, 25) if options.data else None,
-                    FaceJudge() if options.faces else None)
+    jobs = jobs_of(options)
+    setup = setup_of(options, jobs)
+    ground = load_ground(setup)  # trains the judge before other processes look for it
+    model = ground.models[options.model.name]
     protection = Protection(options.client, options.server, options.work / "protected", options.protect_flag,
                             options.service_model)
-    runner = Runner(Ground(replace(suite, subjects=len(subjects), photos=len(photos)), subjects, photos, protection,
-                           models, made_with, judges, RowStore(options.work / "rows")))
+    runner = Runner(items(options, suite, model.side), protection, setup, jobs)
     runner.run()
+    kept = f", {runner.kept} of {len(runner.rows)} rows kept from earlier runs" if runner.kept else ""
+    took = f"This run: {duration(time.monotonic() - started)} with {jobs} processes{kept}."
     output = options.output or options.work / f"report-{options.suite}"
-    report.write(runner, output, head_of(options, suite, runner), edit_sheets(runner, models[options.model.name]))
+    report.write(runner, model.side, output, head_of(options, runner, ground, took), edit_sheets(runner, model))
     print(f"report: {output / 'report.html'}")
 
 

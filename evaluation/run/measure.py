@@ -1,5 +1,6 @@
 """One attack on one item, and its figures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from ..metrics.judge import Judge
 from ..metrics.learning import denoising_loss, learned
 from .datasets import EditFolder, SubjectFolder
 
-SAMPLES = 8
+SAMPLES = 4
+SAMPLE_STEPS = 20
 GUIDANCE = 2.0
 # In the report's order. Part of what a kept row came from: with a new figure the rows are measured anew.
 TUNING_FIGURES = ("learned", "similarity", "class", "brisque", "face_failure", "identity")
@@ -48,7 +50,7 @@ def tuning_figures(
     prompt = Subject(published, subject.noun).prompt(tuned.placeholder)
     before = denoising_loss(model, unseen, Subject(published, subject.noun).prompt(model.placeholder))
     figures = {"learned": learned(before, denoising_loss(tuned, unseen, prompt))}
-    generated = sample(tuned, [prompt] * SAMPLES, 500 + settings.seed, 25, GUIDANCE)
+    generated = sample(tuned, [prompt] * SAMPLES, 500 + settings.seed, SAMPLE_STEPS, GUIDANCE)
     pictures = to_pil(generated)
     figures["brisque"] = judges.quality.mean(pictures)
     if judges.clothing is not None:
@@ -61,7 +63,7 @@ def tuning_figures(
     return figures
 
 
-def edited(model: AttackedModel, photos: list[EditFolder], images: Tensor, attack: str, settings: EditSettings,
+def edited(model: AttackedModel, photos: Sequence[EditFolder], images: Tensor, attack: str, settings: EditSettings,
            contrast: bool = False) -> Tensor:
     """The edits of the pictures, towards the target prompts or towards their contrasts."""
     wanted = [photo.contrast if contrast else photo.target for photo in photos]
@@ -75,13 +77,13 @@ def redness(images: Tensor) -> Tensor:
     return middle[:, 0] - middle[:, 2]
 
 
-def followed(photos: list[EditFolder], edits: Tensor, contrasts: Tensor) -> Tensor:
+def followed(photos: Sequence[EditFolder], edits: Tensor, contrasts: Tensor) -> Tensor:
     """1 where the edit to red is redder than the edit to blue of the same file and noise, else 0."""
     signs = torch.tensor([1.0 if "red" in photo.target.split() else -1.0 for photo in photos])
     return (signs * (redness(edits) - redness(contrasts)) > 0).float()
 
 
-def edit_figures(photos: list[EditFolder], judges: Judges, of_images: Tensor, of_clean: Tensor,
+def edit_figures(photos: Sequence[EditFolder], judges: Judges, of_images: Tensor, of_clean: Tensor,
                  contrasts: Tensor | None) -> list[dict[str, float]]:
     """Each photograph's figures: the edit of the published file against the edit of the clean photograph."""
     columns: dict[str, Tensor] = {"edit_ssim": ssim(of_images, of_clean), "edit_psnr": psnr(of_images, of_clean)}

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +23,16 @@ METHODS: dict[str, list[str]] = {
     "paper-no-tuning": ["--method", "anti-diffusion-no-tuning"],
 }
 
+STAGES = ("prompt_tuning", "pgd", "surrogate_tuning")
+
 
 @dataclass(frozen=True)
 class Protected:
     """One photograph as it would be published."""
 
     path: Path
-    seconds: float
-    report: dict  # as the service gives it; empty for `none`
+    seconds: float  # of the optimiser's steps, without the wait in the queue, codecs and the way there
+    unet_passes: int
 
 
 class Protection:
@@ -54,27 +57,26 @@ class Protection:
     def protect(self, photo: Path, method: str, extra: list[str]) -> Protected:
         """The photograph protected; `none` gives it as it is. RuntimeError: the client failed."""
         if method == "none":
-            return Protected(photo, 0.0, {})
+            return Protected(photo, 0.0, 0)
         flags = [*METHODS[method], *self.flags, *extra]
         key = self._key(photo, flags)
         told = self.cache / f"{key}.json"
         if not told.exists():
             self._run(photo, key, flags)
         line = json.loads(told.read_text())
-        return Protected(self.cache / f"{key}.png", line["seconds"], line["report"])
+        seconds = sum(line["stage_seconds"].get(stage, 0.0) for stage in STAGES)
+        return Protected(self.cache / f"{key}.png", seconds, line["unet_passes"])
 
     def _run(self, photo: Path, key: str, flags: list[str]) -> None:
-        folder = self.cache / f"{key}.new"
-        command = [self.client, "protect", "--server", self.server, "--json", "--overwrite", "--output", folder, *flags,
-                   photo]
-        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
-        if not done.stdout:
-            raise RuntimeError(f"{photo}: the client ended with {done.returncode}: {done.stderr.strip()}")
-        line = json.loads(done.stdout.splitlines()[-1])
-        if line["status"] != "OK":
-            raise RuntimeError(f"{photo}: {line['status']}: {line['message']}")
-        shutil.move(line["output"], self.cache / f"{key}.png")
-        shutil.rmtree(folder)
-        part = self.cache / f"{key}.part"  # the record last, and whole
-        part.write_text(json.dumps(line))
-        part.replace(self.cache / f"{key}.json")
+        with tempfile.TemporaryDirectory(dir=self.cache) as folder:
+            command = [self.client, "protect", "--server", self.server, "--json", "--output", folder, *flags, photo]
+            done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+            if not done.stdout:
+                raise RuntimeError(f"{photo}: the client ended with {done.returncode}: {done.stderr.strip()}")
+            line = json.loads(done.stdout.splitlines()[-1])
+            if line["status"] != "OK":
+                raise RuntimeError(f"{photo}: {line['status']}: {line['message']}")
+            shutil.move(line["output"], self.cache / f"{key}.png")
+            record = Path(folder) / "record.json"  # last, and whole
+            record.write_text(json.dumps(line))
+            record.replace(self.cache / f"{key}.json")

@@ -16,7 +16,7 @@ from ..metrics.images import read, to_pil
 from .measure import TUNING_FIGURES
 from .rows import Row, write_csv
 from .runner import Runner
-from .tables import attack_table, cost_table, frontier, names, select, survival_table
+from .tables import attack_table, chance_table, cost_table, frontier, names, select, survival_table, variant_table
 
 TILE = 96
 
@@ -31,6 +31,12 @@ def sections(rows: list[Row], head: str) -> str:
                               ("editing", ("edit_ssim", "edit_psnr", "edit_similarity", "followed", "edit_class"))):
             tables = [attack_table(rows, kind, figure, target) for figure in figures]
             parts += [f"## {kind.capitalize()}, {name}\n", *filter(None, tables)]
+            compared = variant_table(rows, kind, target)
+            if compared:
+                parts += [f"### Variants ({kind}, {name})\n", compared]
+            chance = chance_table(rows, kind, target)
+            if chance:
+                parts += [f"### Chance ({kind}, {name})\n", chance]
             survived = survival_table(rows, kind, target)
             if survived:
                 parts += [f"### What countermeasures leave ({kind}, {name})\n", survived]
@@ -40,19 +46,25 @@ def sections(rows: list[Row], head: str) -> str:
 def draw_frontier(rows: list[Row], path: Path) -> None:
     """Protection against cost: a point each method and effort, with its interval."""
     targets = names(select(rows, kind="tuning") + select(rows, kind="editing"), "target")
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2))
+    figure, axes = plt.subplots(1, 2, figsize=(12.5, 4.8))
+    colours, named = plt.get_cmap("tab20"), []
     for axis, kind, title in zip(axes, ("tuning", "editing"), ("learned less (DreamBooth)", "edit moved away (SSIM)")):
-        for name, seconds, interval in frontier(rows, kind, targets[0]):
+        points = frontier(rows, kind, targets[0])
+        named = named or [name for name, _, _ in points]
+        for number, (_, seconds, interval) in enumerate(points):
             error = [[interval.mean - interval.low], [interval.high - interval.mean]]
-            axis.errorbar(max(seconds, 0.05), interval.mean, yerr=error, fmt="o", capsize=2, markersize=4)
-            axis.annotate(name, (max(seconds, 0.05), interval.mean), fontsize=7, xytext=(3, 3),
-                          textcoords="offset points")
+            place, colour = (max(seconds, 0.05), interval.mean), colours(number % 20)
+            axis.errorbar(*place, yerr=error, fmt="o", capsize=2, markersize=4, color=colour, elinewidth=0.8)
+            axis.annotate(str(number + 1), place, fontsize=8, xytext=(4, 2), textcoords="offset points", color=colour)
         axis.set_xscale("log")
         axis.axhline(0, color="gray", linewidth=0.5)
         axis.set_xlabel("seconds a photograph")
         axis.set_ylabel(title)
         axis.set_title(kind)
-    figure.tight_layout()
+    handles = [plt.Line2D([], [], marker="o", linestyle="", markersize=4, color=colours(i % 20),
+                          label=f"{i + 1} {name}") for i, name in enumerate(named)]
+    figure.legend(handles=handles, loc="center right", fontsize=7, frameon=False)
+    figure.tight_layout(rect=(0, 0, 0.84, 1))
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -73,8 +85,8 @@ def sheet(rows: list[list[torch.Tensor]], heads: list[str], names_: list[str]) -
 
 def protection_sheet(runner: Runner, side: int) -> Image.Image:
     """Published photographs: a line a photograph, a column a method, then the amplified difference of each."""
-    photos = [photo.photo for photo in runner.ground.photos[:4]]
-    methods = list(runner.ground.suite.methods)
+    photos = [photo.photo for photo in runner.inputs.photos[:4]]
+    methods = list(runner.inputs.suite.methods)
     clean = read(photos, side)
     heads, columns = [], []
     for method in methods:
@@ -125,13 +137,12 @@ table{border-collapse:collapse;margin:1em 0;font-size:12px}td,th{border:1px soli
 td:first-child,th:first-child{text-align:left}th{background:#f2f2f2}img{max-width:100%;image-rendering:pixelated}"""
 
 
-def write(runner: Runner, folder: Path, head: str, edits: dict[str, Image.Image]) -> None:
+def write(runner: Runner, side: int, folder: Path, head: str, edits: dict[str, Image.Image]) -> None:
     """report.md, report.html, rows.csv, frontier.png and the sheets, below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = runner.rows
     write_csv(rows, folder / "rows.csv")
     draw_frontier(rows, folder / "frontier.png")
-    side = next(iter(runner.ground.models.values())).side
     pictures = {"published": protection_sheet(runner, side), **edits}
     text = sections(rows, head)
     (folder / "report.md").write_text(text + "\n![frontier](frontier.png)\n", encoding="utf-8")

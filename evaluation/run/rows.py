@@ -3,9 +3,14 @@
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,11 @@ class Row:
         return "/".join([self.kind, self.attack, self.method, self.variant, self.countermeasure, self.target, self.item,
                          str(self.seed)])
 
+    @property
+    def label(self) -> str:
+        """What a progress bar calls it."""
+        return " ".join(filter(None, [self.attack, self.method, self.variant, self.countermeasure, self.target, self.item]))
+
 
 class RowStore:
     """Rows below one folder, by what they are and by a fingerprint of what they came from."""
@@ -35,17 +45,36 @@ class RowStore:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def get_or_measure(self, row: Row, inputs: str, measure: Callable[[], dict[str, float]]) -> Row:
-        """The row as it was measured for the same name and `inputs`, else measured now."""
-        key = hashlib.sha256(f"{row.name}\n{inputs}".encode()).hexdigest()[:24]
-        path = self.folder / f"{key}.json"
-        if path.exists():
-            return Row(**json.loads(path.read_text()))
-        measured = Row(**{**asdict(row), "values": measure()})
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(asdict(measured)))
-        part.replace(path)
+    def _path(self, row: Row, inputs: str) -> Path:
+        return self.folder / f"{hashlib.sha256(f'{row.name}{chr(10)}{inputs}'.encode()).hexdigest()[:24]}.json"
+
+    def find(self, row: Row, inputs: str) -> Row | None:
+        """The row as it was measured for the same name and `inputs`."""
+        path = self._path(row, inputs)
+        return Row(**json.loads(path.read_text())) if path.exists() else None
+
+    def keep(self, row: Row, inputs: str, values: dict[str, float]) -> Row:
+        """The row with its values, kept for `find`."""
+        measured = replace(row, values=values)
+        with self._whole(self._path(row, inputs)) as part:
+            part.write_text(json.dumps(asdict(measured)))
         return measured
+
+    def tensor(self, key: str, make: Callable[[], Tensor]) -> Tensor:
+        """The tensor that was kept under `key`, else made now; two processes may both make it."""
+        path = self.folder / f"{key}.pt"
+        if not path.exists():
+            made = make()
+            with self._whole(path) as part:
+                torch.save(made, part)
+        return torch.load(path)
+
+    @contextmanager
+    def _whole(self, path: Path) -> Iterator[Path]:
+        """A file of this process alone that takes the place of `path` once it is written."""
+        part = path.with_suffix(f".{os.getpid()}.part")
+        yield part
+        part.replace(path)
 
 
 def write_csv(rows: Iterable[Row], path: Path) -> None:

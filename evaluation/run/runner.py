@@ -1,37 +1,20 @@
 """Runs a suite: protect everything, attack everything, keep every row."""
 
-import hashlib
-from collections.abc import Iterator
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from ..attacks.editing import EditSettings
-from ..attacks.model import AttackedModel
-from ..countermeasures import COUNTERMEASURES
-from ..metrics.images import read
-from ..train.runtime import save_checkpoint
 from .datasets import EditFolder, SubjectFolder
-from .measure import TUNING_FIGURES, Judges, edit_figures, edited, tuning_figures, visibility
+from .ground import Setup
+from .measure import visibility
 from .protection import Protected, Protection
-from .rows import Row, RowStore
+from .rows import Row
 from .suite import Suite, Variant
+from .tasks import EditingTask, Task, TuningTask, run_task
 from .terminal import Bar
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What every measurement of a run shares."""
-
-    suite: Suite
-    subjects: list[SubjectFolder]
-    photos: list[EditFolder]
-    protection: Protection
-    models: dict[str, AttackedModel]  # the attackers', by name; the surrogate's is first
-    made_with: dict[str, str]  # of each model: what else its rows came from (weights, judges)
-    judges: Judges
-    store: RowStore
 
 
 def columns(suite: Suite) -> list[Variant]:
@@ -39,131 +22,124 @@ def columns(suite: Suite) -> list[Variant]:
     return [Variant(method, "", ()) for method in suite.methods] + list(suite.variants)
 
 
-def fingerprint(files: list[Path], *more: object) -> str:
-    """Of the files' contents and the settings that a row came from."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    digest.update(repr(more).encode())
-    return digest.hexdigest()
+def as_done(pool: Executor, call: Callable, listed: list[tuple]) -> Iterator[tuple[tuple, Any]]:
+    """The arguments and the result of each call, as they are done; after an error no more are begun."""
+    waiting = {pool.submit(call, *arguments): arguments for arguments in listed}
+    try:
+        for done in as_completed(waiting):
+            yield waiting[done], done.result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run protects and attacks."""
+
+    suite: Suite
+    subjects: list[SubjectFolder]
+    photos: list[EditFolder]
+
+    def all_photos(self) -> list[Path]:
+        published = [path for subject in self.subjects for path in subject.published]
+        return published + [photo.photo for photo in self.photos]
 
 
 class Runner:
-    """Protects and attacks. Rows come from the store where they were measured before."""
+    """Protects and attacks, in several processes. Rows come from the store where they were measured before."""
 
-    def __init__(self, ground: Ground) -> None:
-        self.ground = ground
+    def __init__(self, inputs: Inputs, protection: Protection, setup: Setup, jobs: int) -> None:
+        self.inputs, self.protection, self.setup, self.jobs = inputs, protection, setup, jobs
         self.rows: list[Row] = []
+        self.kept = 0  # of them, measured by earlier runs
         self.protected: dict[tuple[str, str], dict[Path, Protected]] = {}
 
     def run(self) -> list[Row]:
         """All rows of the suite, in its order."""
         self.protect()
-        for variant in columns(self.ground.suite):
-            for target in self.ground.models:
-                self.tuning(variant, target)
-                self.editing(variant, target)
+        self.rows = [*self.costs(), *self.attack(list(self.tasks()))]
         return self.rows
 
-    def all_photos(self) -> list[Path]:
-        published = [path for subject in self.ground.subjects for path in subject.published]
-        return published + [photo.photo for photo in self.ground.photos]
-
     def protect(self) -> None:
-        """Every photograph by every method; its cost and how much is to be seen."""
-        photos = self.all_photos()
-        listed = columns(self.ground.suite)
-        with Bar("protect", len(photos) * len(listed)) as bar:
-            for variant in listed:
-                own = self.protected[variant.method, variant.name] = {}
-                flags = ["--effort", self.ground.suite.effort] if not variant.flags else list(variant.flags)
-                for photo in photos:
-                    own[photo] = self.ground.protection.protect(photo, variant.method, flags)
-                    bar.step(f"{variant.method} {variant.name}")
-                    self.cost(variant, photo, own[photo])
+        """Every photograph by every method and variant."""
+        photos = self.inputs.all_photos()
+        listed = [(variant, photo) for variant in columns(self.inputs.suite) for photo in photos]
 
-    def cost(self, variant: Variant, photo: Path, result: Protected) -> None:
-        row = Row("cost", "", variant.method, variant.name, "none", "", f"{photo.parent.name}/{photo.stem}", 0)
-        self.rows.append(self.ground.store.get_or_measure(
-            row, fingerprint([photo, result.path]),
-            lambda: {**visibility(photo, result.path), "seconds": result.seconds}))
+        def one(variant: Variant, photo: Path) -> Protected:
+            return self.protection.protect(photo, variant.method, list(variant.flags or self.inputs.suite.flags))
 
-    def counters(self, variant: Variant, first: bool) -> Iterator[str]:
-        """Countermeasures that this method meets under this attack."""
-        yield "none"
-        suite = self.ground.suite
-        if first and variant.method in suite.counter_methods and not variant.name:
-            yield from suite.countermeasures
+        with Bar("protect", len(listed)) as bar, ThreadPoolExecutor(self.jobs) as pool:
+            for (variant, photo), result in as_done(pool, one, listed):
+                self.protected.setdefault((variant.method, variant.name), {})[photo] = result
+                bar.step(f"{variant.method} {variant.name}")
 
-    def tuning(self, variant: Variant, target: str) -> None:
-        suite, model = self.ground.suite, self.ground.models[target]
-        attacks = suite.tuning_attacks if not variant.name else suite.tuning_attacks[:1]
-        own = self.protected[variant.method, variant.name]
-        for attack in attacks:
-            for counter in self.counters(variant, attack == suite.tuning_attacks[0]):
-                for subject in self.ground.subjects:
-                    files = [own[photo].path for photo in subject.published]
-                    for seed in suite.seeds:
-                        settings = replace(suite.tuning, seed=seed)
-                        row = Row("tuning", attack, variant.method, variant.name, counter, target, subject.name, seed)
-                        with Bar(f"{attack} {variant.method} {variant.name} {counter} {subject.name}",
-                                 settings.steps) as bar:
-                            measured = self.ground.store.get_or_measure(
-                                row, fingerprint(files + subject.held_out, settings, subject.noun, TUNING_FIGURES,
-                                                 self.ground.made_with[target]),
-                                lambda: tuning_figures(model, self.ground.judges, subject, files, counter, attack,
-                                                       settings, bar.step))
-                        self.rows.append(measured)
+    def costs(self) -> Iterator[Row]:
+        """What each protection cost, and how much of it is to be seen."""
+        for variant in columns(self.inputs.suite):
+            for photo in self.inputs.all_photos():
+                result = self.protected[variant.method, variant.name][photo]
+                figures = visibility(photo, result.path) | {"seconds": result.seconds, "passes": result.unet_passes}
+                yield Row("cost", "", variant.method, variant.name, "none", "", f"{photo.parent.name}/{photo.stem}", 0,
+                          figures)
 
-    def editing(self, variant: Variant, target: str) -> None:
-        suite, photos = self.ground.suite, self.ground.photos
-        attacks = suite.edit_attacks if not variant.name else suite.edit_attacks[:1]
-        own = self.protected[variant.method, variant.name]
-        files = [own[photo.photo].path for photo in photos]
-        for attack in attacks:
-            for counter in self.counters(variant, attack == suite.edit_attacks[0]):
-                for seed in suite.seeds:
-                    settings = replace(suite.editing, seed=100 * seed)
-                    self._edit_rows(Row("editing", attack, variant.method, variant.name, counter, target, "", seed),
-                                    settings, files)
+    def attack(self, tasks: list[Task]) -> list[Row]:
+        """The rows of the tasks, in their order."""
+        context = multiprocessing.get_context("spawn")  # a fork of a process with OpenMP threads hangs
+        with Bar("attack", len(tasks)) as bar, ProcessPoolExecutor(self.jobs, mp_context=context) as pool:
+            found: dict[str, list[Row]] = {}
+            for (_, task), outcome in as_done(pool, run_task, [(self.setup, task) for task in tasks]):
+                found[task.row.name] = outcome.rows
+                self.kept += len(outcome.rows) if outcome.kept else 0
+                bar.step(task.row.label)
+        return [row for task in tasks for row in found[task.row.name]]
 
-    def _edit_rows(self, row: Row, settings: EditSettings, files: list[Path]) -> None:
-        """A row a photograph; the batch is edited once, and only when a row is missing."""
-        model, photos = self.ground.models[row.target], self.ground.photos
-        batch: list[dict[str, float]] = []
+    def tasks(self) -> Iterator[Task]:
+        """Every attack of the suite: attack by attack, so that a run that is cut off has compared all methods under some."""
+        suite, (surrogate, *others) = self.inputs.suite, self.setup.targets
+        for index, attack in enumerate(suite.tuning_attacks):
+            for cell in self.cells("tuning", attack, surrogate, whole=index == 0):
+                yield from self.tuning(cell)
+        for index, attack in enumerate(suite.edit_attacks):
+            for cell in self.cells("editing", attack, surrogate, whole=index == 0):
+                yield self.editing(cell, with_contrast=index == 0)
+        for target in others:
+            for cell in self.cells("tuning", suite.tuning_attacks[0], target, whole=False):
+                yield from self.tuning(cell)
+            for cell in self.cells("editing", suite.edit_attacks[0], target, whole=False):
+                yield self.editing(cell, with_contrast=True)
 
-        def figures(index: int) -> dict[str, float]:
-            if not batch:
-                with Bar(f"{row.attack} {row.method} {row.variant} {row.countermeasure}", 2) as bar:
-                    of_clean = self._edit_of_clean(row, settings)
-                    bar.step("")
-                    images = COUNTERMEASURES[row.countermeasure](model, read(files, model.side))
-                    of_images = edited(model, photos, images, row.attack, settings)
-                    bar.step("")
-                    contrasts = None
-                    if row.attack == self.ground.suite.edit_attacks[0] and all(photo.contrast for photo in photos):
-                        contrasts = edited(model, photos, images, row.attack, settings, contrast=True)
-                batch.extend(edit_figures(photos, self.ground.judges, of_images, of_clean, contrasts))
-            return batch[index]
+    def cells(self, kind: str, attack: str, target: str, whole: bool) -> Iterator[Row]:
+        """Rows without an item: what meets one attack, the `whole` of it or the further methods alone."""
+        suite = self.inputs.suite
+        if not whole:
+            methods = [method for method in suite.methods if method in suite.further_methods]
+            yield from (Row(kind, attack, method, "", "none", target, "", suite.seeds[0]) for method in methods)
+            return
+        for variant in columns(suite):
+            cell = Row(kind, attack, variant.method, variant.name, "none", target, "", suite.seeds[0])
+            yield cell
+            if variant.method in suite.seed_methods and not variant.name:
+                yield from (replace(cell, seed=seed) for seed in suite.seeds[1:])
+            yield from (replace(cell, countermeasure=counter) for counter in self.counters(variant))
 
-        originals = [photo.photo for photo in photos]
-        for index, photo in enumerate(photos):
-            inputs = fingerprint(files + originals, settings, photo.source, photo.target, photo.contrast,
-                                 self.ground.made_with[row.target])
-            self.rows.append(self.ground.store.get_or_measure(
-                replace(row, item=photo.name), inputs, lambda index=index: figures(index)))
+    def counters(self, variant: Variant) -> tuple[str, ...]:
+        """Countermeasures that this method or variant meets under the first attack."""
+        suite = self.inputs.suite
+        if variant.name:
+            return variant.countermeasures
+        return suite.countermeasures if variant.method in suite.counter_methods else ()
 
-    def _edit_of_clean(self, row: Row, settings: EditSettings) -> torch.Tensor:
-        """The edit of the clean photographs, made once for all methods and kept as a file."""
-        originals = [photo.photo for photo in self.ground.photos]
-        prompts = [(photo.source, photo.target) for photo in self.ground.photos]
-        key = fingerprint(originals, row.attack, row.target, row.countermeasure, settings, prompts,
-                          self.ground.made_with[row.target])[:24]
-        path = self.ground.store.folder / f"{key}.pt"
-        if path.exists():
-            return torch.load(path)
-        model = self.ground.models[row.target]
-        reference = COUNTERMEASURES[row.countermeasure](model, read(originals, model.side))
-        made = edited(model, self.ground.photos, reference, row.attack, settings)
-        save_checkpoint(path, made)
-        return made
+    def tuning(self, cell: Row) -> Iterator[TuningTask]:
+        """One task a subject."""
+        own, settings = self.protected[cell.method, cell.variant], replace(self.inputs.suite.tuning, seed=cell.seed)
+        for subject in self.inputs.subjects:
+            files = tuple(own[photo].path for photo in subject.published)
+            yield TuningTask(replace(cell, item=subject.name), subject, files, settings)
+
+    def editing(self, cell: Row, with_contrast: bool) -> EditingTask:
+        """One task for all photographs."""
+        own, photos = self.protected[cell.method, cell.variant], tuple(self.inputs.photos)
+        files = tuple(own[photo.photo].path for photo in photos)
+        settings = replace(self.inputs.suite.editing, seed=100 * cell.seed)
+        return EditingTask(cell, photos, files, settings, with_contrast and all(photo.contrast for photo in photos))

@@ -4,7 +4,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 
-from ..metrics.statistics import Interval, bootstrap, paired
+from ..metrics.statistics import Interval, bootstrap, paired, ratio
 from .rows import Row
 
 # The figure that tells most under each kind of attack, and which way protection moves it.
@@ -35,6 +35,15 @@ def labels(rows: Iterable[Row]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((row.method, row.variant) for row in rows))
 
 
+def of_common_seeds(rows: list[Row]) -> list[Row]:
+    """The rows of those seeds that every method, variant and countermeasure met: what may be compared."""
+    seeds = defaultdict(set)
+    for row in rows:
+        seeds[row.method, row.variant, row.countermeasure].add(row.seed)
+    common = set.intersection(*seeds.values())
+    return [row for row in rows if row.seed in common]
+
+
 def cell(rows: list[Row], figure: str, base: list[Row]) -> str:
     """The mean, and the paired difference to the unprotected photographs with its interval."""
     own, other = by_item(rows, figure), by_item(base, figure)
@@ -58,6 +67,7 @@ def attack_table(rows: list[Row], kind: str, figure: str, target: str, counterme
     """Methods down, attacks across; empty when nothing of it was run."""
     chosen = select(rows, kind=kind, target=target, countermeasure=countermeasure, variant="")
     attacks = names(chosen, "attack")
+    chosen = [row for attack in attacks for row in of_common_seeds(select(chosen, attack=attack))]
     if not any(figure in row.values for row in chosen):
         return ""
     lines = []
@@ -71,9 +81,9 @@ def attack_table(rows: list[Row], kind: str, figure: str, target: str, counterme
     return markdown([figure, *attacks], lines)
 
 
-def gain(rows: list[Row], figure: str, countermeasure: str, method: str) -> dict[str, float]:
+def gain(rows: list[Row], figure: str, countermeasure: str, method: str, variant: str = "") -> dict[str, float]:
     """Of each item: how much lower the figure is than that of the unprotected photograph so treated."""
-    own = by_item(select(rows, method=method, countermeasure=countermeasure, variant=""), figure)
+    own = by_item(select(rows, method=method, countermeasure=countermeasure, variant=variant), figure)
     base = by_item(select(rows, method="none", countermeasure=countermeasure, variant=""), figure)
     return {item: base[item] - own[item] for item in own.keys() & base.keys()}
 
@@ -86,30 +96,73 @@ def survival_table(rows: list[Row], kind: str, target: str) -> str:
         return ""
     chosen = select(rows, kind=kind, target=target, attack=attack)
     counters = names(chosen, "countermeasure")
-    methods = [m for m in names(select(chosen, countermeasure=counters[-1]), "method") if m != "none"]
+    chosen = of_common_seeds(chosen)
     lines = []
-    for counter in counters:
-        line = [counter]
-        for method in methods:
-            here = bootstrap(list(gain(chosen, figure, counter, method).values()))
-            whole = statistics.fmean(gain(chosen, figure, "none", method).values())
-            left = f"; {100 * here.mean / whole:.0f} % left" if counter != "none" and whole > 0 else ""
-            line.append(f"{here.mean:+.3f} [{here.low:+.3f}, {here.high:+.3f}]{left}")
+    for method, variant in labels(row for row in chosen if row.countermeasure != "none" and row.method != "none"):
+        whole = gain(chosen, figure, "none", method, variant)
+        line = [f"{method} {variant}".strip()]
+        for counter in counters:
+            here = gain(chosen, figure, counter, method, variant)
+            if not here:
+                line.append("")
+                continue
+            interval = bootstrap(list(here.values()))
+            left = ratio(here, whole)
+            share = f"; {100 * left.mean:.0f} % [{100 * left.low:.0f}, {100 * left.high:.0f}]" if left else ""
+            line.append(f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+                        + (share if counter != "none" else ""))
         lines.append(line)
-    return markdown([f"{attack}: {figure} lowered", *methods], lines)
+    return markdown([f"{attack}: {figure} lowered", *counters], lines)
+
+
+def variant_table(rows: list[Row], kind: str, target: str, base: str = "paper") -> str:
+    """Every method and variant under the first attack: its cost, and how it stands to the `base` of the suite."""
+    figure = HEADLINE[kind][0]
+    chosen = select(rows, kind=kind, target=target, countermeasure="none")
+    if not any(row.variant for row in chosen):
+        return ""
+    chosen = of_common_seeds(select(chosen, attack=chosen[0].attack))
+    reference = gain(chosen, figure, "none", base)
+    lines = []
+    for method, variant in labels(chosen):
+        lowered = gain(chosen, figure, "none", method, variant)
+        if method == "none" or not lowered.keys() & reference.keys():
+            continue
+        passes = statistics.fmean(row.values["passes"] for row in select(rows, kind="cost", method=method, variant=variant))
+        own, difference = bootstrap(list(lowered.values())), paired(lowered, reference)
+        mark = "**" if difference.excludes_zero else ""
+        lines.append([f"{method} {variant}".strip(), f"{passes:.0f}", f"{own.mean:+.3f} [{own.low:+.3f}, {own.high:+.3f}]",
+                      f"{mark}{difference.mean:+.3f}{mark} [{difference.low:+.3f}, {difference.high:+.3f}]"])
+    return markdown([f"{chosen[0].attack}: {figure} lowered", "UNet passes", "against none", f"against {base}"], lines)
+
+
+def chance_table(rows: list[Row], kind: str, target: str) -> str:
+    """How much the attack's own seed moves what a method wins; empty with one seed."""
+    figure = HEADLINE[kind][0]
+    chosen = select(rows, kind=kind, target=target, countermeasure="none", variant="")
+    chosen = select(chosen, attack=chosen[0].attack) if chosen else []
+    repeated = [row for row in chosen if row.seed != chosen[0].seed]
+    if not repeated:
+        return ""
+    seeds = [chosen[0].seed, *names(repeated, "seed")]
+    lines = []
+    for method in (method for method in names(repeated, "method") if method != "none"):
+        of_seeds = [statistics.fmean(gain(select(chosen, seed=seed), figure, "none", method).values()) for seed in seeds]
+        lines.append([method, *(f"{value:+.4f}" for value in of_seeds), f"{statistics.stdev(of_seeds):.4f}"])
+    return markdown([f"{chosen[0].attack}: {figure} lowered", *(f"seed {seed}" for seed in seeds), "deviation"], lines)
 
 
 def cost_table(rows: list[Row]) -> str:
-    """Seconds and visibility of each method."""
+    """UNet passes, seconds and visibility of each method."""
     chosen = select(rows, kind="cost")
     lines = []
     for method, variant in labels(chosen):
         own = select(chosen, method=method, variant=variant)
-        mean = {name: statistics.fmean(row.values[name] for row in own) for name in ("seconds", "psnr", "ssim")}
+        mean = {name: statistics.fmean(row.values[name] for row in own) for name in ("seconds", "passes", "psnr", "ssim")}
         levels = max(row.values["levels"] for row in own)
-        lines.append([f"{method} {variant}".strip(), f"{mean['seconds']:.1f}", f"{levels:.0f}", f"{mean['psnr']:.1f}",
-                      f"{mean['ssim']:.4f}"])
-    return markdown(["method", "s a photograph", "levels", "PSNR dB", "SSIM"], lines)
+        lines.append([f"{method} {variant}".strip(), f"{mean['passes']:.0f}", f"{mean['seconds']:.2f}", f"{levels:.0f}",
+                      f"{mean['psnr']:.1f}", f"{mean['ssim']:.4f}"])
+    return markdown(["method", "UNet passes", "s a photograph", "levels", "PSNR dB", "SSIM"], lines)
 
 
 def frontier(rows: list[Row], kind: str, target: str) -> list[tuple[str, float, Interval]]:
@@ -118,7 +171,7 @@ def frontier(rows: list[Row], kind: str, target: str) -> list[tuple[str, float, 
     chosen = select(rows, kind=kind, target=target, countermeasure="none")
     if not chosen:
         return []
-    chosen = select(chosen, attack=chosen[0].attack)
+    chosen = of_common_seeds(select(chosen, attack=chosen[0].attack))
     base = by_item(select(chosen, method="none"), figure)
     points = []
     for method, variant in labels(chosen):

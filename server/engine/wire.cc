@@ -179,6 +179,7 @@ worker::v1::Result ToWire(const ProtectionResult& result) {
   message.set_max_difference(result.max_difference);
   message.set_bound(result.bound);
   message.set_seed(result.seed);
+  message.set_unet_passes(result.unet_passes);
   for (const auto& [stage, seconds] : result.stage_seconds) {
     (*message.mutable_stage_seconds())[stage] = seconds;
   }
@@ -199,6 +200,7 @@ ProtectionResult FromWire(const worker::v1::Result& result) {
   read.max_difference = result.max_difference();
   read.bound = result.bound();
   read.seed = result.seed();
+  read.unet_passes = result.unet_passes();
   read.stage_seconds.insert(result.stage_seconds().begin(), result.stage_seconds().end());
   if (result.has_full()) {
     const worker::v1::FullReport& full = result.full();

@@ -183,6 +183,8 @@ v1::JobEvent ResultEvent(const std::string& image) {
   result.set_model("clothing");
   result.set_model_digest("abc123");
   result.set_seed((uint64_t{1} << 63) + 5);
+  result.set_unet_passes(310);
+  (*result.mutable_stage_seconds())["pgd"] = 1.25;
   result.mutable_report()->set_max_difference(6);
   result.mutable_report()->set_budget(6);
   result.mutable_report()->set_psnr(38.5);

@@ -33,13 +33,16 @@ std::vector<std::string> Keys(const Json& json) {
 
 TEST(JsonLineTest, AProtectedFileHasAllKeysInOrder) {
   const Json json = Json::parse(JsonLine(Protected()));
-  EXPECT_THAT(Keys(json), ElementsAre("input", "output", "status", "message", "report", "seconds",
-                                      "seed", "model", "model_digest"));
+  EXPECT_THAT(Keys(json),
+              ElementsAre("input", "output", "status", "message", "report", "seconds",
+                          "stage_seconds", "unet_passes", "seed", "model", "model_digest"));
   EXPECT_EQ(json["input"], "a.jpg");
   EXPECT_EQ(json["output"], "a.protected.png");
   EXPECT_EQ(json["status"], "OK");
   EXPECT_EQ(json["message"], "");
   EXPECT_EQ(json["seconds"], 1.5);
+  EXPECT_EQ(json["stage_seconds"], Json({{"pgd", 1.25}}));
+  EXPECT_EQ(json["unet_passes"], 310);
   EXPECT_EQ(json["seed"], (uint64_t{1} << 63) + 5);
   EXPECT_EQ(json["model"], "clothing");
   EXPECT_EQ(json["model_digest"], "abc123");
@@ -54,7 +57,8 @@ TEST(JsonLineTest, AFailedFileHasTheSameKeys) {
   EXPECT_EQ(Keys(json), Keys(Json::parse(JsonLine(Protected()))));
   EXPECT_EQ(json["status"], "INVALID_ARGUMENT");
   EXPECT_EQ(json["message"], "image: truncated");
-  for (const char* key : {"output", "report", "seed", "model", "model_digest"}) {
+  for (const char* key :
+       {"output", "report", "stage_seconds", "unet_passes", "seed", "model", "model_digest"}) {
     EXPECT_TRUE(json[key].is_null()) << key;
   }
 }

@@ -83,6 +83,7 @@ TEST_F(JobRecordTest, AResultComesBackButForItsImage) {
   result.report.full->after_blur.gain_left = 0.5;
   result.model.digest = "abc";
   result.seed = 7;
+  result.unet_passes = 310;
   result.stage_seconds = {{"pgd", 1.5}};
   job_->Succeed(std::move(result));
   const StoredJob row = Row();
@@ -99,6 +100,7 @@ TEST_F(JobRecordTest, AResultComesBackButForItsImage) {
   EXPECT_EQ(past.result->report.full->after_blur.gain_left, 0.5);
   EXPECT_EQ(past.result->model.digest, "abc");
   EXPECT_EQ(past.result->seed, 7u);
+  EXPECT_EQ(past.result->unet_passes, 310);
   EXPECT_EQ(past.result->stage_seconds.at("pgd"), 1.5);
   EXPECT_EQ(past.sequence, job_->Snapshot().sequence);
   EXPECT_EQ(*past.ended, now_);

@@ -29,6 +29,7 @@ TEST(ToProtoTest, ResultKeepsEverything) {
   result.model.device = "cpu";
   result.model.precision = "fp32";
   result.seed = 7;
+  result.unet_passes = 310;
   result.stage_seconds = {{"pgd", 1.25}};
   const v1::JobEvent event =
       ToProto(JobEvent{9, std::make_shared<const JobResult>(std::move(result))}, "job");
@@ -50,6 +51,7 @@ TEST(ToProtoTest, ResultKeepsEverything) {
   EXPECT_EQ(proto.device(), "cpu");
   EXPECT_EQ(proto.precision(), "fp32");
   EXPECT_EQ(proto.seed(), 7u);
+  EXPECT_EQ(proto.unet_passes(), 310);
   EXPECT_EQ(proto.stage_seconds().at("pgd"), 1.25);
 }
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 namespace antidiffusion {
 namespace {
 
@@ -33,6 +35,21 @@ TEST(ScheduleTest, PublishedStepsAreCountedByMode) {
   EXPECT_EQ(CountSteps(ResolveSchedule(Published(Mode::kReleased)), Mode::kReleased).total(), 340);
 }
 
+TEST(ScheduleTest, UnetPassesAreCountedByMethodAndDraws) {
+  const auto passes = [](Method method, int draws) {
+    ProtectionOptions options = Published(Mode::kPaper);
+    options.method = method;
+    options.pgd_draws = draws;
+    return CountUnetPasses(ResolveSchedule(options), method, options.mode);
+  };
+  EXPECT_EQ(passes(Method::kAntiDiffusion, 1), 310);
+  EXPECT_EQ(passes(Method::kAntiDiffusion, 3), 430);
+  EXPECT_EQ(passes(Method::kAdvDm, 1), 60);
+  EXPECT_EQ(passes(Method::kAntiDreamBooth, 1), 160);
+  EXPECT_EQ(passes(Method::kPhotoGuard, 4), 0);
+  EXPECT_EQ(passes(Method::kNoise, 1), 0);
+}
+
 TEST(ScheduleTest, WithoutEpochsTheFirstBlocksRemain) {
   ProtectionOptions options = Published(Mode::kPaper);
   options.epochs = 0;
@@ -60,6 +77,45 @@ TEST(ScheduleTest, ExplicitFieldsOverrideTheEffort) {
   EXPECT_DOUBLE_EQ(schedule.step_size_levels, 0.5);
   EXPECT_DOUBLE_EQ(schedule.prompt_lr, 0.01);
   EXPECT_DOUBLE_EQ(schedule.tuning_lr, 0.02);
+}
+
+TEST(ScheduleTest, EffortsButThePublishedOneTakeWhatWasMeasured) {
+  for (const Effort effort : {Effort::kDraft, Effort::kStandard, Effort::kStrong}) {
+    ProtectionOptions options;
+    options.effort = effort;
+    const Schedule schedule = ResolveSchedule(options);
+    EXPECT_DOUBLE_EQ(schedule.refinements.momentum, 0.9);
+    EXPECT_EQ(schedule.refinements.timestep_min, 500);
+    EXPECT_EQ(schedule.refinements.timestep_max, 999);
+    EXPECT_EQ(schedule.refinements.draws, 1);
+    EXPECT_EQ(schedule.refinements.jpeg_quality, 0);
+    EXPECT_DOUBLE_EQ(schedule.step_size_levels, 0.3 * 6.375);
+  }
+  const PgdRefinements published = ResolveSchedule(Published(Mode::kPaper)).refinements;
+  EXPECT_EQ(published.momentum, 0);
+  EXPECT_EQ(published.timestep_min, 0);
+}
+
+TEST(ScheduleTest, EffortsHaveTheirStages) {
+  const auto counts = [](Effort effort) {
+    ProtectionOptions options;
+    options.effort = effort;
+    const StepCounts steps = CountSteps(ResolveSchedule(options), options.mode);
+    return std::array{steps.prompt_tuning, steps.pgd, steps.surrogate_tuning};
+  };
+  EXPECT_EQ(counts(Effort::kDraft), (std::array{0, 10, 0}));
+  EXPECT_EQ(counts(Effort::kStandard), (std::array{10, 30, 0}));
+  EXPECT_EQ(counts(Effort::kStrong), (std::array{60, 80, 60}));
+}
+
+TEST(ScheduleTest, AnEndOfTheTimestepsBeforeTheEffortsBeginningMovesIt) {
+  ProtectionOptions options;
+  options.timestep_max = 499;
+  EXPECT_EQ(ResolveSchedule(options).refinements.timestep_min, 0);
+  options.timestep_max = 700;
+  EXPECT_EQ(ResolveSchedule(options).refinements.timestep_min, 500);
+  options.timestep_min = 0;
+  EXPECT_EQ(ResolveSchedule(options).refinements.timestep_min, 0);
 }
 
 TEST(ScheduleTest, EffortsGrow) {

@@ -1,18 +1,21 @@
 """Datasets, rows and tables: what a run is made of, without a server."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 pytest.importorskip("peft", reason="evaluation/requirements.txt is not installed")
 
+import torch
 from PIL import Image
 
 from evaluation.run import datasets
 from evaluation.run.measure import TUNING_FIGURES
 from evaluation.run.report import sections
 from evaluation.run.rows import Row, RowStore, write_csv
-from evaluation.run.tables import attack_table, cell, select, survival_table
+from evaluation.run.suite import SUITES, schedule
+from evaluation.run.tables import attack_table, cell, chance_table, select, survival_table, variant_table
 
 
 def photo(path, colour="red"):
@@ -53,23 +56,42 @@ def test_clothing_is_made_the_same_every_time(tmp_path):
     assert len(datasets.edits(tmp_path / "a" / "edits")) == 3
 
 
+def test_findings_hold_the_passes():
+    flags = {v.name: dict(zip(v.flags[::2], v.flags[1::2])) for v in SUITES["findings"].variants}
+    assert dict(zip(schedule()[::2], schedule()[1::2]))["--step-size"] == "0.3984375"
+    assert flags["4 draws"]["--step-size"] == "1.59375" and flags["step 2"]["--step-size"] == "2"
+    for name in list(flags)[:15]:
+        found = {"--pgd-draws": "1", "--method": "anti-diffusion", **flags[name]}
+        epochs, method = int(found["--epochs"]), found["--method"]
+        passes = int(found["--pgd-steps"]) * (epochs + 1) * int(found["--pgd-draws"])
+        passes += 0 if method in ("advdm", "anti-diffusion-no-pt") else int(found["--prompt-steps"]) * epochs
+        passes += 0 if method in ("advdm", "anti-diffusion-no-tuning") else int(found["--tuning-steps"]) * epochs
+        assert passes == 60, name
+
+
 def row(method, item, value, counter="none", seed=0):
     return Row("tuning", "lora", method, "", counter, "m", item, seed, {"learned": value})
 
 
-def test_a_row_is_measured_once_for_its_inputs(tmp_path):
-    store, calls = RowStore(tmp_path), []
+def test_a_row_is_found_again_for_its_inputs_alone(tmp_path):
+    store, wanted = RowStore(tmp_path), row("paper", "a", 0.0)
+    assert store.find(wanted, "inputs") is None
+    kept = store.keep(wanted, "inputs", {"learned": 0.5})
+    assert kept.values == {"learned": 0.5} and store.find(wanted, "inputs") == kept
+    assert store.find(wanted, "others") is None
+    assert store.find(row("none", "a", 0.0), "inputs") is None
+    assert [p.suffix for p in tmp_path.iterdir()] == [".json"]
 
-    def measure():
-        calls.append(1)
-        return {"learned": 0.5}
 
-    wanted = row("paper", "a", 0.0)
-    first = store.get_or_measure(wanted, "inputs", measure)
-    assert store.get_or_measure(wanted, "inputs", measure) == first
-    assert len(calls) == 1 and first.values == {"learned": 0.5}
-    store.get_or_measure(wanted, "others", measure)
-    assert len(calls) == 2
+def test_a_tensor_is_made_once(tmp_path):
+    store, made = RowStore(tmp_path), []
+
+    def make():
+        made.append(1)
+        return torch.arange(3)
+
+    assert all(store.tensor("key", make).equal(torch.arange(3)) for _ in range(2))
+    assert len(made) == 1
 
 
 def test_csv_has_a_line_a_row(tmp_path):
@@ -108,8 +130,43 @@ def test_what_a_countermeasure_leaves():
     for counter, protected in (("none", 0.1), ("jpeg-75", 0.25)):
         rows += [row("none", "a", 0.5, counter), row("paper", "a", protected, counter)]
     table = survival_table(rows, "tuning", "m")
-    assert "| none | +0.400 [+0.400, +0.400] |" in table
-    assert "62 % left" in table
+    assert "| paper | +0.400 [+0.400, +0.400] | +0.250 [+0.250, +0.250]; 62 % [62, 62] |" in table
+
+
+def test_what_is_left_of_nothing_is_not_said():
+    rows = [row("none", "a", 0.5, counter) for counter in ("none", "blur")]
+    rows += [row("paper", "a", value, counter) for counter, value in (("none", 0.5), ("blur", 0.4))]
+    assert "%" not in survival_table(rows, "tuning", "m")
+
+
+def test_what_countermeasures_leave_is_told_by_the_seeds_that_met_them():
+    rows = [row(method, "a", value, counter) for counter in ("none", "blur")
+            for method, value in (("none", 0.5), ("paper", 0.3))]
+    rows += [row("none", "a", 0.9, seed=1), row("paper", "a", 0.1, seed=1)]
+    assert "| paper | +0.200 [+0.200, +0.200] | +0.200 [+0.200, +0.200]; 100 % [100, 100] |" in survival_table(rows, "tuning", "m")
+
+
+def test_variants_are_held_against_the_suites_own_method():
+    costs = [Row("cost", "", "paper", name, "none", "", "x", 0, {"passes": 60.0}) for name in ("", "twice")]
+    rows = costs + [row("none", "a", 0.5), row("paper", "a", 0.4), replace(row("paper", "a", 0.3), variant="twice")]
+    table = variant_table(rows, "tuning", "m")
+    assert "| paper | 60 | +0.100 [+0.100, +0.100] | +0.000 [+0.000, +0.000] |" in table
+    assert "| paper twice | 60 | +0.200 [+0.200, +0.200] | +0.100 [+0.100, +0.100] |" in table
+
+
+def test_only_what_met_the_same_seeds_is_compared():
+    rows = [row("none", "a", 0.5), row("none", "a", 0.9, seed=1), row("paper", "a", 0.3), row("paper", "a", 0.1, seed=1)]
+    table = attack_table([*rows, row("mist", "a", 0.4)], "tuning", "learned", "m")
+    assert "| none | 0.500 |" in table and "| paper | 0.300 (-0.200" in table
+    assert "| none | 0.700 |" in attack_table(rows, "tuning", "learned", "m")
+
+
+def test_chance_is_the_deviation_over_seeds():
+    rows = [row("none", "a", 0.5, seed=seed) for seed in (0, 1, 2)]
+    rows += [row("paper", "a", value, seed=seed) for seed, value in enumerate((0.4, 0.3, 0.2))]
+    table = chance_table([*rows, row("mist", "a", 0.1)], "tuning", "m")
+    assert table.splitlines()[-1] == "| paper | +0.1000 | +0.2000 | +0.3000 | 0.1000 |"
+    assert chance_table(select(rows, seed=0), "tuning", "m") == ""
 
 
 def test_seeds_are_averaged_before_items_are_paired():

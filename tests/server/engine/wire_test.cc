@@ -70,6 +70,7 @@ TEST(WireTest, AResultKeepsAllButThePixels) {
   result.max_difference = 4;
   result.bound = 6;
   result.seed = 7;
+  result.unet_passes = 310;
   result.stage_seconds = {{"pgd", 1.5}, {"prompt_tuning", 0.5}};
   result.full = FullReport{{1, 2, 3}, {4, 5, 6}, {7, 8, 9}, {10, 11, 12}, {13, 14, 15}};
   const ProtectionResult read = FromWire(ToWire(result));
@@ -80,6 +81,7 @@ TEST(WireTest, AResultKeepsAllButThePixels) {
   EXPECT_EQ(read.max_difference, 4);
   EXPECT_EQ(read.bound, 6);
   EXPECT_EQ(read.seed, 7u);
+  EXPECT_EQ(read.unet_passes, 310);
   EXPECT_EQ(read.stage_seconds, result.stage_seconds);
   EXPECT_EQ(read.full->after_blur.gain_left, 15);
   EXPECT_EQ(read.full->before.attention_concentration, 2);
