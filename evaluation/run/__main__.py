@@ -7,17 +7,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image
+import torch
 
-from ..attacks.editing import EDIT_ATTACKS
-from ..attacks.model import AttackedModel
 from ..metrics import judge
-from ..metrics.images import read
 from . import datasets, report
 from .ground import Ground, Setup, load_ground
-from .measure import edited
 from .protection import Protection
 from .runner import Inputs, Runner
+from .sheets import edit_sheets, tuning_sheet
 from .suite import SUITES, Suite, reduced
 from .terminal import duration
 
@@ -88,23 +85,6 @@ def items(options: argparse.Namespace, suite: Suite, side: int) -> Inputs:
     return Inputs(replace(suite, subjects=len(subjects), photos=len(photos)), subjects, photos)
 
 
-def edit_sheets(runner: Runner, model: AttackedModel) -> dict[str, Image.Image]:
-    """What each edit makes of a few photographs under each method."""
-    photos, suite = runner.inputs.photos[:3], runner.inputs.suite
-    shown = [method for method in ("none", "noise", "advdm", "mist", "released", "paper") if method in suite.methods]
-    sheets = {}
-    for attack in suite.edit_attacks:
-        if attack not in EDIT_ATTACKS:
-            continue
-        columns = [read([photo.photo for photo in photos], model.side)]
-        for method in shown:
-            files = [runner.protected[method, ""][photo.photo].path for photo in photos]
-            columns.append(edited(model, photos, read(files, model.side), attack, suite.editing))
-        lines = [[column[i] for column in columns] for i in range(len(photos))]
-        sheets[f"edits-{attack}"] = report.sheet(lines, ["photograph", *shown], [photo.name for photo in photos])
-    return sheets
-
-
 def head_of(options: argparse.Namespace, runner: Runner, ground: Ground, took: str) -> str:
     inputs, suite = runner.inputs, runner.inputs.suite
     judged = f" The judge's own accuracy on the test split: {judge.accuracy(options.work):.3f}." if options.data else ""
@@ -142,8 +122,11 @@ def main() -> None:
     runner.run()
     kept = f", {runner.kept} of {len(runner.rows)} rows kept from earlier runs" if runner.kept else ""
     took = f"This run: {duration(time.monotonic() - started)} with {jobs} processes{kept}."
+    torch.set_num_threads(setup.threads * jobs)  # the other processes are gone
+    with setup.arithmetic():
+        sheets = tuning_sheet(runner, ground, model) | edit_sheets(runner, model)
     output = options.output or options.work / f"report-{options.suite}"
-    report.write(runner, model.side, output, head_of(options, runner, ground, took), edit_sheets(runner, model))
+    report.write(runner, model.side, output, head_of(options, runner, ground, took), sheets)
     print(f"report: {output / 'report.html'}")
 
 

@@ -137,13 +137,13 @@ table{border-collapse:collapse;margin:1em 0;font-size:12px}td,th{border:1px soli
 td:first-child,th:first-child{text-align:left}th{background:#f2f2f2}img{max-width:100%;image-rendering:pixelated}"""
 
 
-def write(runner: Runner, side: int, folder: Path, head: str, edits: dict[str, Image.Image]) -> None:
+def write(runner: Runner, side: int, folder: Path, head: str, sheets: dict[str, Image.Image]) -> None:
     """report.md, report.html, rows.csv, frontier.png and the sheets, below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = runner.rows
     write_csv(rows, folder / "rows.csv")
     draw_frontier(rows, folder / "frontier.png")
-    pictures = {"published": protection_sheet(runner, side), **edits}
+    pictures = {"published": protection_sheet(runner, side), **sheets}
     text = sections(rows, head)
     (folder / "report.md").write_text(text + "\n![frontier](frontier.png)\n", encoding="utf-8")
     page = [f"<!doctype html><meta charset=utf-8><title>antidiffusion evaluation</title><style>{STYLE}</style>",

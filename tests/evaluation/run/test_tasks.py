@@ -17,6 +17,7 @@ from evaluation.run.datasets import EditFolder, SubjectFolder
 from evaluation.run.ground import Setup, load_ground
 from evaluation.run.protection import Protected
 from evaluation.run.runner import Inputs, Runner, columns
+from evaluation.run.sheets import edit_sheets, tuning_sheet
 from evaluation.run.suite import Suite, Variant
 from evaluation.run.tasks import run_task
 
@@ -100,3 +101,17 @@ def test_tasks_run_in_processes_and_are_kept(runner):
     assert all("followed" in row.values for row in rows[4:])
     assert runner.kept == 0
     assert runner.attack(tasks) == rows and runner.kept == len(rows)
+
+
+def test_sheets_show_what_attacks_make(runner):
+    ground = load_ground(runner.setup)
+    model = ground.models["clothing"]
+    (picture,) = tuning_sheet(runner, ground, model).values()
+    assert picture.size == (96 * (1 + 1 + 2 * 3), 18 + 96 * 2), "names, one photograph, three pictures of each method"
+    kept = sorted(ground.store.folder.glob("*.pt"))
+    assert len(kept) == 2, "two subjects, whose unprotected and protected files are the same here"
+    assert tuning_sheet(runner, ground, model).keys() == {"pictures-lora"}
+    assert sorted(ground.store.folder.glob("*.pt")) == kept
+    sheets = edit_sheets(runner, model)
+    assert {name: sheet.size for name, sheet in sheets.items()} == {
+        f"edits-{attack}": (96 * 4, 18 + 96 * 3) for attack in SUITE.edit_attacks}
