@@ -62,6 +62,7 @@ QUICK = Suite(
     subjects=3, photos=6, flags=schedule(), seeds=(0,), tuning_attacks=("dreambooth", "lora"),
     edit_attacks=("sdedit", "diffedit", "masactrl", "inpainting"), tuning=TuningSettings(steps=60),
     countermeasures=("jpeg-75",), variants=(Variant("paper", "standard", ("--effort", "standard"), ("jpeg-75",)),),
+    further_methods=("none", "noise", "paper"),
 )
 
 FULL = Suite(
@@ -69,7 +70,7 @@ FULL = Suite(
     tuning_attacks=("dreambooth", "lora", "dreambooth-text", "textual-inversion"),
     edit_attacks=("sdedit", "diffedit", "masactrl", "inpainting"), tuning=TuningSettings(steps=100),
     countermeasures=("jpeg-90", "jpeg-75", "jpeg-50", "half-and-back", "blur", "crop", "vae", "noise-and-denoise"),
-    further_methods=("none", "advdm", "mist", "anti-dreambooth", "paper"),
+    further_methods=("none", "advdm", "mist", "paper"),
     variants=(
         BOUNDED,
         Variant("paper", "draft", ("--effort", "draft")),
