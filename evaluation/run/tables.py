@@ -91,10 +91,11 @@ def gain(rows: list[Row], figure: str, countermeasure: str, method: str, variant
 def survival_table(rows: list[Row], kind: str, target: str) -> str:
     """What of each method's gain is left after each countermeasure."""
     figure = HEADLINE[kind][0]
-    attack = next((row.attack for row in rows if row.kind == kind and row.countermeasure != "none"), None)
+    own = select(rows, kind=kind, target=target)
+    attack = next((row.attack for row in own if row.countermeasure != "none"), None)
     if attack is None:
         return ""
-    chosen = select(rows, kind=kind, target=target, attack=attack)
+    chosen = select(own, attack=attack)
     counters = names(chosen, "countermeasure")
     chosen = of_common_seeds(chosen)
     lines = []

@@ -131,6 +131,8 @@ def test_what_a_countermeasure_leaves():
         rows += [row("none", "a", 0.5, counter), row("paper", "a", protected, counter)]
     table = survival_table(rows, "tuning", "m")
     assert "| paper | +0.400 [+0.400, +0.400] | +0.250 [+0.250, +0.250]; 62 % [62, 62] |" in table
+    elsewhere = [replace(found, target="other") for found in rows if found.countermeasure == "none"]
+    assert survival_table(rows + elsewhere, "tuning", "other") == "", "no countermeasure was tried there"
 
 
 def test_what_is_left_of_nothing_is_not_said():
