@@ -112,11 +112,11 @@ class LocalProtector : public Protector {
     ProtectionResult result;
     result.seed = options.seed.value_or(SeedOf(image));
     result.bound = ProvenBound(plan.schedule, options.mode);
-    result.unet_passes = static_cast<int64_t>(grid.pieces.size()) *
-                         CountUnetPasses(plan.schedule, options.method, options.mode);
     Random random(result.seed);
     StageContext context(random, progress);
+    const int64_t passes_before = model_->counts().unet_forwards;
     AD_ASSIGN_OR_RETURN(const at::Tensor difference, Difference(image, grid, plan, context));
+    result.unet_passes = model_->counts().unet_forwards - passes_before;
     result.image = ApplyDifference(image, difference, result.bound);
     AD_ASSIGN_OR_RETURN(result.max_difference, MaxDifference(image, result.image));
     if (full) {

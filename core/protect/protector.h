@@ -47,7 +47,7 @@ struct ProtectionResult {
   int max_difference = 0;   // largest change of any channel, in 8-bit levels
   int bound = 0;            // the proven bound: floor(budget), or the true one of Mode::kReleased
   uint64_t seed = 0;        // the one used
-  int64_t unet_passes = 0;  // forward, and backward where a gradient was wanted
+  int64_t unet_passes = 0;  // forward ones, without those of the full report
   std::map<std::string, double> stage_seconds;  // by stage name, as in Progress
   std::optional<FullReport> full;               // with ReportLevel::kFull
 };

@@ -11,8 +11,7 @@ namespace {
 
 constexpr double kPublishedStepLevels = 0.255;  // 2e-3 on [-1,1]
 constexpr double kStepRoom = 2.5;
-constexpr double kLeastStepShare =
-    0.3;  // of the budget; larger than room needs: docs/evaluation.md
+constexpr double kLeastStepShare = 0.3;  // of the budget (docs/evaluation.md)
 constexpr double kRounding =
     1e-6;  // levels; a budget of 0.02 * 127.5 is 2.55 whatever the rounding
 
@@ -21,36 +20,26 @@ struct Preset {
   int prompt_steps;
   int pgd_steps;
   int tuning_steps;
-  PgdRefinements refinements = {};
 };
-
-// Measured to win at equal passes (docs/evaluation.md).
-constexpr PgdRefinements kMeasured{.momentum = 0.9, .timestep_min = 500};
 
 Preset PresetOf(Effort effort) {
   switch (effort) {
     case Effort::kDraft:
-      return {.epochs = 0,
-              .prompt_steps = 0,
-              .pgd_steps = 10,
-              .tuning_steps = 0,
-              .refinements = kMeasured};
+      return {.epochs = 0, .prompt_steps = 0, .pgd_steps = 10, .tuning_steps = 0};
     case Effort::kStandard:
-      return {.epochs = 0,
-              .prompt_steps = 10,
-              .pgd_steps = 30,
-              .tuning_steps = 0,
-              .refinements = kMeasured};
+      return {.epochs = 0, .prompt_steps = 10, .pgd_steps = 30, .tuning_steps = 0};
     case Effort::kStrong:
-      return {.epochs = 3,
-              .prompt_steps = 20,
-              .pgd_steps = 20,
-              .tuning_steps = 20,
-              .refinements = kMeasured};
+      return {.epochs = 3, .prompt_steps = 20, .pgd_steps = 20, .tuning_steps = 20};
     case Effort::kPublished:
       break;
   }
   return {.epochs = 5, .prompt_steps = 30, .pgd_steps = 10, .tuning_steps = 20};
+}
+
+// Of all efforts but the published one: what was measured to win (docs/evaluation.md).
+PgdRefinements RefinementsOf(Effort effort) {
+  if (effort == Effort::kPublished) return {};
+  return {.momentum = 0.9, .timestep_min = 500};
 }
 
 double DefaultStepSize(const ProtectionOptions& options, const Schedule& schedule) {
@@ -62,14 +51,6 @@ double DefaultStepSize(const ProtectionOptions& options, const Schedule& schedul
   const int phases = shared_budget ? schedule.epochs + 1 : 1;
   const int steps = std::max(1, phases * schedule.pgd_steps);
   return schedule.budget_levels * std::clamp(kStepRoom / steps, kLeastStepShare, 1.0);
-}
-
-// A caller's own end of the range also moves a preset's beginning that lies behind it.
-int FirstTimestep(const ProtectionOptions& options, const PgdRefinements& usual) {
-  if (options.timestep_min.has_value()) return *options.timestep_min;
-  return options.timestep_max.value_or(usual.timestep_max) < usual.timestep_min
-             ? 0
-             : usual.timestep_min;
 }
 
 }  // namespace
@@ -90,10 +71,11 @@ Schedule ResolveSchedule(const ProtectionOptions& options) {
   schedule.step_size_levels = options.step_size_levels.value_or(DefaultStepSize(options, schedule));
   schedule.prompt_lr = options.prompt_lr.value_or(1e-3);
   schedule.tuning_lr = options.tuning_lr.value_or(5e-7);
-  const PgdRefinements& usual = preset.refinements;
+  const PgdRefinements usual = RefinementsOf(options.effort);
+  const int first_timestep = options.timestep_max.has_value() ? 0 : usual.timestep_min;
   schedule.refinements = {.draws = options.pgd_draws.value_or(usual.draws),
                           .momentum = options.momentum.value_or(usual.momentum),
-                          .timestep_min = FirstTimestep(options, usual),
+                          .timestep_min = options.timestep_min.value_or(first_timestep),
                           .timestep_max = options.timestep_max.value_or(usual.timestep_max),
                           .jpeg_quality = options.jpeg_quality.value_or(usual.jpeg_quality)};
   return schedule;
@@ -105,13 +87,6 @@ StepCounts CountSteps(const Schedule& schedule, Mode mode) {
   return {.prompt_tuning = schedule.prompt_steps * (last ? phases : schedule.epochs),
           .pgd = schedule.pgd_steps * phases,
           .surrogate_tuning = schedule.tuning_steps * schedule.epochs};
-}
-
-int CountUnetPasses(const Schedule& schedule, Method method, Mode mode) {
-  const StepCounts steps = CountSteps(schedule, mode);
-  const bool denoises = StagesOf(method).objective.denoising_weight != 0;
-  return steps.prompt_tuning + steps.surrogate_tuning +
-         (denoises ? steps.pgd * schedule.refinements.draws : 0);
 }
 
 int ProvenBound(const Schedule& schedule, Mode mode) {

@@ -41,15 +41,10 @@ struct StepCounts {
 // override both. The step size of Effort::kPublished is the published one (at most the budget where
 // the mode holds the budget); elsewhere 2.5 * budget / (PGD steps that share a budget), which is
 // room to reach the boundary and to move along it (Madry et al. 2018), but at least 0.3 * budget
-// (docs/evaluation.md) and at most the budget. A timestep_max before the effort's timestep_min
-// moves the latter to 0.
+// (docs/evaluation.md) and at most the budget. A timestep_max without a timestep_min draws from 0.
 Schedule ResolveSchedule(const ProtectionOptions& options);
 
 StepCounts CountSteps(const Schedule& schedule, Mode mode);
-
-// Passes through the UNet of one job: one for each step, for each of its draws in PGD; none in PGD
-// where the method's objective has no denoising loss (method_table.h).
-int CountUnetPasses(const Schedule& schedule, Method method, Mode mode);
 
 // The largest change of any channel in whole levels that the schedule can make: floor(budget), and
 // in Mode::kReleased, where every phase has a budget of its own, floor(min(phases * budget,

@@ -164,6 +164,23 @@ TEST_F(ProtectorTest, ProgressEndsAtTheTotal) {
   EXPECT_EQ(seen.back().total, 16);
   EXPECT_DOUBLE_EQ(seen.back().fraction, 1);
   EXPECT_EQ(result.stage_seconds.size(), 4U);
+  EXPECT_EQ(result.unet_passes, 16) << "the report's probes are not counted";
+}
+
+TEST_F(ProtectorTest, UnetPassesAreThoseOfMethodAndDraws) {
+  const auto passes = [this](Method method, int draws) {
+    ProtectionOptions options = ShortOptions();
+    options.method = method;
+    options.pgd_draws = draws;
+    const auto result = protector_->Protect(SyntheticImage(96, 96), options, {});
+    return result.ok() ? result->unet_passes : -1;
+  };
+  EXPECT_EQ(passes(Method::kAntiDiffusion, 1), 8);
+  EXPECT_EQ(passes(Method::kAntiDiffusion, 3), 20);
+  EXPECT_EQ(passes(Method::kAdvDm, 1), 6);
+  EXPECT_EQ(passes(Method::kAntiDreamBooth, 1), 7);
+  EXPECT_EQ(passes(Method::kPhotoGuard, 4), 0);
+  EXPECT_EQ(passes(Method::kNoise, 1), 0);
 }
 
 TEST_F(ProtectorTest, NoiseFillsTheBudget) {

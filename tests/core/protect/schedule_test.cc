@@ -35,21 +35,6 @@ TEST(ScheduleTest, PublishedStepsAreCountedByMode) {
   EXPECT_EQ(CountSteps(ResolveSchedule(Published(Mode::kReleased)), Mode::kReleased).total(), 340);
 }
 
-TEST(ScheduleTest, UnetPassesAreCountedByMethodAndDraws) {
-  const auto passes = [](Method method, int draws) {
-    ProtectionOptions options = Published(Mode::kPaper);
-    options.method = method;
-    options.pgd_draws = draws;
-    return CountUnetPasses(ResolveSchedule(options), method, options.mode);
-  };
-  EXPECT_EQ(passes(Method::kAntiDiffusion, 1), 310);
-  EXPECT_EQ(passes(Method::kAntiDiffusion, 3), 430);
-  EXPECT_EQ(passes(Method::kAdvDm, 1), 60);
-  EXPECT_EQ(passes(Method::kAntiDreamBooth, 1), 160);
-  EXPECT_EQ(passes(Method::kPhotoGuard, 4), 0);
-  EXPECT_EQ(passes(Method::kNoise, 1), 0);
-}
-
 TEST(ScheduleTest, WithoutEpochsTheFirstBlocksRemain) {
   ProtectionOptions options = Published(Mode::kPaper);
   options.epochs = 0;
@@ -108,14 +93,13 @@ TEST(ScheduleTest, EffortsHaveTheirStages) {
   EXPECT_EQ(counts(Effort::kStrong), (std::array{60, 80, 60}));
 }
 
-TEST(ScheduleTest, AnEndOfTheTimestepsBeforeTheEffortsBeginningMovesIt) {
+TEST(ScheduleTest, AnEndOfTheTimestepsAloneDrawsFromTheFirst) {
   ProtectionOptions options;
-  options.timestep_max = 499;
-  EXPECT_EQ(ResolveSchedule(options).refinements.timestep_min, 0);
   options.timestep_max = 700;
-  EXPECT_EQ(ResolveSchedule(options).refinements.timestep_min, 500);
-  options.timestep_min = 0;
   EXPECT_EQ(ResolveSchedule(options).refinements.timestep_min, 0);
+  EXPECT_EQ(ResolveSchedule(options).refinements.timestep_max, 700);
+  options.timestep_min = 300;
+  EXPECT_EQ(ResolveSchedule(options).refinements.timestep_min, 300);
 }
 
 TEST(ScheduleTest, EffortsGrow) {
