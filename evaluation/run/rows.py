@@ -3,14 +3,14 @@
 import csv
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from ..train.runtime import save_checkpoint, whole
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class RowStore:
     def keep(self, row: Row, inputs: str, values: dict[str, float]) -> Row:
         """The row with its values, kept for `find`."""
         measured = replace(row, values=values)
-        with self._whole(self._path(row, inputs)) as part:
+        with whole(self._path(row, inputs)) as part:
             part.write_text(json.dumps(asdict(measured)))
         return measured
 
@@ -64,17 +64,8 @@ class RowStore:
         """The tensor that was kept under `key`, else made now; two processes may both make it."""
         path = self.folder / f"{key}.pt"
         if not path.exists():
-            made = make()
-            with self._whole(path) as part:
-                torch.save(made, part)
+            save_checkpoint(path, make())
         return torch.load(path)
-
-    @contextmanager
-    def _whole(self, path: Path) -> Iterator[Path]:
-        """A file of this process alone that takes the place of `path` once it is written."""
-        part = path.with_suffix(f".{os.getpid()}.part")
-        yield part
-        part.replace(path)
 
 
 def write_csv(rows: Iterable[Row], path: Path) -> None:

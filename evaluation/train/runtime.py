@@ -5,6 +5,8 @@ import csv
 import os
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +100,18 @@ def restore_rng(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file of this process alone, to be written; it takes the place of `path` when it is: whole or not at all."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    yield part
+    os.replace(part, path)
+
+
 def save_checkpoint(path: Path, state: Any) -> None:
     """Write a checkpoint whole or not at all."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
+    with whole(path) as part:
+        torch.save(state, part)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
