@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import torch
 
 from ..metrics import judge
@@ -18,6 +19,7 @@ from .sheets import edit_sheets, tuning_sheet
 from .suite import SUITES, Suite, reduced
 from .terminal import duration
 
+BYTES_OF_A_PROCESS = 2_000_000_000  # without weights
 MEMORY_OF_WEIGHTS = 6  # a tuning process holds them, a tuned copy, gradients, two moments, and works
 
 
@@ -60,8 +62,8 @@ def jobs_of(options: argparse.Namespace) -> int:
         return max(1, options.jobs)
     weights = sum(file.stat().st_size for model in [options.model, *options.transfer]
                   for file in model.rglob("*.safetensors"))
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(os.cpu_count() or 1, free // (2_000_000_000 + MEMORY_OF_WEIGHTS * weights)))
+    free = psutil.virtual_memory().available
+    return max(1, min(os.cpu_count() or 1, free // (BYTES_OF_A_PROCESS + MEMORY_OF_WEIGHTS * weights)))
 
 
 def setup_of(options: argparse.Namespace, jobs: int) -> Setup:

@@ -41,8 +41,7 @@ class Setup:
 
     def settings(self) -> list[object]:
         """What rows depend on beside photographs, models and the attacks' own settings."""
-        changed = [self.precision] if self.precision != "fp32" else []
-        return [bool(self.data), self.faces, *changed, *([self.size] if self.size else [])]
+        return [bool(self.data), self.faces, self.precision, self.size]
 
 
 @dataclass(frozen=True)

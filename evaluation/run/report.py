@@ -16,7 +16,7 @@ from ..metrics.images import read, to_pil
 from .measure import TUNING_FIGURES
 from .rows import Row, write_csv
 from .runner import Runner
-from .tables import attack_table, chance_table, cost_table, frontier, names, select, survival_table, variant_table
+from .tables import attack_table, chance_table, cost_table, frontier, names, select, survival_table, treated_table, variant_table
 
 TILE = 96
 
@@ -31,15 +31,10 @@ def sections(rows: list[Row], head: str) -> str:
                               ("editing", ("edit_ssim", "edit_psnr", "edit_similarity", "followed", "edit_class"))):
             tables = [attack_table(rows, kind, figure, target) for figure in figures]
             parts += [f"## {kind.capitalize()}, {name}\n", *filter(None, tables)]
-            compared = variant_table(rows, kind, target)
-            if compared:
-                parts += [f"### Variants ({kind}, {name})\n", compared]
-            chance = chance_table(rows, kind, target)
-            if chance:
-                parts += [f"### Chance ({kind}, {name})\n", chance]
-            survived = survival_table(rows, kind, target)
-            if survived:
-                parts += [f"### What countermeasures leave ({kind}, {name})\n", survived]
+            for title, table in (("Variants", variant_table), ("Chance", chance_table),
+                                 ("After countermeasures", treated_table), ("What countermeasures leave", survival_table)):
+                text = table(rows, kind, target)
+                parts += [f"### {title} ({kind}, {name})\n", text] if text else []
     return "\n".join(parts)
 
 

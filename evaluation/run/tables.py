@@ -88,16 +88,34 @@ def gain(rows: list[Row], figure: str, countermeasure: str, method: str, variant
     return {item: base[item] - own[item] for item in own.keys() & base.keys()}
 
 
-def survival_table(rows: list[Row], kind: str, target: str) -> str:
-    """What of each method's gain is left after each countermeasure."""
-    figure = HEADLINE[kind][0]
+def countered(rows: list[Row], kind: str, target: str) -> list[Row]:
+    """The rows of the attack before which countermeasures were tried, of the seeds that met them; none: []."""
     own = select(rows, kind=kind, target=target)
     attack = next((row.attack for row in own if row.countermeasure != "none"), None)
-    if attack is None:
+    return of_common_seeds(select(own, attack=attack)) if attack else []
+
+
+def treated_table(rows: list[Row], kind: str, target: str) -> str:
+    """The figure itself after each countermeasure: a treatment may spoil the file for the attacker too."""
+    figure, chosen = HEADLINE[kind][0], countered(rows, kind, target)
+    if not chosen:
         return ""
-    chosen = select(own, attack=attack)
     counters = names(chosen, "countermeasure")
-    chosen = of_common_seeds(chosen)
+    lines = []
+    for method, variant in labels(row for row in chosen if row.countermeasure != "none"):
+        own = select(chosen, method=method, variant=variant)
+        found = [by_item(select(own, countermeasure=counter), figure) for counter in counters]
+        lines.append([f"{method} {variant}".strip(),
+                      *(f"{statistics.fmean(items.values()):.3f}" if items else "" for items in found)])
+    return markdown([f"{chosen[0].attack}: {figure}", *counters], lines)
+
+
+def survival_table(rows: list[Row], kind: str, target: str) -> str:
+    """What of each method's gain is left after each countermeasure."""
+    figure, chosen = HEADLINE[kind][0], countered(rows, kind, target)
+    if not chosen:
+        return ""
+    counters = names(chosen, "countermeasure")
     lines = []
     for method, variant in labels(row for row in chosen if row.countermeasure != "none" and row.method != "none"):
         whole = gain(chosen, figure, "none", method, variant)
@@ -113,7 +131,7 @@ def survival_table(rows: list[Row], kind: str, target: str) -> str:
             line.append(f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
                         + (share if counter != "none" else ""))
         lines.append(line)
-    return markdown([f"{attack}: {figure} lowered", *counters], lines)
+    return markdown([f"{chosen[0].attack}: {figure} lowered", *counters], lines)
 
 
 def variant_table(rows: list[Row], kind: str, target: str, base: str = "paper") -> str:

@@ -15,7 +15,7 @@ from evaluation.run.measure import TUNING_FIGURES
 from evaluation.run.report import sections
 from evaluation.run.rows import Row, RowStore, write_csv
 from evaluation.run.suite import SUITES, schedule
-from evaluation.run.tables import attack_table, cell, chance_table, select, survival_table, variant_table
+from evaluation.run.tables import attack_table, cell, chance_table, select, survival_table, treated_table, variant_table
 
 
 def photo(path, colour="red"):
@@ -131,8 +131,11 @@ def test_what_a_countermeasure_leaves():
         rows += [row("none", "a", 0.5, counter), row("paper", "a", protected, counter)]
     table = survival_table(rows, "tuning", "m")
     assert "| paper | +0.400 [+0.400, +0.400] | +0.250 [+0.250, +0.250]; 62 % [62, 62] |" in table
+    treated = treated_table(rows, "tuning", "m")
+    assert "| none | 0.500 | 0.500 |" in treated and "| paper | 0.100 | 0.250 |" in treated
     elsewhere = [replace(found, target="other") for found in rows if found.countermeasure == "none"]
     assert survival_table(rows + elsewhere, "tuning", "other") == "", "no countermeasure was tried there"
+    assert treated_table(rows + elsewhere, "tuning", "other") == ""
 
 
 def test_what_is_left_of_nothing_is_not_said():
