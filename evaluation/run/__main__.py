@@ -122,7 +122,8 @@ def main() -> None:
                             options.service_model)
     runner = Runner(items(options, suite, model.side), protection, setup, jobs)
     runner.run()
-    kept = f", {runner.kept} of {len(runner.rows)} rows kept from earlier runs" if runner.kept else ""
+    attacked = sum(row.kind != "cost" for row in runner.rows)
+    kept = f", {runner.kept} of {attacked} rows of attacks kept from earlier runs" if runner.kept else ""
     took = f"This run: {duration(time.monotonic() - started)} with {jobs} processes{kept}."
     torch.set_num_threads(setup.threads * jobs)  # the other processes are gone
     with setup.arithmetic():

@@ -52,7 +52,7 @@ class Runner:
     def __init__(self, inputs: Inputs, protection: Protection, setup: Setup, jobs: int) -> None:
         self.inputs, self.protection, self.setup, self.jobs = inputs, protection, setup, jobs
         self.rows: list[Row] = []
-        self.kept = 0  # of them, measured by earlier runs
+        self.kept = 0  # of those of attacks, measured by earlier runs
         self.protected: dict[tuple[str, str], dict[Path, Protected]] = {}
 
     def run(self) -> list[Row]:
