@@ -102,6 +102,9 @@ void AddRefinementFlags(CLI::App& app, Options& options) {
                      "Every other draw looks through JPEG of this quality, 1..100, so that the "
                      "protection outlives it better; 0: none does; default: the effort's",
                      [&options](int32_t value) { options.set_jpeg_quality(value); });
+}
+
+void AddSemanticFlags(CLI::App& app, Options& options) {
   AddChoice<Options::SemanticForm>(
       app, "--semantic-form",
       {{"concentration", Options::CONCENTRATION},
@@ -110,6 +113,23 @@ void AddRefinementFlags(CLI::App& app, Options& options) {
       "What the attack makes of cross-attention; default: concentration in mode paper, clamped in "
       "mode released",
       [&options](Options::SemanticForm value) { options.set_semantic_form(value); });
+  AddChoice<Options::SemanticLayers>(
+      app, "--semantic-layers",
+      {{"quarter", Options::QUARTER},
+       {"half", Options::HALF},
+       {"whole", Options::WHOLE},
+       {"mid", Options::MID},
+       {"all", Options::ALL}},
+      "Layers whose cross-attention that is, by the side of the latent that they see; default "
+      "quarter, as published",
+      [&options](Options::SemanticLayers value) { options.set_semantic_layers(value); });
+  AddChoice<Options::SemanticHeads>(
+      app, "--semantic-heads", {{"mean", Options::MEAN}, {"each", Options::EACH}},
+      "Whether their heads are averaged first (default) or count each by itself",
+      [&options](Options::SemanticHeads value) { options.set_semantic_heads(value); });
+  AddNumber<double>(app, "--semantic-weight", "WEIGHT",
+                    "Of that beside the denoising loss, 0..1e6; default 1",
+                    [&options](double value) { options.set_semantic_weight(value); });
 }
 
 }  // namespace
@@ -118,6 +138,7 @@ void AddOptionFlags(CLI::App& app, v1::ProtectionOptions& options) {
   AddMethodFlags(app, options);
   AddScheduleFlags(app, options);
   AddRefinementFlags(app, options);
+  AddSemanticFlags(app, options);
 }
 
 void AddRequestFlags(CLI::App& app, v1::ProtectRequest& request) {

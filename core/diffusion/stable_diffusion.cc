@@ -73,9 +73,13 @@ at::Tensor StableDiffusion::DenoisingLoss(const at::Tensor& latent, const at::Te
   return at::mse_loss(predicted, wanted);
 }
 
-bool StableDiffusion::has_captured_layers() const {
-  const auto& types = parts_.unet_config.down_block_types;
-  return types.size() > kCapturedLevel && types[kCapturedLevel] == "CrossAttnDownBlock2D";
+bool StableDiffusion::HasCrossAttention(CapturedLayers layers) const {
+  if (CapturesMid(layers)) return true;
+  const std::vector<std::string>& types = parts_.unet_config.down_block_types;
+  for (size_t level = 0; level < types.size(); ++level) {
+    if (CapturesLevel(layers, level) && types[level] == "CrossAttnDownBlock2D") return true;
+  }
+  return false;
 }
 
 }  // namespace antidiffusion

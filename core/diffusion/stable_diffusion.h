@@ -85,7 +85,7 @@ class StableDiffusion {
   int64_t factor() const { return parts_.vae_config.factor(); }  // pixels a latent cell
   int64_t native_side() const { return parts_.unet_config.sample_size * factor(); }  // pixels
   int64_t latent_channels() const { return parts_.vae_config.latent_channels; }
-  bool has_captured_layers() const;  // cross-attention at latent side / 4
+  bool HasCrossAttention(CapturedLayers layers) const;  // in at least one block of them
   const PassCounts& counts() const { return counts_; }
 
  private:

@@ -38,6 +38,10 @@ LevelShape ShapeOfLevel(const UNetConfig& config, size_t level) {
   return shape;
 }
 
+AttentionCapture* CaptureAt(size_t level, AttentionCapture* capture) {
+  return capture != nullptr && CapturesLevel(capture->layers, level) ? capture : nullptr;
+}
+
 }  // namespace
 
 UNetImpl::UNetImpl(const UNetConfig& config, const at::TensorOptions& options)
@@ -90,12 +94,13 @@ torch::Tensor UNetImpl::forward(const torch::Tensor& latent, const torch::Tensor
   std::vector<torch::Tensor> skips = {h};
   const size_t levels = down_blocks_->size();
   for (size_t level = 0; level < levels; ++level) {
-    AttentionCapture* here = level == kCapturedLevel ? capture : nullptr;
+    AttentionCapture* here = CaptureAt(level, capture);
     h = (*down_blocks_)[level](h, time, context, here, skips);
   }
-  h = mid_block_(h, time, context);
+  const bool at_mid = capture != nullptr && CapturesMid(capture->layers);
+  h = mid_block_(h, time, context, at_mid ? capture : nullptr);
   for (size_t i = 0; i < levels; ++i) {
-    AttentionCapture* here = levels - 1 - i == kCapturedLevel ? capture : nullptr;
+    AttentionCapture* here = CaptureAt(levels - 1 - i, capture);
     h = (*up_blocks_)[i](h, time, context, here, skips);
   }
   return conv_out_(at::silu(conv_norm_out_(h)));

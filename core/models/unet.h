@@ -8,9 +8,6 @@
 
 namespace antidiffusion {
 
-// The level (number of halvings of the latent) whose cross-attention is captured.
-inline constexpr size_t kCapturedLevel = 2;
-
 // Predicts the noise (or v) in a latent: UNet2DConditionModel of SD 1.x and 2.x. Parameter names
 // equal the checkpoint's keys, so there is no name map. Throws c10::Error on a wrong shape, and on
 // a configuration that is not an SD 1.x/2.x UNet.
@@ -21,7 +18,7 @@ class UNetImpl : public torch::nn::Module {
 
   // B batch, h w latent sides, T tokens, D = cross_attention_dim:
   // latent [B,C,h,w] float, timestep [B] int64, context [B,T,D] -> [B,C,h,w].
-  // A non-null `capture` receives this pass's cross-attention probabilities.
+  // A non-null `capture` receives this pass's cross-attention probabilities in its layers.
   torch::Tensor forward(const torch::Tensor& latent, const torch::Tensor& timestep,
                         const torch::Tensor& context, AttentionCapture* capture = nullptr);
 

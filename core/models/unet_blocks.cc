@@ -57,8 +57,8 @@ UNetMidBlockImpl::UNetMidBlockImpl(const LevelShape& shape, int64_t channels,
 }
 
 torch::Tensor UNetMidBlockImpl::forward(const torch::Tensor& x, const torch::Tensor& time,
-                                        const torch::Tensor& context) {
-  const torch::Tensor h = (*attentions_)[0]((*resnets_)[0](x, time), context, nullptr);
+                                        const torch::Tensor& context, AttentionCapture* capture) {
+  const torch::Tensor h = (*attentions_)[0]((*resnets_)[0](x, time), context, capture);
   return (*resnets_)[1](h, time);
 }
 

@@ -36,12 +36,12 @@ class UNetDownBlockImpl : public torch::nn::Module {
 };
 TORCH_MODULE(UNetDownBlock);
 
-// UNetMidBlock2DCrossAttn. Its maps are never captured.
+// UNetMidBlock2DCrossAttn.
 class UNetMidBlockImpl : public torch::nn::Module {
  public:
   UNetMidBlockImpl(const LevelShape& shape, int64_t channels, const at::TensorOptions& options);
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& time,
-                        const torch::Tensor& context);
+                        const torch::Tensor& context, AttentionCapture* capture);
 
  private:
   Numbered<ResnetBlock2D> resnets_;

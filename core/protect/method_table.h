@@ -5,9 +5,9 @@
 
 namespace antidiffusion {
 
-// What PGD raises: denoising_weight * denoising loss - semantic loss - encoder_weight * distance
-// of the image's latent to the target latent. The target is the latent of a uniform mid-grey image
-// (0 on [-1,1]): it holds nothing of the photograph and needs no file.
+// What PGD raises: denoising_weight * denoising loss - weighted semantic loss - encoder_weight *
+// distance of the image's latent to the target latent. The target is the latent of a uniform
+// mid-grey image (0 on [-1,1]): it holds nothing of the photograph and needs no file.
 struct PgdObjective {
   double denoising_weight = 1;
   bool gradient_through_unet = true;  // false: the residual alone is carried to the latent (SDS)

@@ -13,6 +13,7 @@ constexpr double kMaxBudgetLevels = 32;
 constexpr int kMaxSteps = 1000;
 constexpr int kMaxDraws = 64;
 constexpr int kLastTimestep = 999;
+constexpr double kMaxSemanticWeight = 1e6;
 constexpr size_t kMaxPromptCharacters = 1000;
 
 absl::Status CheckRange(absl::string_view field, const std::optional<int>& value, int min,
@@ -59,6 +60,9 @@ absl::Status ProtectionOptions::ValidateRefinements() const {
   AD_RETURN_IF_ERROR(CheckRange("options.timestep_min", timestep_min, 0, kLastTimestep));
   AD_RETURN_IF_ERROR(
       CheckRange("options.timestep_max", timestep_max, timestep_min.value_or(0), kLastTimestep));
+  if (!(semantic.weight >= 0 && semantic.weight <= kMaxSemanticWeight)) {
+    return InvalidField("options.semantic_weight", absl::StrCat(semantic.weight), "0..1e6");
+  }
   return CheckRange("options.jpeg_quality", jpeg_quality, 0, 100);
 }
 

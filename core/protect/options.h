@@ -32,6 +32,20 @@ enum class Effort { kDraft, kStandard, kStrong, kPublished };
 // [positions,T] (semantic_loss.h). kOfMode: kConcentration in Mode::kPaper, kClamped in kReleased.
 enum class SemanticForm { kOfMode, kConcentration, kClamped, kStartToken };
 
+// Whose cross-attention that is: layers that see the latent at a quarter of its side (as
+// published), a half, or whole; the middle block's; every layer.
+enum class SemanticLayers { kQuarter, kHalf, kWhole, kMid, kAll };
+
+// M as one map, the mean over heads (as published), or one map a head, whose losses are averaged.
+enum class SemanticHeads { kMean, kEach };
+
+struct SemanticOptions {
+  SemanticForm form = SemanticForm::kOfMode;
+  SemanticLayers layers = SemanticLayers::kQuarter;
+  SemanticHeads heads = SemanticHeads::kMean;
+  double weight = 1;  // 0..1e6, beside the denoising loss
+};
+
 enum class ReportLevel { kBasic, kFull };
 
 // Unset optionals take the effort's value. Levels are steps of an 8-bit channel: 1/127.5 on [-1,1].
@@ -56,7 +70,7 @@ struct ProtectionOptions {
   std::optional<int> timestep_min;  // 0..999, at most timestep_max: the timesteps drawn in PGD
   std::optional<int> timestep_max;
   std::optional<int> jpeg_quality;  // 1..100: every other draw looks through JPEG; 0: none
-  SemanticForm semantic_form = SemanticForm::kOfMode;
+  SemanticOptions semantic;
 
   // INVALID_ARGUMENT naming the first field out of range, as `options.FIELD`.
   absl::Status Validate() const;

@@ -40,8 +40,8 @@ PgdLoss EvaluatePgdLoss(StableDiffusion& model, const at::Tensor& image,
     const int64_t begin = std::min<int64_t>(timesteps.min, end - 1);
     const at::Tensor timestep = begin + context.Timestep(end - begin, model.device());
     if (objective.gradient_through_unet) {
-      const bool captures = objective.semantic_loss && model.has_captured_layers();
-      AttentionCapture capture;
+      const bool captures = objective.semantic_loss && model.HasCrossAttention(semantic.layers);
+      AttentionCapture capture{.probabilities = {}, .layers = semantic.layers};
       loss.denoising =
           model.DenoisingLoss(latent, noise, timestep, embedding, captures ? &capture : nullptr);
       if (captures) loss.semantic = SemanticLoss(capture, semantic);
@@ -49,7 +49,7 @@ PgdLoss EvaluatePgdLoss(StableDiffusion& model, const at::Tensor& image,
       loss.denoising = ScoreDistillationLoss(model, latent, noise, timestep, embedding);
     }
     loss.total = objective.denoising_weight * loss.denoising;
-    if (loss.semantic.defined()) loss.total = loss.total - loss.semantic;
+    if (loss.semantic.defined()) loss.total = loss.total - semantic.weight * loss.semantic;
   }
   if (objective.encoder_weight != 0) {
     const at::Tensor distance = (posterior.mean - target).square().mean();

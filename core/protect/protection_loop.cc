@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/status_details.h"
 #include "core/base/status_macros.h"
 #include "core/protect/pgd.h"
 #include "core/protect/prompt_tuning.h"
@@ -18,13 +19,55 @@ namespace {
 
 constexpr double kLevelsPerUnit = 127.5;
 
-SemanticLossOptions SemanticOf(const ModeRules& rules, SemanticForm form) {
-  SemanticLossOptions semantic{.all_heads = rules.all_heads};
-  const bool clamped = form == SemanticForm::kClamped ||
-                       (form == SemanticForm::kOfMode && rules.clamped_semantic_loss);
-  if (clamped) semantic.measure = SemanticMeasure::kClamped;
-  if (form == SemanticForm::kStartToken) semantic.measure = SemanticMeasure::kStartToken;
-  return semantic;
+SemanticMeasure MeasureOf(SemanticForm form) {
+  switch (form) {
+    case SemanticForm::kClamped:
+      return SemanticMeasure::kClamped;
+    case SemanticForm::kStartToken:
+      return SemanticMeasure::kStartToken;
+    case SemanticForm::kOfMode:
+    case SemanticForm::kConcentration:
+      break;
+  }
+  return SemanticMeasure::kConcentration;
+}
+
+CapturedLayers CapturedOf(SemanticLayers layers) {
+  switch (layers) {
+    case SemanticLayers::kHalf:
+      return CapturedLayers::kHalf;
+    case SemanticLayers::kWhole:
+      return CapturedLayers::kWhole;
+    case SemanticLayers::kMid:
+      return CapturedLayers::kMid;
+    case SemanticLayers::kAll:
+      return CapturedLayers::kAll;
+    case SemanticLayers::kQuarter:
+      break;
+  }
+  return CapturedLayers::kQuarter;
+}
+
+SemanticLossOptions SemanticOf(const SemanticOptions& options, const ModeRules& rules) {
+  const bool clamped_by_mode = options.form == SemanticForm::kOfMode && rules.clamped_semantic_loss;
+  return {.all_heads = rules.all_heads,
+          .mean_heads = options.heads == SemanticHeads::kMean,
+          .measure = clamped_by_mode ? SemanticMeasure::kClamped : MeasureOf(options.form),
+          .layers = CapturedOf(options.layers),
+          .weight = options.weight};
+}
+
+// A model without the layers that are taken as published goes without the semantic loss; those that
+// a caller asked for must be there.
+absl::Status CheckLayers(const StableDiffusion& model, const ProtectionPlan& plan) {
+  const SemanticLayers layers = plan.semantic.layers;
+  if (layers == SemanticLayers::kQuarter || !plan.stages.objective.semantic_loss ||
+      model.HasCrossAttention(CapturedOf(layers))) {
+    return absl::OkStatus();
+  }
+  return InvalidField("options.semantic_layers",
+                      layers == SemanticLayers::kWhole ? "whole" : "half",
+                      "layers with cross-attention in the model");
 }
 
 // One run of the algorithm. Blocks are numbered as in the paper: 0, then one for each epoch.
@@ -93,7 +136,7 @@ class Loop {
                                 .step_size = schedule.step_size_levels / kLevelsPerUnit,
                                 .budget = schedule.budget_levels / kLevelsPerUnit,
                                 .objective = plan_.stages.objective,
-                                .semantic = SemanticOf(plan_.rules, plan_.semantic_form),
+                                .semantic = SemanticOf(plan_.semantic, plan_.rules),
                                 .target = TargetLatent(),
                                 .refinements = schedule.refinements,
                                 .tie_channels = plan_.tie_channels,
@@ -169,7 +212,7 @@ ProtectionPlan MakePlan(const ProtectionOptions& options, bool grey) {
   return {.stages = StagesOf(options.method),
           .rules = RulesOf(options.mode),
           .schedule = ResolveSchedule(options),
-          .semantic_form = options.semantic_form,
+          .semantic = options.semantic,
           .prompt = options.prompt,
           .tie_channels = grey};
 }
@@ -177,6 +220,7 @@ ProtectionPlan MakePlan(const ProtectionOptions& options, bool grey) {
 absl::StatusOr<at::Tensor> RunProtection(StableDiffusion& model, UNetSnapshot& pristine,
                                          const at::Tensor& original, const ProtectionPlan& plan,
                                          StageContext& context) {
+  AD_RETURN_IF_ERROR(CheckLayers(model, plan));
   Loop loop(model, pristine, original, plan, context);
   return loop.Run();
 }

@@ -19,7 +19,7 @@ struct ProtectionPlan {
   MethodStages stages;
   ModeRules rules;
   Schedule schedule;
-  SemanticForm semantic_form = SemanticForm::kOfMode;
+  SemanticOptions semantic;
   std::string prompt;
   bool tie_channels = false;  // the image is grey: keep its channels equal
 };
@@ -29,7 +29,7 @@ ProtectionPlan MakePlan(const ProtectionOptions& options, bool grey);
 // `original` [1,3,H,W] in [-1,1] on the model's device, sides as WorkGrid has them -> the protected
 // image, detached. `pristine` is the UNet as loaded: its weights are bit-identical to that on every
 // way out, also by an exception. CANCELLED, DEADLINE_EXCEEDED; INTERNAL: a loss or a gradient that
-// is not a number.
+// is not a number; INVALID_ARGUMENT: options.semantic_layers that the model has not.
 absl::StatusOr<at::Tensor> RunProtection(StableDiffusion& model, UNetSnapshot& pristine,
                                          const at::Tensor& original, const ProtectionPlan& plan,
                                          StageContext& context);

@@ -38,8 +38,7 @@ Probe Measure(StableDiffusion& model, const Image& image, const WorkGrid& grid) 
     const int64_t t = (2 * i + 1) * model.schedule().timesteps() / (2 * kProbes);
     const at::Tensor timestep = at::full({1}, t, at::kLong).to(model.device());
     AttentionCapture capture;
-    const at::Tensor loss = model.DenoisingLoss(latent, noise, timestep, prompt,
-                                                model.has_captured_layers() ? &capture : nullptr);
+    const at::Tensor loss = model.DenoisingLoss(latent, noise, timestep, prompt, &capture);
     probe.denoising_loss += loss.item<double>() / kProbes;
     probe.attention_concentration += SemanticLoss(capture, {}).item<double>() / kProbes;
   }

@@ -10,18 +10,23 @@ namespace antidiffusion {
 enum class SemanticMeasure { kConcentration, kClamped, kStartToken };
 
 struct SemanticLossOptions {
-  bool all_heads = true;  // false: the second half of each layer's heads
+  bool all_heads = true;   // false: the second half of each layer's heads
+  bool mean_heads = true;  // false: each head's map by itself
   SemanticMeasure measure = SemanticMeasure::kConcentration;
+  CapturedLayers layers = CapturedLayers::kQuarter;
+  double weight = 1;  // what the caller multiplies the loss by
 };
 
 // The semantic disturbance loss (Zheng et al. 2025) of captured probabilities
-// [1,heads,positions,T], a scalar on their graph; 0 without a captured layer. M [positions,T] is
-// their mean over layers and heads.
+// [1,heads,positions,T], a scalar on their graph, unweighted; 0 without a captured layer.
+// M [positions,T] is their mean over layers and heads, or the map of one head of one layer.
 //   T * mean(M^2)               1/T * ... 1: the mean over positions of the chance that two draws
 //                               from a row meet the same token; least when attention says nothing
 //   mean(clamp(100 M, 0, 1)^2)  kClamped: no gradient where M > 0.01
 //   1 - mean(M[:,0])            kStartToken: 0 when every position looks at the start token alone,
 //                               which means nothing
+// Layers of different sides have a loss each, and so have heads without `mean_heads`: the result is
+// the mean of theirs.
 at::Tensor SemanticLoss(const AttentionCapture& capture, const SemanticLossOptions& options);
 
 }  // namespace antidiffusion

@@ -16,6 +16,7 @@ from ..metrics.images import read, to_pil
 from .measure import TUNING_FIGURES
 from .rows import Row, write_csv
 from .runner import Runner
+from .suite import curve_of
 from .tables import attack_table, chance_table, cost_table, frontier, names, select, survival_table, treated_table, variant_table
 
 TILE = 96
@@ -39,16 +40,21 @@ def sections(rows: list[Row], head: str) -> str:
 
 
 def draw_frontier(rows: list[Row], path: Path) -> None:
-    """Protection against cost: a point each method and effort, with its interval."""
+    """Protection against cost: a point each method and effort, with its interval; shares of a method's steps are joined."""
     targets = names(select(rows, kind="tuning") + select(rows, kind="editing"), "target")
     figure, axes = plt.subplots(1, 2, figsize=(12.5, 4.8))
-    colours, named = plt.get_cmap("tab20"), []
+    palette, named = plt.get_cmap("tab20"), []
     for axis, kind, title in zip(axes, ("tuning", "editing"), ("learned less (DreamBooth)", "edit moved away (SSIM)")):
         points = frontier(rows, kind, targets[0])
         named = named or [name for name, _, _ in points]
-        for number, (_, seconds, interval) in enumerate(points):
+        curves = list(dict.fromkeys(curve_of(name) for name in named))
+        colours = {name: palette(curves.index(curve_of(name)) % 20) for name in named}
+        for curve in curves:
+            line = sorted((max(seconds, 0.05), interval.mean) for name, seconds, interval in points if curve_of(name) == curve)
+            axis.plot(*zip(*line), color=colours[curve], linewidth=0.8)
+        for number, (name, seconds, interval) in enumerate(points):
             error = [[interval.mean - interval.low], [interval.high - interval.mean]]
-            place, colour = (max(seconds, 0.05), interval.mean), colours(number % 20)
+            place, colour = (max(seconds, 0.05), interval.mean), colours[name]
             axis.errorbar(*place, yerr=error, fmt="o", capsize=2, markersize=4, color=colour, elinewidth=0.8)
             axis.annotate(str(number + 1), place, fontsize=8, xytext=(4, 2), textcoords="offset points", color=colour)
         axis.set_xscale("log")
@@ -56,7 +62,7 @@ def draw_frontier(rows: list[Row], path: Path) -> None:
         axis.set_xlabel("seconds a photograph")
         axis.set_ylabel(title)
         axis.set_title(kind)
-    handles = [plt.Line2D([], [], marker="o", linestyle="", markersize=4, color=colours(i % 20),
+    handles = [plt.Line2D([], [], marker="o", linestyle="", markersize=4, color=colours[name],
                           label=f"{i + 1} {name}") for i, name in enumerate(named)]
     figure.legend(handles=handles, loc="center right", fontsize=7, frameon=False)
     figure.tight_layout(rect=(0, 0, 0.84, 1))

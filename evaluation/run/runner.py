@@ -113,8 +113,10 @@ class Runner:
         """Rows without an item: what meets one attack, the `whole` of it or the further methods alone."""
         suite = self.inputs.suite
         if not whole:
-            methods = [method for method in suite.methods if method in suite.further_methods]
-            yield from (Row(kind, attack, method, "", "none", target, "", suite.seeds[0]) for method in methods)
+            further = [variant for variant in columns(suite)
+                       if (variant.further if variant.name else variant.method in suite.further_methods)]
+            yield from (Row(kind, attack, variant.method, variant.name, "none", target, "", suite.seeds[0])
+                        for variant in further)
             return
         for variant in columns(suite):
             cell = Row(kind, attack, variant.method, variant.name, "none", target, "", suite.seeds[0])

@@ -17,6 +17,7 @@ class Variant:
     name: str
     flags: tuple[str, ...] = ()
     countermeasures: tuple[str, ...] = ()
+    further: bool = False  # meets the further attacks and models too
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Suite:
     """One evaluation. Every method gets the same photographs, seeds, budget and rounding.
 
     The first tuning attack and the first edit attack meet everything: all methods, variants, countermeasures and seeds;
-    the other attacks, and the attackers' further models, the `further_methods`.
+    the other attacks, and the attackers' further models, the `further_methods` and the variants that are `further`.
     """
 
     subjects: int
@@ -124,7 +125,53 @@ FINDINGS = Suite(
     ),
 )
 
-SUITES = {"quick": QUICK, "full": FULL, "findings": FINDINGS}
+# What can be made of cross-attention, at the base's passes: which layers, heads by themselves, which form, how heavy.
+SEMANTIC = Suite(
+    subjects=6, photos=12, flags=schedule(), seeds=(0,), tuning_attacks=("dreambooth",), edit_attacks=("sdedit", "diffedit"),
+    methods=("none", "paper"), tuning=TuningSettings(steps=100), further_methods=("none", "paper"),
+    variants=tuple(replace(variant, further=True) for variant in (
+        finding("no SDL", method="anti-diffusion-no-sdl"),
+        *(finding(f"{layers} layers", semantic_layers=layers, semantic_weight=1000) for layers in ("half", "mid", "all")),
+        *(finding(f"weight {weight}", semantic_weight=weight) for weight in (100, 1000, 10000)),
+        *(finding(f"each head, weight {weight}", semantic_heads="each", semantic_weight=weight) for weight in (100, 1000)),
+        finding("all layers, each head", semantic_layers="all", semantic_heads="each", semantic_weight=100),
+        *(finding(f"start token, weight {weight}", semantic_form="start-token", semantic_weight=weight) for weight in (10, 100)),
+    )),
+)
+
+# The published schedule with fewer steps of everything; the PGD steps, of more levels, add up to the same 15.3.
+SHARES = {
+    "half": ("--effort", "paper", "--prompt-steps", "15", "--pgd-steps", "5", "--tuning-steps", "10", "--step-size", "0.51"),
+    "quarter": ("--effort", "paper", "--prompt-steps", "8", "--pgd-steps", "3", "--tuning-steps", "5", "--step-size", "0.85"),
+}
+
+
+def at_budget(levels: float) -> Variant:
+    """The default effort within another budget."""
+    return Variant("paper", f"standard, {levels} levels", ("--effort", "standard", "--budget", str(levels)), JPEG)
+
+
+# Protection against cost: what calls the UNet also with a half and a quarter of its steps; two efforts; other budgets.
+FRONTIER = Suite(
+    subjects=6, photos=8, flags=("--effort", "paper"), seeds=(0,), tuning_attacks=FULL.tuning_attacks,
+    edit_attacks=FULL.edit_attacks, tuning=TuningSettings(steps=100), countermeasures=JPEG, counter_methods=("none",),
+    methods=("none", "noise", "advdm", "photoguard", "mist", "anti-dreambooth", "sds", "paper"), further_methods=("none",),
+    variants=(
+        *(Variant(method, share, flags) for method in ("advdm", "mist", "anti-dreambooth", "sds", "paper")
+          for share, flags in SHARES.items()),
+        Variant("paper", "draft", ("--effort", "draft")),
+        Variant("paper", "standard", ("--effort", "standard"), JPEG, further=True),
+        at_budget(4), at_budget(8), at_budget(12),
+    ),
+)
+
+SUITES = {"quick": QUICK, "full": FULL, "findings": FINDINGS, "semantic": SEMANTIC, "frontier": FRONTIER}
+
+
+def curve_of(label: str) -> str:
+    """What a point of the frontier is a share of: the method, or itself."""
+    words = label.split()
+    return " ".join(words[:-1]) if words[-1] in SHARES else label
 
 
 def reduced(suite: Suite, subjects: int, photos: int, steps: int) -> Suite:

@@ -63,19 +63,27 @@ def markdown(head: list[str], lines: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines]) + "\n"
 
 
+def further_variants(rows: list[Row], kind: str) -> set[tuple[str, str]]:
+    """The variants that met more than the first attack by the first model."""
+    own = select(rows, kind=kind)
+    return {(row.method, row.variant) for row in own
+            if row.variant and (row.attack, row.target) != (own[0].attack, own[0].target)}
+
+
 def attack_table(rows: list[Row], kind: str, figure: str, target: str, countermeasure: str = "none") -> str:
-    """Methods down, attacks across; empty when nothing of it was run."""
-    chosen = select(rows, kind=kind, target=target, countermeasure=countermeasure, variant="")
-    attacks = names(chosen, "attack")
+    """Methods and further variants down, attacks across; empty when nothing of it was run."""
+    chosen = select(rows, kind=kind, target=target, countermeasure=countermeasure)
+    attacks, further = names(chosen, "attack"), further_variants(rows, kind)
+    chosen = [row for row in chosen if not row.variant or (row.method, row.variant) in further]
     chosen = [row for attack in attacks for row in of_common_seeds(select(chosen, attack=attack))]
     if not any(figure in row.values for row in chosen):
         return ""
     lines = []
-    for method, _ in labels(chosen):
-        line = [method]
+    for method, variant in labels(chosen):
+        line = [f"{method} {variant}".strip()]
         for attack in attacks:
             base = select(chosen, attack=attack, method="none")
-            own = base if method == "none" else select(chosen, attack=attack, method=method)
+            own = base if method == "none" else select(chosen, attack=attack, method=method, variant=variant)
             line.append(cell(own, figure, base))
         lines.append(line)
     return markdown([figure, *attacks], lines)

@@ -107,7 +107,10 @@ worker::v1::Options ToWire(const ProtectionOptions& options) {
   if (options.timestep_min.has_value()) message.set_timestep_min(*options.timestep_min);
   if (options.timestep_max.has_value()) message.set_timestep_max(*options.timestep_max);
   if (options.jpeg_quality.has_value()) message.set_jpeg_quality(*options.jpeg_quality);
-  message.set_semantic_form(static_cast<int>(options.semantic_form));
+  message.set_semantic_form(static_cast<int>(options.semantic.form));
+  message.set_semantic_layers(static_cast<int>(options.semantic.layers));
+  message.set_semantic_heads(static_cast<int>(options.semantic.heads));
+  message.set_semantic_weight(options.semantic.weight);
   return message;
 }
 
@@ -132,7 +135,10 @@ ProtectionOptions FromWire(const worker::v1::Options& options) {
   if (options.has_timestep_min()) read.timestep_min = options.timestep_min();
   if (options.has_timestep_max()) read.timestep_max = options.timestep_max();
   if (options.has_jpeg_quality()) read.jpeg_quality = options.jpeg_quality();
-  read.semantic_form = static_cast<SemanticForm>(options.semantic_form());
+  read.semantic = {.form = static_cast<SemanticForm>(options.semantic_form()),
+                   .layers = static_cast<SemanticLayers>(options.semantic_layers()),
+                   .heads = static_cast<SemanticHeads>(options.semantic_heads()),
+                   .weight = options.semantic_weight()};
   return read;
 }
 

@@ -83,26 +83,52 @@ TEST_F(CommandLineTest, ReadsTheFlagsOfProtect) {
 }
 
 TEST_F(CommandLineTest, ReadsEveryOption) {
-  const Options options = ProtectOptions({"--method",        "anti-dreambooth",
-                                          "--mode",          "released",
-                                          "--effort",        "paper",
-                                          "--budget",        "8.5",
-                                          "--seed",          "18446744073709551615",
-                                          "--prompt",        "a photo",
-                                          "--report",        "full",
-                                          "--epochs",        "1",
-                                          "--prompt-steps",  "2",
-                                          "--pgd-steps",     "3",
-                                          "--tuning-steps",  "4",
-                                          "--step-size",     "0.5",
-                                          "--prompt-lr",     "1e-3",
-                                          "--tuning-lr",     "5e-7",
-                                          "--pgd-draws",     "5",
-                                          "--momentum",      "0.9",
-                                          "--timestep-min",  "100",
-                                          "--timestep-max",  "700",
-                                          "--jpeg-quality",  "75",
-                                          "--semantic-form", "start-token"});
+  const Options options = ProtectOptions({"--method",
+                                          "anti-dreambooth",
+                                          "--mode",
+                                          "released",
+                                          "--effort",
+                                          "paper",
+                                          "--budget",
+                                          "8.5",
+                                          "--seed",
+                                          "18446744073709551615",
+                                          "--prompt",
+                                          "a photo",
+                                          "--report",
+                                          "full",
+                                          "--epochs",
+                                          "1",
+                                          "--prompt-steps",
+                                          "2",
+                                          "--pgd-steps",
+                                          "3",
+                                          "--tuning-steps",
+                                          "4",
+                                          "--step-size",
+                                          "0.5",
+                                          "--prompt-lr",
+                                          "1e-3",
+                                          "--tuning-lr",
+                                          "5e-7",
+                                          "--pgd-draws",
+                                          "5",
+                                          "--momentum",
+                                          "0.9",
+                                          "--timestep-min",
+                                          "100",
+                                          "--timestep-max",
+                                          "700",
+                                          "--jpeg-quality",
+                                          "75",
+                                          "--semantic-form",
+                                          "start-token",
+                                          "--semantic-layers",
+                                          "all",
+                                          "--semantic-heads",
+                                          "each",
+                                          "--semantic-weight",
+                                          "2.5"});
   EXPECT_EQ(options.method(), Options::ANTI_DREAMBOOTH);
   EXPECT_EQ(options.mode(), Options::RELEASED);
   EXPECT_EQ(options.effort(), Options::PUBLISHED);
@@ -123,6 +149,9 @@ TEST_F(CommandLineTest, ReadsEveryOption) {
   EXPECT_EQ(options.timestep_max(), 700);
   EXPECT_EQ(options.jpeg_quality(), 75);
   EXPECT_EQ(options.semantic_form(), Options::START_TOKEN);
+  EXPECT_EQ(options.semantic_layers(), Options::ALL);
+  EXPECT_EQ(options.semantic_heads(), Options::EACH);
+  EXPECT_EQ(options.semantic_weight(), 2.5);
 }
 
 TEST_F(CommandLineTest, KnowsEveryWordOfTheChoices) {

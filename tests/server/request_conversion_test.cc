@@ -70,6 +70,9 @@ TEST(ToJobRequestTest, CarriesEveryField) {
   options->set_timestep_max(950);
   options->set_jpeg_quality(80);
   options->set_semantic_form(v1::ProtectionOptions::CLAMPED);
+  options->set_semantic_layers(v1::ProtectionOptions::WHOLE);
+  options->set_semantic_heads(v1::ProtectionOptions::EACH);
+  options->set_semantic_weight(0.5);
   request.mutable_output()->set_format(v1::OutputOptions::SAME_AS_INPUT);
   request.mutable_output()->set_quality(80);
   AD_ASSERT_OK_AND_ASSIGN(const JobRequest job, ToJobRequest(request));
@@ -95,7 +98,10 @@ TEST(ToJobRequestTest, CarriesEveryField) {
   EXPECT_EQ(job.options.timestep_min, 50);
   EXPECT_EQ(job.options.timestep_max, 950);
   EXPECT_EQ(job.options.jpeg_quality, 80);
-  EXPECT_EQ(job.options.semantic_form, SemanticForm::kClamped);
+  EXPECT_EQ(job.options.semantic.form, SemanticForm::kClamped);
+  EXPECT_EQ(job.options.semantic.layers, SemanticLayers::kWhole);
+  EXPECT_EQ(job.options.semantic.heads, SemanticHeads::kEach);
+  EXPECT_EQ(job.options.semantic.weight, 0.5);
   EXPECT_EQ(job.output, OutputFormat::kSameAsInput);
   EXPECT_EQ(job.quality, 80);
 }
@@ -132,6 +138,22 @@ TEST(ToJobRequestTest, NamesTheFieldThatIsWrong) {
        [](auto& r) {
          r.mutable_options()->set_report(static_cast<v1::ProtectionOptions::Report>(99));
        }},
+      {"options.semantic_form",
+       [](auto& r) {
+         r.mutable_options()->set_semantic_form(
+             static_cast<v1::ProtectionOptions::SemanticForm>(99));
+       }},
+      {"options.semantic_layers",
+       [](auto& r) {
+         r.mutable_options()->set_semantic_layers(
+             static_cast<v1::ProtectionOptions::SemanticLayers>(99));
+       }},
+      {"options.semantic_heads",
+       [](auto& r) {
+         r.mutable_options()->set_semantic_heads(
+             static_cast<v1::ProtectionOptions::SemanticHeads>(99));
+       }},
+      {"options.semantic_weight", [](auto& r) { r.mutable_options()->set_semantic_weight(-1); }},
       {"output.format",
        [](auto& r) { r.mutable_output()->set_format(static_cast<v1::OutputOptions::Format>(99)); }},
       {"output.quality", [](auto& r) { r.mutable_output()->set_quality(0); }},

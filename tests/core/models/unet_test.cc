@@ -88,6 +88,29 @@ TEST(UNetTest, CaptureTakesFiveLayersOfFourLevelsAndNoneOfTheMidBlock) {
   }
 }
 
+// Down, mid and up of four levels, the last without cross-attention: 2 and 3 layers a level.
+TEST(UNetTest, CaptureTakesTheLayersThatAreNamed) {
+  UNet unet = LoadGoldenUNet("sd1-like");
+  const Inputs inputs = MakeInputs(1, 16, 24, 32);
+  const at::NoGradGuard no_grad;
+  const at::Tensor expected = unet(inputs.latent, inputs.timestep, inputs.context);
+  const auto positions = [&](CapturedLayers layers) {
+    AttentionCapture capture{.probabilities = {}, .layers = layers};
+    const at::Tensor out = unet(inputs.latent, inputs.timestep, inputs.context, &capture);
+    EXPECT_LT(MaxDifference(out, expected), kSameUpToRounding);
+    std::vector<int64_t> found;
+    for (const at::Tensor& map : capture.probabilities) found.push_back(map.size(2));
+    return found;
+  };
+  using Positions = std::vector<int64_t>;
+  EXPECT_EQ(positions(CapturedLayers::kQuarter), Positions(5, 24));
+  EXPECT_EQ(positions(CapturedLayers::kHalf), Positions(5, 96));
+  EXPECT_EQ(positions(CapturedLayers::kWhole), Positions(5, 384));
+  EXPECT_EQ(positions(CapturedLayers::kMid), Positions(1, 6));
+  EXPECT_EQ(positions(CapturedLayers::kAll),
+            (Positions{384, 384, 96, 96, 24, 24, 6, 24, 24, 24, 96, 96, 96, 384, 384, 384}));
+}
+
 // 16 transformer blocks of two attentions each: 27 fused, 5 explicit when captured.
 TEST(UNetTest, OnlyCapturedLayersMaterialiseTheirProbabilities) {
   UNet unet = LoadGoldenUNet("sd1-like");

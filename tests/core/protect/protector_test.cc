@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -71,6 +73,37 @@ TEST_F(ProtectorTest, KeepsShapeAndBudgetAtEverySize) {
     EXPECT_GE(result.max_difference, 2);
     EXPECT_FALSE(result.full.has_value());
   }
+}
+
+TEST_F(ProtectorTest, SemanticOptionsSteerThePixels) {
+  const Image image = SyntheticImage(96, 96);
+  const auto pixels = [&](const ProtectionOptions& options) {
+    return protector_->Protect(image, options, {}).value().image.pixels;
+  };
+  ProtectionOptions without = ShortOptions();
+  without.method = Method::kAntiDiffusionNoSdl;
+  ProtectionOptions weightless = ShortOptions();
+  weightless.semantic.weight = 0;
+  EXPECT_EQ(pixels(weightless), pixels(without));
+  std::vector<std::vector<uint8_t>> found = {pixels(without)};
+  ProtectionOptions heavy = ShortOptions();
+  heavy.semantic.weight = 1000;
+  found.push_back(pixels(heavy));
+  heavy.semantic.layers = SemanticLayers::kAll;
+  found.push_back(pixels(heavy));
+  heavy.semantic.heads = SemanticHeads::kEach;
+  found.push_back(pixels(heavy));
+  std::sort(found.begin(), found.end());
+  EXPECT_EQ(std::unique(found.begin(), found.end()), found.end());
+}
+
+TEST_F(ProtectorTest, RefusesSemanticLayersThatTheModelHasNot) {
+  ProtectionOptions options = ShortOptions();
+  options.semantic.layers = SemanticLayers::kWhole;  // cross-attention begins a level further down
+  EXPECT_THAT(protector_->Protect(SyntheticImage(96, 96), options, {}),
+              ViolatesField("options.semantic_layers"));
+  options.method = Method::kAdvDm;  // asks for none
+  EXPECT_THAT(protector_->Protect(SyntheticImage(96, 96), options, {}), IsOk());
 }
 
 TEST_F(ProtectorTest, EqualInputsGiveEqualBytes) {

@@ -53,6 +53,20 @@ TEST(SemanticLossTest, ClampedFormSaturatesAboveOneHundredth) {
   EXPECT_EQ(high.grad().abs().max().item<double>(), 0);
 }
 
+TEST(SemanticLossTest, HeadsByThemselvesAreNotAveragedAway) {
+  const at::Tensor layer = at::cat({Pointed(1, 4, 0), Pointed(1, 4, 1)}, 1);
+  EXPECT_NEAR(Loss({layer}, {}), 0.5, 1e-6);
+  EXPECT_NEAR(Loss({layer}, {.mean_heads = false}), 1, 1e-6);
+  EXPECT_NEAR(Loss({Pointed(3, 4, 0), Even(1, 4)}, {.mean_heads = false}), (3 + 1.0 / kTokens) / 4,
+              1e-6);
+}
+
+TEST(SemanticLossTest, LayersOfDifferentSidesCountAlike) {
+  // 1 for the two of 16 positions, 1/T for that of 4.
+  EXPECT_NEAR(Loss({Pointed(2, 16, 0), Even(2, 4), Pointed(2, 16, 0)}, {}), (1 + 1.0 / kTokens) / 2,
+              1e-6);
+}
+
 TEST(SemanticLossTest, WithoutLayersThereIsNothingToSay) { EXPECT_EQ(Loss({}, {}), 0); }
 
 TEST(SemanticLossTest, StartTokenMeasureIsNothingWhenAllLookAtIt) {

@@ -14,7 +14,7 @@ from evaluation.run import datasets
 from evaluation.run.measure import TUNING_FIGURES
 from evaluation.run.report import sections
 from evaluation.run.rows import Row, RowStore, write_csv
-from evaluation.run.suite import SUITES, schedule
+from evaluation.run.suite import SHARES, SUITES, curve_of, schedule
 from evaluation.run.tables import attack_table, cell, chance_table, select, survival_table, treated_table, variant_table
 
 
@@ -67,6 +67,34 @@ def test_findings_hold_the_passes():
         passes += 0 if method in ("advdm", "anti-diffusion-no-pt") else int(found["--prompt-steps"]) * epochs
         passes += 0 if method in ("advdm", "anti-diffusion-no-tuning") else int(found["--tuning-steps"]) * epochs
         assert passes == 60, name
+
+
+def test_shares_of_the_published_schedule_go_as_far_in_levels():
+    published = {"--prompt-steps": 30, "--pgd-steps": 10, "--tuning-steps": 20}
+    for share, part in (("half", 2), ("quarter", 4)):
+        flags = dict(zip(SHARES[share][::2], SHARES[share][1::2]))
+        for name, steps in published.items():
+            assert steps / part <= int(flags[name]) < steps / part + 1, (share, name)
+        assert int(flags["--pgd-steps"]) * float(flags["--step-size"]) == pytest.approx(10 * 0.255, abs=1e-9)
+    assert curve_of("mist half") == curve_of("mist") == "mist"
+    assert curve_of("paper standard") == "paper standard" and curve_of("paper standard, 4 levels") == "paper standard, 4 levels"
+
+
+def test_variants_of_a_suite_have_a_name_each():
+    for name, suite in SUITES.items():
+        found = [(variant.method, variant.name) for variant in suite.variants]
+        assert all(variant.name and variant.flags for variant in suite.variants), name
+        assert len(set(found)) == len(found), name
+
+
+def test_variants_that_met_more_than_the_first_attack_stand_among_the_methods():
+    rows = [row(method, "a", value) for method, value in (("none", 0.5), ("paper", 0.3))]
+    rows += [replace(row("paper", "a", 0.2), variant=name) for name in ("plain", "hardy")]
+    rows += [replace(row(method, "a", value), attack="dreambooth", variant=name)
+             for method, value, name in (("none", 0.9, ""), ("paper", 0.4, "plain"))]
+    table = attack_table(rows, "tuning", "learned", "m")
+    assert "| paper plain | 0.200 (-0.300" in table and "| 0.400 (-0.500" in table
+    assert "hardy" not in table
 
 
 def row(method, item, value, counter="none", seed=0):

@@ -27,7 +27,7 @@ SUITE = Suite(
     edit_attacks=("sdedit", "inpainting"), methods=("none", "paper"), tuning=TuningSettings(steps=1, batch=1, rank=2),
     editing=EditSettings(steps=2), countermeasures=("blur", "crop"), counter_methods=("none",),
     seed_methods=("none",), further_methods=("paper",),
-    variants=(Variant("paper", "plain"), Variant("paper", "hardy", countermeasures=("blur",))),
+    variants=(Variant("paper", "plain", further=True), Variant("paper", "hardy", countermeasures=("blur",))),
 )
 
 
@@ -59,7 +59,7 @@ def test_the_first_attacks_have_seeds_variants_and_countermeasures(runner):
     first = [("none", "", "none", 0), ("none", "", "none", 1), ("none", "", "blur", 0), ("none", "", "crop", 0),
              ("paper", "", "none", 0), ("paper", "plain", "none", 0), ("paper", "hardy", "none", 0),
              ("paper", "hardy", "blur", 0)]
-    further = [("paper", "", "none", 0)]
+    further = [("paper", "", "none", 0), ("paper", "plain", "none", 0)]
     wanted = {("lora", *cell): 2 for cell in first} | {("textual-inversion", *cell): 2 for cell in further}
     wanted |= {("sdedit", *cell): 1 for cell in first} | {("inpainting", *cell): 1 for cell in further}
     assert cells == wanted
@@ -69,7 +69,8 @@ def test_a_further_model_meets_the_first_attacks_alone(runner, tmp_path):
     runner.setup = Setup((*runner.setup.models, tmp_path / "other"), tmp_path / "work")
     other = Counter((task.row.attack, task.row.method, task.row.variant) for task in runner.tasks()
                     if task.row.target == "other")
-    assert other == {("lora", "paper", ""): 2, ("sdedit", "paper", ""): 1}
+    assert other == {("lora", "paper", ""): 2, ("lora", "paper", "plain"): 2,
+                     ("sdedit", "paper", ""): 1, ("sdedit", "paper", "plain"): 1}
 
 
 def test_costs_are_told_of_every_photograph(runner):

@@ -42,7 +42,10 @@ TEST(WireTest, OptionsKeepWhatIsSetAndWhatIsNot) {
   options.timestep_min = 10;
   options.timestep_max = 900;
   options.jpeg_quality = 75;
-  options.semantic_form = SemanticForm::kStartToken;
+  options.semantic = {.form = SemanticForm::kStartToken,
+                      .layers = SemanticLayers::kAll,
+                      .heads = SemanticHeads::kEach,
+                      .weight = 12.5};
   const ProtectionOptions read = FromWire(ToWire(options));
   EXPECT_EQ(read.method, Method::kMist);
   EXPECT_EQ(read.mode, Mode::kReleased);
@@ -58,7 +61,10 @@ TEST(WireTest, OptionsKeepWhatIsSetAndWhatIsNot) {
   EXPECT_EQ(read.timestep_min, 10);
   EXPECT_EQ(read.timestep_max, 900);
   EXPECT_EQ(read.jpeg_quality, 75);
-  EXPECT_EQ(read.semantic_form, SemanticForm::kStartToken);
+  EXPECT_EQ(read.semantic.form, SemanticForm::kStartToken);
+  EXPECT_EQ(read.semantic.layers, SemanticLayers::kAll);
+  EXPECT_EQ(read.semantic.heads, SemanticHeads::kEach);
+  EXPECT_EQ(read.semantic.weight, 12.5);
   EXPECT_EQ(read.epochs, std::nullopt);
   EXPECT_EQ(read.prompt_lr, std::nullopt);
   EXPECT_EQ(FromWire(ToWire(ProtectionOptions())).seed, std::nullopt);
