@@ -127,16 +127,15 @@ FINDINGS = Suite(
 
 # What can be made of cross-attention, at the base's passes: which layers, heads by themselves, which form, how heavy.
 SEMANTIC = Suite(
-    subjects=6, photos=12, flags=schedule(), seeds=(0,), tuning_attacks=("dreambooth",), edit_attacks=("sdedit", "diffedit"),
-    methods=("none", "paper"), tuning=TuningSettings(steps=100), further_methods=("none", "paper"),
-    variants=tuple(replace(variant, further=True) for variant in (
-        finding("no SDL", method="anti-diffusion-no-sdl"),
-        *(finding(f"{layers} layers", semantic_layers=layers, semantic_weight=1000) for layers in ("half", "mid", "all")),
+    subjects=6, photos=12, flags=schedule(), seeds=(0,), tuning_attacks=("dreambooth",), edit_attacks=("sdedit",),
+    methods=("none", "paper"), tuning=TuningSettings(steps=100),
+    variants=(
         *(finding(f"weight {weight}", semantic_weight=weight) for weight in (100, 1000, 10000)),
-        *(finding(f"each head, weight {weight}", semantic_heads="each", semantic_weight=weight) for weight in (100, 1000)),
-        finding("all layers, each head", semantic_layers="all", semantic_heads="each", semantic_weight=100),
-        *(finding(f"start token, weight {weight}", semantic_form="start-token", semantic_weight=weight) for weight in (10, 100)),
-    )),
+        *(finding(f"{layers} layers, weight 1000", semantic_layers=layers, semantic_weight=1000) for layers in ("half", "all")),
+        finding("each head, weight 100", semantic_heads="each", semantic_weight=100),
+        finding("all layers, each head, weight 100", semantic_layers="all", semantic_heads="each", semantic_weight=100),
+        finding("start token, weight 10", semantic_form="start-token", semantic_weight=10),
+    ),
 )
 
 # The published schedule with fewer steps of everything; the PGD steps, of more levels, add up to the same 15.3.
@@ -148,20 +147,19 @@ SHARES = {
 
 def at_budget(levels: float) -> Variant:
     """The default effort within another budget."""
-    return Variant("paper", f"standard, {levels} levels", ("--effort", "standard", "--budget", str(levels)), JPEG)
+    return Variant("paper", f"standard, {levels} levels", ("--effort", "standard", "--budget", str(levels)))
 
 
-# Protection against cost: what calls the UNet also with a half and a quarter of its steps; two efforts; other budgets.
+# The dear methods with a half and a quarter of the steps that they have in `full`; the default effort under the further
+# attacks, and within other budgets.
 FRONTIER = Suite(
-    subjects=6, photos=8, flags=("--effort", "paper"), seeds=(0,), tuning_attacks=FULL.tuning_attacks,
-    edit_attacks=FULL.edit_attacks, tuning=TuningSettings(steps=100), countermeasures=JPEG, counter_methods=("none",),
-    methods=("none", "noise", "advdm", "photoguard", "mist", "anti-dreambooth", "sds", "paper"), further_methods=("none",),
+    subjects=6, photos=8, flags=("--effort", "paper"), seeds=(0,), tuning_attacks=("dreambooth", "lora", "dreambooth-text"),
+    edit_attacks=FULL.edit_attacks, methods=("none",), tuning=TuningSettings(steps=100), further_methods=("none",),
     variants=(
-        *(Variant(method, share, flags) for method in ("advdm", "mist", "anti-dreambooth", "sds", "paper")
+        *(Variant(method, share, flags) for method in ("anti-dreambooth", "paper")
           for share, flags in SHARES.items()),
-        Variant("paper", "draft", ("--effort", "draft")),
-        Variant("paper", "standard", ("--effort", "standard"), JPEG, further=True),
-        at_budget(4), at_budget(8), at_budget(12),
+        Variant("paper", "standard", ("--effort", "standard"), further=True),
+        at_budget(4), at_budget(12),
     ),
 )
 

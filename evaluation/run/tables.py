@@ -44,6 +44,12 @@ def of_common_seeds(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row.seed in common]
 
 
+def marked(difference: Interval) -> str:
+    """A difference with its interval, bold where that excludes zero."""
+    mark = "**" if difference.excludes_zero else ""
+    return f"{mark}{difference.mean:+.3f}{mark} [{difference.low:+.3f}, {difference.high:+.3f}]"
+
+
 def cell(rows: list[Row], figure: str, base: list[Row]) -> str:
     """The mean, and the paired difference to the unprotected photographs with its interval."""
     own, other = by_item(rows, figure), by_item(base, figure)
@@ -52,9 +58,7 @@ def cell(rows: list[Row], figure: str, base: list[Row]) -> str:
     text = f"{statistics.fmean(own.values()):.3f}"
     if rows is base or not own.keys() & other.keys():
         return text
-    difference = paired(own, other)
-    mark = "**" if difference.excludes_zero else ""
-    return f"{text} ({mark}{difference.mean:+.3f}{mark} [{difference.low:+.3f}, {difference.high:+.3f}])"
+    return f"{text} ({marked(paired(own, other))})"
 
 
 def markdown(head: list[str], lines: list[list[str]]) -> str:
@@ -143,7 +147,7 @@ def survival_table(rows: list[Row], kind: str, target: str) -> str:
 
 
 def variant_table(rows: list[Row], kind: str, target: str, base: str = "paper") -> str:
-    """Every method and variant under the first attack: its cost, and how it stands to the `base` of the suite."""
+    """Every method and variant under the first attack: its cost, and how it stands to the `base`, where the suite has it."""
     figure = HEADLINE[kind][0]
     chosen = select(rows, kind=kind, target=target, countermeasure="none")
     if not any(row.variant for row in chosen):
@@ -153,14 +157,17 @@ def variant_table(rows: list[Row], kind: str, target: str, base: str = "paper") 
     lines = []
     for method, variant in labels(chosen):
         lowered = gain(chosen, figure, "none", method, variant)
-        if method == "none" or not lowered.keys() & reference.keys():
+        if method == "none" or not lowered:
             continue
         passes = statistics.fmean(row.values["passes"] for row in select(rows, kind="cost", method=method, variant=variant))
-        own, difference = bootstrap(list(lowered.values())), paired(lowered, reference)
-        mark = "**" if difference.excludes_zero else ""
-        lines.append([f"{method} {variant}".strip(), f"{passes:.0f}", f"{own.mean:+.3f} [{own.low:+.3f}, {own.high:+.3f}]",
-                      f"{mark}{difference.mean:+.3f}{mark} [{difference.low:+.3f}, {difference.high:+.3f}]"])
-    return markdown([f"{chosen[0].attack}: {figure} lowered", "UNet passes", "against none", f"against {base}"], lines)
+        own = bootstrap(list(lowered.values()))
+        line = [f"{method} {variant}".strip(), f"{passes:.0f}", f"{own.mean:+.3f} [{own.low:+.3f}, {own.high:+.3f}]"]
+        if reference:
+            difference = paired(lowered, reference) if lowered.keys() & reference.keys() else None
+            line.append(marked(difference) if difference else "")
+        lines.append(line)
+    head = [f"{chosen[0].attack}: {figure} lowered", "UNet passes", "against none"]
+    return markdown([*head, f"against {base}"] if reference else head, lines)
 
 
 def chance_table(rows: list[Row], kind: str, target: str) -> str:

@@ -185,6 +185,8 @@ def test_variants_are_held_against_the_suites_own_method():
     table = variant_table(rows, "tuning", "m")
     assert "| paper | 60 | +0.100 [+0.100, +0.100] | +0.000 [+0.000, +0.000] |" in table
     assert "| paper twice | 60 | +0.200 [+0.200, +0.200] | +0.100 [+0.100, +0.100] |" in table
+    alone = variant_table([found for found in rows if found.method != "paper" or found.variant], "tuning", "m")
+    assert "against paper" not in alone and "| paper twice | 60 | +0.200 [+0.200, +0.200] |" in alone
 
 
 def test_only_what_met_the_same_seeds_is_compared():
