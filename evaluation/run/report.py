@@ -42,7 +42,7 @@ def sections(rows: list[Row], head: str) -> str:
 def draw_frontier(rows: list[Row], path: Path) -> None:
     """Protection against cost: a point each method and effort, with its interval; shares of a method's steps are joined."""
     targets = names(select(rows, kind="tuning") + select(rows, kind="editing"), "target")
-    figure, axes = plt.subplots(1, 2, figsize=(12.5, 4.8))
+    figure, axes = plt.subplots(1, 2, figsize=(13.5, 4.8), layout="constrained")
     palette, named = plt.get_cmap("tab20"), []
     for axis, kind, title in zip(axes, ("tuning", "editing"), ("learned less (DreamBooth)", "edit moved away (SSIM)")):
         points = frontier(rows, kind, targets[0])
@@ -64,8 +64,7 @@ def draw_frontier(rows: list[Row], path: Path) -> None:
         axis.set_title(kind)
     handles = [plt.Line2D([], [], marker="o", linestyle="", markersize=4, color=colours[name],
                           label=f"{i + 1} {name}") for i, name in enumerate(named)]
-    figure.legend(handles=handles, loc="center right", fontsize=7, frameon=False)
-    figure.tight_layout(rect=(0, 0, 0.84, 1))
+    figure.legend(handles=handles, loc="outside right center", fontsize=7, frameon=False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
