@@ -66,7 +66,7 @@ def main():
     parser.add_argument("build_folder", type=Path)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("parts", nargs="*")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
 
     database = json.loads((arguments.build_folder / "compile_commands.json").read_text())
     sources = own_sources(database, arguments.parts)

@@ -48,13 +48,13 @@ def draw_frontier(rows: list[Row], path: Path) -> None:
         points = frontier(rows, kind, targets[0])
         named = named or [name for name, _, _ in points]
         curves = list(dict.fromkeys(curve_of(name) for name in named))
-        colours = {name: palette(curves.index(curve_of(name)) % 20) for name in named}
+        colours = {curve: palette(number % 20) for number, curve in enumerate(curves)}
         for curve in curves:
             line = sorted((max(seconds, 0.05), interval.mean) for name, seconds, interval in points if curve_of(name) == curve)
             axis.plot(*zip(*line), color=colours[curve], linewidth=0.8)
         for number, (name, seconds, interval) in enumerate(points):
             error = [[interval.mean - interval.low], [interval.high - interval.mean]]
-            place, colour = (max(seconds, 0.05), interval.mean), colours[name]
+            place, colour = (max(seconds, 0.05), interval.mean), colours[curve_of(name)]
             axis.errorbar(*place, yerr=error, fmt="o", capsize=2, markersize=4, color=colour, elinewidth=0.8)
             axis.annotate(str(number + 1), place, fontsize=8, xytext=(4, 2), textcoords="offset points", color=colour)
         axis.set_xscale("log")
@@ -62,7 +62,7 @@ def draw_frontier(rows: list[Row], path: Path) -> None:
         axis.set_xlabel("seconds a photograph")
         axis.set_ylabel(title)
         axis.set_title(kind)
-    handles = [plt.Line2D([], [], marker="o", linestyle="", markersize=4, color=colours[name],
+    handles = [plt.Line2D([], [], marker="o", linestyle="", markersize=4, color=colours[curve_of(name)],
                           label=f"{i + 1} {name}") for i, name in enumerate(named)]
     figure.legend(handles=handles, loc="outside right center", fontsize=7, frameon=False)
     figure.savefig(path, dpi=110)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from evaluation.run import datasets
 from evaluation.run.measure import TUNING_FIGURES
-from evaluation.run.report import sections
+from evaluation.run.report import draw_frontier, sections
 from evaluation.run.rows import Row, RowStore, write_csv
 from evaluation.run.suite import SHARES, SUITES, curve_of, schedule
 from evaluation.run.tables import attack_table, cell, chance_table, select, survival_table, treated_table, variant_table
@@ -78,6 +78,15 @@ def test_shares_of_the_published_schedule_go_as_far_in_levels():
         assert int(flags["--pgd-steps"]) * float(flags["--step-size"]) == pytest.approx(10 * 0.255, abs=1e-9)
     assert curve_of("mist half") == curve_of("mist") == "mist"
     assert curve_of("paper standard") == "paper standard" and curve_of("paper standard, 4 levels") == "paper standard, 4 levels"
+
+
+def test_the_frontier_draws_shares_also_without_the_whole(tmp_path):
+    of = [("none", "", 0.5), ("paper", "half", 0.3), ("paper", "quarter", 0.4), ("paper", "standard", 0.2)]
+    rows = [replace(row(method, "a", value), variant=name) for method, name, value in of]
+    rows += [Row("cost", "", method, name, "none", "", "x", 0, {"passes": 6.0, "seconds": 2.0}) for method, name, _ in of]
+    rows += [replace(found, kind="editing", attack="sdedit", values={"edit_ssim": 0.5}) for found in rows if found.kind == "tuning"]
+    draw_frontier(rows, tmp_path / "frontier.png")
+    assert Image.open(tmp_path / "frontier.png").width > 1000
 
 
 def test_variants_of_a_suite_have_a_name_each():
