@@ -75,9 +75,12 @@ at::Tensor StableDiffusion::DenoisingLoss(const at::Tensor& latent, const at::Te
 
 bool StableDiffusion::HasCrossAttention(CapturedLayers layers) const {
   if (CapturesMid(layers)) return true;
-  const std::vector<std::string>& types = parts_.unet_config.down_block_types;
-  for (size_t level = 0; level < types.size(); ++level) {
-    if (CapturesLevel(layers, level) && types[level] == "CrossAttnDownBlock2D") return true;
+  const std::vector<std::string>& down = parts_.unet_config.down_block_types;
+  const std::vector<std::string>& up = parts_.unet_config.up_block_types;  // from the last level on
+  for (size_t level = 0; level < down.size(); ++level) {
+    if (!CapturesLevel(layers, level)) continue;
+    if (down[level] == "CrossAttnDownBlock2D") return true;
+    if (up[up.size() - 1 - level] == "CrossAttnUpBlock2D") return true;
   }
   return false;
 }

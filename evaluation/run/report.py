@@ -43,20 +43,20 @@ def draw_frontier(rows: list[Row], path: Path) -> None:
     """Protection against cost: a point each method and effort, with its interval; shares of a method's steps are joined."""
     targets = names(select(rows, kind="tuning") + select(rows, kind="editing"), "target")
     figure, axes = plt.subplots(1, 2, figsize=(13.5, 4.8), layout="constrained")
-    palette, named = plt.get_cmap("tab20"), []
-    for axis, kind, title in zip(axes, ("tuning", "editing"), ("learned less (DreamBooth)", "edit moved away (SSIM)")):
-        points = frontier(rows, kind, targets[0])
-        named = named or [name for name, _, _ in points]
-        curves = list(dict.fromkeys(curve_of(name) for name in named))
-        colours = {curve: palette(number % 20) for number, curve in enumerate(curves)}
+    found = {kind: frontier(rows, kind, targets[0]) for kind in ("tuning", "editing")}
+    named = list(dict.fromkeys(name for points in found.values() for name, _, _ in points))
+    curves = list(dict.fromkeys(map(curve_of, named)))
+    colours = {curve: plt.get_cmap("tab20")(number % 20) for number, curve in enumerate(curves)}
+    for axis, kind, title in zip(axes, found, ("learned less (DreamBooth)", "edit moved away (SSIM)")):
         for curve in curves:
-            line = sorted((max(seconds, 0.05), interval.mean) for name, seconds, interval in points if curve_of(name) == curve)
-            axis.plot(*zip(*line), color=colours[curve], linewidth=0.8)
-        for number, (name, seconds, interval) in enumerate(points):
+            line = sorted((max(seconds, 0.05), interval.mean) for name, seconds, interval in found[kind]
+                          if curve_of(name) == curve)
+            axis.plot([x for x, _ in line], [y for _, y in line], color=colours[curve], linewidth=0.8)
+        for name, seconds, interval in found[kind]:
             error = [[interval.mean - interval.low], [interval.high - interval.mean]]
             place, colour = (max(seconds, 0.05), interval.mean), colours[curve_of(name)]
             axis.errorbar(*place, yerr=error, fmt="o", capsize=2, markersize=4, color=colour, elinewidth=0.8)
-            axis.annotate(str(number + 1), place, fontsize=8, xytext=(4, 2), textcoords="offset points", color=colour)
+            axis.annotate(str(named.index(name) + 1), place, fontsize=8, xytext=(4, 2), textcoords="offset points", color=colour)
         axis.set_xscale("log")
         axis.axhline(0, color="gray", linewidth=0.5)
         axis.set_xlabel("seconds a photograph")
