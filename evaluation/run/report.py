@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw
 from ..metrics.images import read, to_pil
 from .measure import TUNING_FIGURES
 from .rows import Row, write_csv
-from .runner import Runner
+from .runner import Runner, columns
 from .suite import curve_of
-from .tables import attack_table, chance_table, cost_table, frontier, names, select, survival_table, treated_table, variant_table
+from .tables import attack_table, chance_table, cost_table, frontier, label, names, select, survival_table, treated_table, variant_table
 
 TILE = 96
 
@@ -71,31 +71,28 @@ def draw_frontier(rows: list[Row], path: Path) -> None:
 
 def sheet(rows: list[list[torch.Tensor]], heads: list[str], names_: list[str]) -> Image.Image:
     """Pictures in a grid: a line of `rows` has one picture for each of `heads`."""
-    left, top = 96, 18
+    left, top = max([96, *(6 * len(name) + 8 for name in names_)]), 18
     canvas = Image.new("RGB", (left + TILE * len(heads), top + TILE * len(rows)), "white")
     pen = ImageDraw.Draw(canvas)
     for column, head in enumerate(heads):
         pen.text((left + column * TILE + 2, 3), head[:16], fill="black")
     for line, (name, pictures) in enumerate(zip(names_, rows)):
-        pen.text((2, top + line * TILE + TILE // 2), name[:16], fill="black")
+        pen.text((2, top + line * TILE + TILE // 2), name, fill="black")
         for column, picture in enumerate(to_pil(torch.stack(pictures))):
             canvas.paste(picture.resize((TILE, TILE), Image.Resampling.NEAREST), (left + column * TILE, top + line * TILE))
     return canvas
 
 
 def protection_sheet(runner: Runner, side: int) -> Image.Image:
-    """Published photographs: a line a photograph, a column a method, then the amplified difference of each."""
+    """Published photographs: a line a method or variant, a column a photograph, then the amplified differences."""
     photos = [photo.photo for photo in runner.inputs.photos[:4]]
-    methods = list(runner.inputs.suite.methods)
     clean = read(photos, side)
-    heads, columns = [], []
-    for method in methods:
-        files = [runner.protected[method, ""][photo].path for photo in photos]
-        images = read(files, side)
-        heads += [method] if method == "none" else [method, "x8"]
-        columns += [images] if method == "none" else [images, ((images - clean) * 8).clamp(-1, 1)]
-    lines = [[column[i] for column in columns] for i in range(len(photos))]
-    return sheet(lines, heads, [photo.parent.name for photo in photos])
+    lines, told = [], []
+    for variant in columns(runner.inputs.suite):
+        images = read([runner.protected[variant.method, variant.name][photo].path for photo in photos], side)
+        lines.append([*images, *((images - clean) * 8).clamp(-1, 1)])
+        told.append(label(variant.method, variant.name))
+    return sheet(lines, [*(photo.parent.name for photo in photos), *("x8" for _ in photos)], told)
 
 
 def inline(image: Image.Image) -> str:

@@ -2,7 +2,7 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..metrics.statistics import Interval, bootstrap, paired, ratio
 from .rows import Row
@@ -33,6 +33,11 @@ def names(rows: Iterable[Row], field: str) -> list[str]:
 def labels(rows: Iterable[Row]) -> list[tuple[str, str]]:
     """Method and variant, in the order in which they come."""
     return list(dict.fromkeys((row.method, row.variant) for row in rows))
+
+
+def label(method: str, variant: str) -> str:
+    """How both are called in tables and pictures."""
+    return f"{method} {variant}".strip()
 
 
 def of_common_seeds(rows: list[Row]) -> list[Row]:
@@ -84,7 +89,7 @@ def attack_table(rows: list[Row], kind: str, figure: str, target: str, counterme
         return ""
     lines = []
     for method, variant in labels(chosen):
-        line = [f"{method} {variant}".strip()]
+        line = [label(method, variant)]
         for attack in attacks:
             base = select(chosen, attack=attack, method="none")
             own = base if method == "none" else select(chosen, attack=attack, method=method, variant=variant)
@@ -107,43 +112,43 @@ def countered(rows: list[Row], kind: str, target: str) -> list[Row]:
     return of_common_seeds(select(own, attack=attack)) if attack else []
 
 
-def treated_table(rows: list[Row], kind: str, target: str) -> str:
-    """The figure itself after each countermeasure: a treatment may spoil the file for the attacker too."""
-    figure, chosen = HEADLINE[kind][0], countered(rows, kind, target)
+def counter_table(rows: list[Row], kind: str, target: str, title: str, wanted: Callable[[str], bool],
+                  text: Callable[[list[Row], str, str, str], str]) -> str:
+    """The methods that met countermeasures down, these across: a `text` of rows, countermeasure, method and variant."""
+    chosen = countered(rows, kind, target)
     if not chosen:
         return ""
     counters = names(chosen, "countermeasure")
-    lines = []
-    for method, variant in labels(row for row in chosen if row.countermeasure != "none"):
-        own = select(chosen, method=method, variant=variant)
-        found = [by_item(select(own, countermeasure=counter), figure) for counter in counters]
-        lines.append([f"{method} {variant}".strip(),
-                      *(f"{statistics.fmean(items.values()):.3f}" if items else "" for items in found)])
-    return markdown([f"{chosen[0].attack}: {figure}", *counters], lines)
+    met = labels(row for row in chosen if row.countermeasure != "none" and wanted(row.method))
+    lines = [[label(*of), *(text(chosen, counter, *of) for counter in counters)] for of in met]
+    return markdown([f"{chosen[0].attack}: {title}", *counters], lines)
+
+
+def treated_table(rows: list[Row], kind: str, target: str) -> str:
+    """The figure itself after each countermeasure: a treatment may spoil the file for the attacker too."""
+    figure = HEADLINE[kind][0]
+
+    def text(chosen: list[Row], counter: str, method: str, variant: str) -> str:
+        items = by_item(select(chosen, method=method, variant=variant, countermeasure=counter), figure)
+        return f"{statistics.fmean(items.values()):.3f}" if items else ""
+
+    return counter_table(rows, kind, target, figure, lambda method: True, text)
 
 
 def survival_table(rows: list[Row], kind: str, target: str) -> str:
     """What of each method's gain is left after each countermeasure."""
-    figure, chosen = HEADLINE[kind][0], countered(rows, kind, target)
-    if not chosen:
-        return ""
-    counters = names(chosen, "countermeasure")
-    lines = []
-    for method, variant in labels(row for row in chosen if row.countermeasure != "none" and row.method != "none"):
-        whole = gain(chosen, figure, "none", method, variant)
-        line = [f"{method} {variant}".strip()]
-        for counter in counters:
-            here = gain(chosen, figure, counter, method, variant)
-            if not here:
-                line.append("")
-                continue
-            interval = bootstrap(list(here.values()))
-            left = ratio(here, whole)
-            share = f"; {100 * left.mean:.0f} % [{100 * left.low:.0f}, {100 * left.high:.0f}]" if left else ""
-            line.append(f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
-                        + (share if counter != "none" else ""))
-        lines.append(line)
-    return markdown([f"{chosen[0].attack}: {figure} lowered", *counters], lines)
+    figure = HEADLINE[kind][0]
+
+    def text(chosen: list[Row], counter: str, method: str, variant: str) -> str:
+        here = gain(chosen, figure, counter, method, variant)
+        if not here:
+            return ""
+        interval = bootstrap(list(here.values()))
+        left = ratio(here, gain(chosen, figure, "none", method, variant)) if counter != "none" else None
+        share = f"; {100 * left.mean:.0f} % [{100 * left.low:.0f}, {100 * left.high:.0f}]" if left else ""
+        return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]" + share
+
+    return counter_table(rows, kind, target, f"{figure} lowered", lambda method: method != "none", text)
 
 
 def variant_table(rows: list[Row], kind: str, target: str, base: str = "paper") -> str:
@@ -161,7 +166,7 @@ def variant_table(rows: list[Row], kind: str, target: str, base: str = "paper") 
             continue
         passes = statistics.fmean(row.values["passes"] for row in select(rows, kind="cost", method=method, variant=variant))
         own = bootstrap(list(lowered.values()))
-        line = [f"{method} {variant}".strip(), f"{passes:.0f}", f"{own.mean:+.3f} [{own.low:+.3f}, {own.high:+.3f}]"]
+        line = [label(method, variant), f"{passes:.0f}", f"{own.mean:+.3f} [{own.low:+.3f}, {own.high:+.3f}]"]
         if reference:
             difference = paired(lowered, reference) if lowered.keys() & reference.keys() else None
             line.append(marked(difference) if difference else "")
@@ -194,7 +199,7 @@ def cost_table(rows: list[Row]) -> str:
         own = select(chosen, method=method, variant=variant)
         mean = {name: statistics.fmean(row.values[name] for row in own) for name in ("seconds", "passes", "psnr", "ssim")}
         levels = max(row.values["levels"] for row in own)
-        lines.append([f"{method} {variant}".strip(), f"{mean['passes']:.0f}", f"{mean['seconds']:.2f}", f"{levels:.0f}",
+        lines.append([label(method, variant), f"{mean['passes']:.0f}", f"{mean['seconds']:.2f}", f"{levels:.0f}",
                       f"{mean['psnr']:.1f}", f"{mean['ssim']:.4f}"])
     return markdown(["method", "UNet passes", "s a photograph", "levels", "PSNR dB", "SSIM"], lines)
 
@@ -216,5 +221,5 @@ def frontier(rows: list[Row], kind: str, target: str) -> list[tuple[str, float, 
             continue
         cost = select(rows, kind="cost", method=method, variant=variant)
         seconds = statistics.fmean(row.values["seconds"] for row in cost)
-        points.append((f"{method} {variant}".strip(), seconds, paired(base, own)))
+        points.append((label(method, variant), seconds, paired(base, own)))
     return points
