@@ -73,16 +73,4 @@ at::Tensor StableDiffusion::DenoisingLoss(const at::Tensor& latent, const at::Te
   return at::mse_loss(predicted, wanted);
 }
 
-bool StableDiffusion::HasCrossAttention(CapturedLayers layers) const {
-  if (CapturesMid(layers)) return true;
-  const std::vector<std::string>& down = parts_.unet_config.down_block_types;
-  const std::vector<std::string>& up = parts_.unet_config.up_block_types;  // from the last level on
-  for (size_t level = 0; level < down.size(); ++level) {
-    if (!CapturesLevel(layers, level)) continue;
-    if (down[level] == "CrossAttnDownBlock2D") return true;
-    if (up[up.size() - 1 - level] == "CrossAttnUpBlock2D") return true;
-  }
-  return false;
-}
-
 }  // namespace antidiffusion

@@ -85,7 +85,10 @@ class StableDiffusion {
   int64_t factor() const { return parts_.vae_config.factor(); }  // pixels a latent cell
   int64_t native_side() const { return parts_.unet_config.sample_size * factor(); }  // pixels
   int64_t latent_channels() const { return parts_.vae_config.latent_channels; }
-  bool HasCrossAttention(CapturedLayers layers) const;  // in at least one block of them
+  // Whether at least one block of `layers` has cross-attention.
+  bool HasCrossAttention(const CapturedLayers& layers) const {
+    return antidiffusion::HasCrossAttention(parts_.unet_config, layers);
+  }
   const PassCounts& counts() const { return counts_; }
 
  private:

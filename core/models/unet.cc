@@ -39,7 +39,7 @@ LevelShape ShapeOfLevel(const UNetConfig& config, size_t level) {
 }
 
 AttentionCapture* CaptureAt(size_t level, AttentionCapture* capture) {
-  return capture != nullptr && CapturesLevel(capture->layers, level) ? capture : nullptr;
+  return capture != nullptr && capture->layers.HasLevel(level) ? capture : nullptr;
 }
 
 }  // namespace
@@ -97,13 +97,24 @@ torch::Tensor UNetImpl::forward(const torch::Tensor& latent, const torch::Tensor
     AttentionCapture* here = CaptureAt(level, capture);
     h = (*down_blocks_)[level](h, time, context, here, skips);
   }
-  const bool at_mid = capture != nullptr && CapturesMid(capture->layers);
+  const bool at_mid = capture != nullptr && capture->layers.mid;
   h = mid_block_(h, time, context, at_mid ? capture : nullptr);
   for (size_t i = 0; i < levels; ++i) {
     AttentionCapture* here = CaptureAt(levels - 1 - i, capture);
     h = (*up_blocks_)[i](h, time, context, here, skips);
   }
   return conv_out_(at::silu(conv_norm_out_(h)));
+}
+
+bool HasCrossAttention(const UNetConfig& config, const CapturedLayers& layers) {
+  if (layers.mid) return true;
+  const std::vector<std::string>& up = config.up_block_types;  // from the last level on
+  for (size_t level = 0; level < config.down_block_types.size(); ++level) {
+    if (!layers.HasLevel(level)) continue;
+    if (config.down_block_types[level] == "CrossAttnDownBlock2D") return true;
+    if (up[up.size() - 1 - level] == "CrossAttnUpBlock2D") return true;
+  }
+  return false;
 }
 
 }  // namespace antidiffusion

@@ -34,4 +34,7 @@ class UNetImpl : public torch::nn::Module {
 };
 TORCH_MODULE(UNet);
 
+// Whether a UNet of this configuration has cross-attention in at least one block of `layers`.
+bool HasCrossAttention(const UNetConfig& config, const CapturedLayers& layers);
+
 }  // namespace antidiffusion

@@ -40,11 +40,11 @@ PgdLoss EvaluatePgdLoss(StableDiffusion& model, const at::Tensor& image,
     const int64_t begin = std::min<int64_t>(timesteps.min, end - 1);
     const at::Tensor timestep = begin + context.Timestep(end - begin, model.device());
     if (objective.gradient_through_unet) {
-      const bool captures = objective.semantic_loss && model.HasCrossAttention(semantic.layers);
+      const bool captures = objective.semantic_loss && semantic.weight != 0;
       AttentionCapture capture{.probabilities = {}, .layers = semantic.layers};
       loss.denoising =
           model.DenoisingLoss(latent, noise, timestep, embedding, captures ? &capture : nullptr);
-      if (captures) loss.semantic = SemanticLoss(capture, semantic);
+      if (!capture.probabilities.empty()) loss.semantic = SemanticLoss(capture, semantic);
     } else {
       loss.denoising = ScoreDistillationLoss(model, latent, noise, timestep, embedding);
     }

@@ -19,40 +19,28 @@ namespace {
 
 constexpr double kLevelsPerUnit = 127.5;
 
-SemanticMeasure MeasureOf(SemanticForm form) {
-  switch (form) {
-    case SemanticForm::kClamped:
-      return SemanticMeasure::kClamped;
-    case SemanticForm::kStartToken:
-      return SemanticMeasure::kStartToken;
-    case SemanticForm::kOfMode:
-    case SemanticForm::kConcentration:
-      break;
-  }
-  return SemanticMeasure::kConcentration;
-}
-
 CapturedLayers CapturedOf(SemanticLayers layers) {
   switch (layers) {
-    case SemanticLayers::kHalf:
-      return CapturedLayers::kHalf;
     case SemanticLayers::kWhole:
-      return CapturedLayers::kWhole;
-    case SemanticLayers::kMid:
-      return CapturedLayers::kMid;
-    case SemanticLayers::kAll:
-      return CapturedLayers::kAll;
+      return {.levels = 1U << 0};
+    case SemanticLayers::kHalf:
+      return {.levels = 1U << 1};
     case SemanticLayers::kQuarter:
-      break;
+      return {.levels = 1U << 2};
+    case SemanticLayers::kMid:
+      return {.levels = 0, .mid = true};
+    case SemanticLayers::kAll:
+      return {.levels = ~0U, .mid = true};
   }
-  return CapturedLayers::kQuarter;
+  return {};
 }
 
 SemanticLossOptions SemanticOf(const SemanticOptions& options, const ModeRules& rules) {
-  const bool clamped_by_mode = options.form == SemanticForm::kOfMode && rules.clamped_semantic_loss;
+  const SemanticForm of_mode =
+      rules.clamped_semantic_loss ? SemanticForm::kClamped : SemanticForm::kConcentration;
   return {.all_heads = rules.all_heads,
           .mean_heads = options.heads == SemanticHeads::kMean,
-          .measure = clamped_by_mode ? SemanticMeasure::kClamped : MeasureOf(options.form),
+          .form = options.form == SemanticForm::kOfMode ? of_mode : options.form,
           .layers = CapturedOf(options.layers),
           .weight = options.weight};
 }

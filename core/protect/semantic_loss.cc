@@ -12,13 +12,14 @@ namespace antidiffusion {
 namespace {
 
 // Of maps [...,positions,T]; the mean over all but the last two sizes.
-at::Tensor Measure(const at::Tensor& maps, SemanticMeasure measure) {
-  switch (measure) {
-    case SemanticMeasure::kClamped:
+at::Tensor Measure(const at::Tensor& maps, SemanticForm form) {
+  switch (form) {
+    case SemanticForm::kClamped:
       return (maps * 100).clamp(0, 1).square().mean();
-    case SemanticMeasure::kStartToken:
+    case SemanticForm::kStartToken:
       return 1 - maps.select(-1, 0).mean();
-    case SemanticMeasure::kConcentration:
+    case SemanticForm::kConcentration:
+    case SemanticForm::kOfMode:
       break;
   }
   return maps.size(-1) * maps.square().mean();
@@ -38,7 +39,7 @@ at::Tensor SemanticLoss(const AttentionCapture& capture, const SemanticLossOptio
   for (const auto& [positions, maps] : by_positions) {
     const at::Tensor stack = at::cat(maps, 0).to(at::kFloat);
     losses.push_back(
-        Measure(options.mean_heads ? stack.sum(0) / stack.size(0) : stack, options.measure));
+        Measure(options.mean_heads ? stack.sum(0) / stack.size(0) : stack, options.form));
   }
   return losses.size() == 1 ? losses.front() : at::stack(losses).mean();
 }

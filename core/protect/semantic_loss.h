@@ -4,16 +4,15 @@
 #include <ATen/core/Tensor.h>
 
 #include "core/models/attention_capture.h"
+#include "core/protect/options.h"
 
 namespace antidiffusion {
 
-enum class SemanticMeasure { kConcentration, kClamped, kStartToken };
-
 struct SemanticLossOptions {
-  bool all_heads = true;   // false: the second half of each layer's heads
-  bool mean_heads = true;  // false: each head's map by itself
-  SemanticMeasure measure = SemanticMeasure::kConcentration;
-  CapturedLayers layers = CapturedLayers::kQuarter;
+  bool all_heads = true;                             // false: the second half of each layer's heads
+  bool mean_heads = true;                            // false: each head's map by itself
+  SemanticForm form = SemanticForm::kConcentration;  // not kOfMode
+  CapturedLayers layers = {};
   double weight = 1;  // what the caller multiplies the loss by
 };
 

@@ -147,15 +147,12 @@ TEST(StableDiffusionTest, FactsOfTheModel) {
   EXPECT_EQ(four->factor(), 8);
   EXPECT_EQ(four->native_side(), 128);
   EXPECT_EQ(four->latent_channels(), 4);
-  for (const CapturedLayers layers :
-       {CapturedLayers::kQuarter, CapturedLayers::kHalf, CapturedLayers::kWhole,
-        CapturedLayers::kMid, CapturedLayers::kAll}) {
-    EXPECT_TRUE(four->HasCrossAttention(layers)) << static_cast<int>(layers);
-  }
+  EXPECT_TRUE(four->HasCrossAttention({}));
   EXPECT_EQ(four->precision(), at::kFloat);
   const auto three = MakeGoldenStableDiffusion("sd2-v-like");
   EXPECT_EQ(three->native_side(), 96);
-  EXPECT_TRUE(three->HasCrossAttention(CapturedLayers::kHalf));
+  EXPECT_TRUE(three->HasCrossAttention({.levels = 1U << 1}));
+  EXPECT_FALSE(three->HasCrossAttention({.levels = 1U << 0}));
 }
 
 }  // namespace

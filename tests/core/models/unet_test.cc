@@ -94,7 +94,7 @@ TEST(UNetTest, CaptureTakesTheLayersThatAreNamed) {
   const Inputs inputs = MakeInputs(1, 16, 24, 32);
   const at::NoGradGuard no_grad;
   const at::Tensor expected = unet(inputs.latent, inputs.timestep, inputs.context);
-  const auto positions = [&](CapturedLayers layers) {
+  const auto positions = [&](const CapturedLayers& layers) {
     AttentionCapture capture{.probabilities = {}, .layers = layers};
     const at::Tensor out = unet(inputs.latent, inputs.timestep, inputs.context, &capture);
     EXPECT_LT(MaxDifference(out, expected), kSameUpToRounding);
@@ -103,12 +103,27 @@ TEST(UNetTest, CaptureTakesTheLayersThatAreNamed) {
     return found;
   };
   using Positions = std::vector<int64_t>;
-  EXPECT_EQ(positions(CapturedLayers::kQuarter), Positions(5, 24));
-  EXPECT_EQ(positions(CapturedLayers::kHalf), Positions(5, 96));
-  EXPECT_EQ(positions(CapturedLayers::kWhole), Positions(5, 384));
-  EXPECT_EQ(positions(CapturedLayers::kMid), Positions(1, 6));
-  EXPECT_EQ(positions(CapturedLayers::kAll),
+  EXPECT_EQ(positions(CapturedLayers{}), Positions(5, 24));
+  EXPECT_EQ(positions(CapturedLayers{.levels = 1U << 1}), Positions(5, 96));
+  EXPECT_EQ(positions(CapturedLayers{.levels = 1U << 0}), Positions(5, 384));
+  EXPECT_EQ(positions(CapturedLayers{.levels = 0, .mid = true}), Positions(1, 6));
+  EXPECT_EQ(positions(CapturedLayers{.levels = ~0U, .mid = true}),
             (Positions{384, 384, 96, 96, 24, 24, 6, 24, 24, 24, 96, 96, 96, 384, 384, 384}));
+}
+
+TEST(UNetTest, CrossAttentionIsLookedForDownAndUp) {
+  UNetConfig config = GoldenUNetConfig("sd1-like");  // four levels, the last without
+  for (size_t level = 0; level < 3; ++level) {
+    EXPECT_TRUE(HasCrossAttention(config, {.levels = 1U << level})) << level;
+  }
+  EXPECT_FALSE(HasCrossAttention(config, {.levels = 1U << 3}));
+  EXPECT_TRUE(HasCrossAttention(config, {.levels = 0, .mid = true}));
+  EXPECT_TRUE(HasCrossAttention(config, {.levels = ~0U, .mid = true}));
+  EXPECT_FALSE(HasCrossAttention(config, {.levels = 0}));
+  config.down_block_types[2] = "DownBlock2D";
+  EXPECT_TRUE(HasCrossAttention(config, {})) << "in the up block alone";
+  config.up_block_types[1] = "UpBlock2D";  // the same level: counted from the last
+  EXPECT_FALSE(HasCrossAttention(config, {}));
 }
 
 // 16 transformer blocks of two attentions each: 27 fused, 5 explicit when captured.

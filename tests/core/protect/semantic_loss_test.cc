@@ -40,16 +40,15 @@ TEST(SemanticLossTest, CountsOnlyTheSecondHalfOfTheHeadsWhenToldTo) {
 }
 
 TEST(SemanticLossTest, ClampedFormSaturatesAboveOneHundredth) {
-  EXPECT_NEAR(Loss({Even(2, 4)}, {.measure = SemanticMeasure::kClamped}), 1, 1e-6);  // 1/77 > 0.01
-  EXPECT_NEAR(Loss({Pointed(2, 4, 0)}, {.measure = SemanticMeasure::kClamped}), 1.0 / kTokens,
-              1e-6);
+  EXPECT_NEAR(Loss({Even(2, 4)}, {.form = SemanticForm::kClamped}), 1, 1e-6);  // 1/77 > 0.01
+  EXPECT_NEAR(Loss({Pointed(2, 4, 0)}, {.form = SemanticForm::kClamped}), 1.0 / kTokens, 1e-6);
   at::Tensor low = at::full({1, 2, 4, kTokens}, 0.005).requires_grad_(true);
-  const at::Tensor loss = SemanticLoss({{low}}, {.measure = SemanticMeasure::kClamped});
+  const at::Tensor loss = SemanticLoss({{low}}, {.form = SemanticForm::kClamped});
   EXPECT_NEAR(loss.item<double>(), 0.25, 1e-6);
   loss.backward();
   EXPECT_GT(low.grad().min().item<double>(), 0);
   at::Tensor high = at::full({1, 2, 4, kTokens}, 0.02).requires_grad_(true);
-  SemanticLoss({{high}}, {.measure = SemanticMeasure::kClamped}).backward();
+  SemanticLoss({{high}}, {.form = SemanticForm::kClamped}).backward();
   EXPECT_EQ(high.grad().abs().max().item<double>(), 0);
 }
 
@@ -70,7 +69,7 @@ TEST(SemanticLossTest, LayersOfDifferentSidesCountAlike) {
 TEST(SemanticLossTest, WithoutLayersThereIsNothingToSay) { EXPECT_EQ(Loss({}, {}), 0); }
 
 TEST(SemanticLossTest, StartTokenMeasureIsNothingWhenAllLookAtIt) {
-  const SemanticLossOptions options{.measure = SemanticMeasure::kStartToken};
+  const SemanticLossOptions options{.form = SemanticForm::kStartToken};
   EXPECT_NEAR(Loss({Pointed(2, 4, 0)}, options), 0, 1e-6);
   EXPECT_NEAR(Loss({Pointed(2, 4, 5)}, options), 1, 1e-6);
   EXPECT_NEAR(Loss({Even(2, 4)}, options), 1 - 1.0 / kTokens, 1e-6);
