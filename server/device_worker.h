@@ -13,7 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "core/protect/protector.h"
+#include "core/api/protector.h"
 #include "server/engine/device_engine.h"
 #include "server/eta_estimator.h"
 #include "server/job_queue.h"

@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "core/api/options.h"
 #include "core/base/mutex.h"
-#include "core/protect/options.h"
 
 namespace antidiffusion {
 

@@ -13,11 +13,11 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "core/api/options.h"
+#include "core/api/protector.h"
+#include "core/api/run_context.h"
 #include "core/base/mutex.h"
 #include "core/image/codec.h"
-#include "core/protect/options.h"
-#include "core/protect/protector.h"
-#include "core/protect/run_context.h"
 #include "server/store_gate.h"
 #include "server/tracing/trace_context.h"
 

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "core/api/protector.h"
 #include "core/image/codec.h"
-#include "core/protect/protector.h"
 #include "server/job.h"
 #include "server/tracing/tracer.h"
 

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "core/protect/protector.h"
+#include "core/api/protector.h"
 #include "server/job.h"
 #include "server/tenants/tenant_labels.h"
 

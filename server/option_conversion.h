@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "antidiffusion/v1/protection.pb.h"
-#include "core/protect/options.h"
+#include "core/api/options.h"
 
 namespace antidiffusion {
 

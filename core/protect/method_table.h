@@ -1,7 +1,7 @@
 // The published methods as settings of the same stages.
 #pragma once
 
-#include "core/protect/options.h"
+#include "core/api/options.h"
 
 namespace antidiffusion {
 

@@ -1,7 +1,7 @@
 // What distinguishes the modes, as values of the same code (docs/algorithm.md, "Two modes").
 #pragma once
 
-#include "core/protect/options.h"
+#include "core/api/options.h"
 
 namespace antidiffusion {
 

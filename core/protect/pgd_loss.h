@@ -3,10 +3,10 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "core/diffusion/stable_diffusion.h"
 #include "core/protect/method_table.h"
 #include "core/protect/semantic_loss.h"
 #include "core/protect/stage_context.h"
+#include "core/surrogate/stable_diffusion.h"
 
 namespace antidiffusion {
 

@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "core/protect/run_context.h"
+#include "core/api/run_context.h"
 #include "core/protect/schedule.h"
 
 namespace antidiffusion {

@@ -4,8 +4,8 @@
 #include <ATen/core/Tensor.h>
 
 #include "absl/status/statusor.h"
-#include "core/diffusion/stable_diffusion.h"
 #include "core/protect/stage_context.h"
+#include "core/surrogate/stable_diffusion.h"
 
 namespace antidiffusion {
 

@@ -6,12 +6,12 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "core/diffusion/stable_diffusion.h"
-#include "core/diffusion/unet_snapshot.h"
 #include "core/protect/method_table.h"
 #include "core/protect/mode_rules.h"
 #include "core/protect/schedule.h"
 #include "core/protect/stage_context.h"
+#include "core/surrogate/stable_diffusion.h"
+#include "core/surrogate/unet_snapshot.h"
 
 namespace antidiffusion {
 

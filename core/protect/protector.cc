@@ -1,4 +1,4 @@
-#include "core/protect/protector.h"
+#include "core/api/protector.h"
 
 #include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
@@ -13,13 +13,13 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
-#include "core/diffusion/model_directory.h"
-#include "core/diffusion/unet_snapshot.h"
 #include "core/image/similarity.h"
 #include "core/protect/image_seed.h"
 #include "core/protect/protection_loop.h"
 #include "core/protect/report.h"
 #include "core/protect/work_grid.h"
+#include "core/surrogate/model_directory.h"
+#include "core/surrogate/unet_snapshot.h"
 #include "core/tensor/device.h"
 #include "core/tensor/image_tensor.h"
 

@@ -2,11 +2,11 @@
 #pragma once
 
 #include "absl/status/statusor.h"
-#include "core/diffusion/stable_diffusion.h"
+#include "core/api/protector.h"
 #include "core/image/image.h"
 #include "core/protect/progress_meter.h"
-#include "core/protect/protector.h"
 #include "core/protect/work_grid.h"
+#include "core/surrogate/stable_diffusion.h"
 
 namespace antidiffusion {
 

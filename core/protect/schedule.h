@@ -1,7 +1,7 @@
 // Options -> the numbers a job runs with.
 #pragma once
 
-#include "core/protect/options.h"
+#include "core/api/options.h"
 
 namespace antidiffusion {
 

@@ -3,8 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "core/api/options.h"
 #include "core/models/attention_capture.h"
-#include "core/protect/options.h"
 
 namespace antidiffusion {
 

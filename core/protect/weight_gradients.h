@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "core/diffusion/stable_diffusion.h"
+#include "core/surrogate/stable_diffusion.h"
 
 namespace antidiffusion {
 

@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/protect/protector.h"
+#include "core/api/protector.h"
 
 namespace antidiffusion {
 

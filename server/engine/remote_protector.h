@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "antidiffusion/worker/v1/worker.pb.h"
-#include "core/protect/protector.h"
+#include "core/api/protector.h"
 #include "server/engine/worker_engine.h"
 
 namespace antidiffusion {

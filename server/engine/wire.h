@@ -5,10 +5,10 @@
 
 #include "absl/status/status.h"
 #include "antidiffusion/worker/v1/worker.pb.h"
+#include "core/api/options.h"
+#include "core/api/protector.h"
+#include "core/api/run_context.h"
 #include "core/image/image.h"
-#include "core/protect/options.h"
-#include "core/protect/protector.h"
-#include "core/protect/run_context.h"
 
 namespace antidiffusion {
 

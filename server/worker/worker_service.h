@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "antidiffusion/worker/v1/worker.grpc.pb.h"
-#include "core/protect/protector.h"
+#include "core/api/protector.h"
 #include "server/worker/engine_thread.h"
 
 namespace antidiffusion {

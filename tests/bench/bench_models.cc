@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "core/diffusion/autocast.h"
 #include "core/models/config.h"
 #include "core/models/unet.h"
 #include "core/models/vae.h"
+#include "core/surrogate/autocast.h"
 
 namespace antidiffusion {
 namespace {

@@ -16,9 +16,9 @@
 #include <utility>
 #include <vector>
 
+#include "core/api/protector.h"
 #include "core/image/codec.h"
 #include "core/image/similarity.h"
-#include "core/protect/protector.h"
 #include "tests/testing/synthetic_image.h"
 
 namespace antidiffusion {

@@ -12,7 +12,7 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "core/protect/protector.h"
+#include "core/api/protector.h"
 #include "server/engine/worker_engine.h"
 #include "tests/testing/synthetic_image.h"
 

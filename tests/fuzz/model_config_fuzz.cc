@@ -2,7 +2,7 @@
 #include <string>
 
 #include "core/base/json_file.h"
-#include "core/diffusion/model_config.h"
+#include "core/surrogate/model_config.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace antidiffusion {

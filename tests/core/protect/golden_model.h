@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "core/diffusion/model_directory.h"
+#include "core/surrogate/model_directory.h"
 
 namespace antidiffusion {
 

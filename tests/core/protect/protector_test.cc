@@ -1,4 +1,4 @@
-#include "core/protect/protector.h"
+#include "core/api/protector.h"
 
 #include <gtest/gtest.h>
 

@@ -16,8 +16,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/diffusion/unet_snapshot.h"
 #include "core/protect/protection_loop.h"
+#include "core/surrogate/unet_snapshot.h"
 #include "core/tensor/device.h"
 #include "tests/core/protect/golden_model.h"
 #include "tests/testing/golden.h"

@@ -17,8 +17,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "core/api/protector.h"
 #include "core/base/status_macros.h"
-#include "core/protect/protector.h"
 #include "tests/server/worker/faults.h"
 
 namespace antidiffusion {

@@ -1,5 +1,5 @@
 // antidiffusion-worker-faulty: the real worker, with the faults of ANTIDIFFUSION_FAULTS.
-#include "core/protect/protector.h"
+#include "core/api/protector.h"
 #include "tests/server/worker/faults.h"
 
 int main(int argc, char** argv) {

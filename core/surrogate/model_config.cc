@@ -1,4 +1,4 @@
-#include "core/diffusion/model_config.h"
+#include "core/surrogate/model_config.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status_macros.h"
-#include "core/diffusion/config_reader.h"
+#include "core/surrogate/config_reader.h"
 
 namespace antidiffusion {
 namespace {

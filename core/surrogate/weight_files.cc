@@ -1,4 +1,4 @@
-#include "core/diffusion/weight_files.h"
+#include "core/surrogate/weight_files.h"
 
 #include <openssl/evp.h>
 

@@ -1,12 +1,12 @@
-#include "core/diffusion/stable_diffusion.h"
+#include "core/surrogate/stable_diffusion.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <memory>
 
-#include "core/diffusion/autocast.h"
-#include "tests/core/diffusion/golden_stable_diffusion.h"
+#include "core/surrogate/autocast.h"
+#include "tests/core/surrogate/golden_stable_diffusion.h"
 #include "tests/testing/golden.h"
 
 namespace antidiffusion {

@@ -1,4 +1,4 @@
-#include "core/diffusion/noise_schedule.h"
+#include "core/surrogate/noise_schedule.h"
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>

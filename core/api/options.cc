@@ -1,4 +1,4 @@
-#include "core/protect/options.h"
+#include "core/api/options.h"
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"

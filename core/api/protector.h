@@ -8,9 +8,9 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "core/api/options.h"
+#include "core/api/run_context.h"
 #include "core/image/image.h"
-#include "core/protect/options.h"
-#include "core/protect/run_context.h"
 
 namespace antidiffusion {
 

@@ -9,8 +9,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/diffusion/noise_schedule.h"
 #include "core/models/config.h"
+#include "core/surrogate/noise_schedule.h"
 
 namespace antidiffusion {
 

@@ -1,4 +1,4 @@
-#include "tests/core/diffusion/model_folder.h"
+#include "tests/core/surrogate/model_folder.h"
 
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>

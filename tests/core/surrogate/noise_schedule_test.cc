@@ -1,4 +1,4 @@
-#include "core/diffusion/noise_schedule.h"
+#include "core/surrogate/noise_schedule.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

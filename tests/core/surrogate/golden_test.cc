@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "core/diffusion/stable_diffusion.h"
-#include "tests/core/diffusion/golden_stable_diffusion.h"
+#include "core/surrogate/stable_diffusion.h"
+#include "tests/core/surrogate/golden_stable_diffusion.h"
 #include "tests/testing/golden.h"
 
 namespace antidiffusion {

@@ -1,8 +1,8 @@
-#include "tests/core/diffusion/golden_stable_diffusion.h"
+#include "tests/core/surrogate/golden_stable_diffusion.h"
 
 #include <utility>
 
-#include "core/diffusion/noise_schedule.h"
+#include "core/surrogate/noise_schedule.h"
 #include "core/text/clip_tokenizer.h"
 #include "tests/testing/golden.h"
 

@@ -8,12 +8,12 @@
 #include <memory>
 #include <string>
 
-#include "core/diffusion/noise_schedule.h"
 #include "core/models/attention_capture.h"
 #include "core/models/clip_text_model.h"
 #include "core/models/config.h"
 #include "core/models/unet.h"
 #include "core/models/vae.h"
+#include "core/surrogate/noise_schedule.h"
 #include "core/text/clip_tokenizer.h"
 
 namespace antidiffusion {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "core/diffusion/model_directory.h"
+#include "core/surrogate/model_directory.h"
 #include "tests/core/checkpoint/safetensors_writer.h"
 #include "tests/testing/temp_dir.h"
 

@@ -1,11 +1,11 @@
-#include "core/diffusion/stable_diffusion.h"
+#include "core/surrogate/stable_diffusion.h"
 
 #include <ATen/ATen.h>
 
 #include <utility>
 #include <vector>
 
-#include "core/diffusion/autocast.h"
+#include "core/surrogate/autocast.h"
 
 namespace antidiffusion {
 namespace {

@@ -1,4 +1,4 @@
-#include "core/diffusion/config_reader.h"
+#include "core/surrogate/config_reader.h"
 
 #include <algorithm>
 #include <utility>

@@ -7,7 +7,7 @@
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/core/diffusion/model_folder.h"
+#include "tests/core/surrogate/model_folder.h"
 #include "tests/testing/status_matchers.h"
 
 namespace antidiffusion {

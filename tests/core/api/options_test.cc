@@ -1,4 +1,4 @@
-#include "core/protect/options.h"
+#include "core/api/options.h"
 
 #include <gtest/gtest.h>
 

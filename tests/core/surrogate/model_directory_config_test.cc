@@ -1,5 +1,5 @@
 // The config files alone: defaults of missing keys, and features that are refused.
-#include "core/diffusion/model_config.h"
+#include "core/surrogate/model_config.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

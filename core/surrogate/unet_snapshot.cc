@@ -1,4 +1,4 @@
-#include "core/diffusion/unet_snapshot.h"
+#include "core/surrogate/unet_snapshot.h"
 
 #include <ATen/ATen.h>
 

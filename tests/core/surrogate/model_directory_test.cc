@@ -1,11 +1,11 @@
 // Whole folders: what loads, and what is refused before or beside the weights.
-#include "core/diffusion/model_directory.h"
+#include "core/surrogate/model_directory.h"
 
 #include <ATen/Functions.h>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/core/diffusion/model_folder.h"
+#include "tests/core/surrogate/model_folder.h"
 #include "tests/testing/status_matchers.h"
 
 namespace antidiffusion {

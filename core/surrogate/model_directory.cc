@@ -1,4 +1,4 @@
-#include "core/diffusion/model_directory.h"
+#include "core/surrogate/model_directory.h"
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -12,8 +12,8 @@
 #include "core/base/status_macros.h"
 #include "core/checkpoint/load_module.h"
 #include "core/checkpoint/safetensors.h"
-#include "core/diffusion/model_config.h"
-#include "core/diffusion/weight_files.h"
+#include "core/surrogate/model_config.h"
+#include "core/surrogate/weight_files.h"
 #include "core/tensor/device.h"
 
 namespace antidiffusion {
