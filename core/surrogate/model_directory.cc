@@ -12,6 +12,7 @@
 #include "core/base/status_macros.h"
 #include "core/checkpoint/load_module.h"
 #include "core/checkpoint/safetensors.h"
+#include "core/surrogate/assemble.h"
 #include "core/surrogate/model_config.h"
 #include "core/surrogate/weight_files.h"
 #include "core/tensor/device.h"
@@ -109,11 +110,13 @@ LoadRules TextEncoderRules() {
 }
 
 absl::Status LoadNetworks(const Configs& configs, const PartFiles& unet, const PartFiles& vae,
-                          const PartFiles& text, StableDiffusionParts& parts) {
+                          const PartFiles& text, SurrogateParts& parts) {
   return CatchTorch([&]() -> absl::Status {
-    const at::TensorOptions options = at::TensorOptions().device(parts.device).dtype(at::kFloat);
-    parts.text_encoder = ClipTextModel(configs.text, options);
-    AD_RETURN_IF_ERROR(LoadParameters(text.files, *parts.text_encoder, TextEncoderRules()));
+    const at::TensorOptions host = at::TensorOptions().dtype(at::kFloat);
+    const at::TensorOptions options = host.device(parts.device);
+    ClipTextModel& text_encoder = parts.texts.front().model;
+    text_encoder = ClipTextModel(configs.text, host);
+    AD_RETURN_IF_ERROR(LoadParameters(text.files, *text_encoder, TextEncoderRules()));
     parts.vae = Vae(configs.vae, options);
     AD_RETURN_IF_ERROR(LoadParameters(vae.files, *parts.vae, VaeRules()));
     parts.unet = UNet(configs.unet, options);
@@ -123,20 +126,22 @@ absl::Status LoadNetworks(const Configs& configs, const PartFiles& unet, const P
 
 }  // namespace
 
-absl::StatusOr<LoadedModel> LoadModelDirectory(const std::string& directory, c10::Device device,
-                                               c10::ScalarType precision) {
+absl::StatusOr<Surrogate> LoadModelDirectory(const std::string& directory, c10::Device device,
+                                             c10::ScalarType precision) {
   AD_ASSIGN_OR_RETURN(const Configs configs, ReadConfigs(directory));
   AD_ASSIGN_OR_RETURN(const PartFiles text, OpenPart(directory + "/text_encoder", "model"));
   AD_ASSIGN_OR_RETURN(const PartFiles unet,
                       OpenPart(directory + "/unet", "diffusion_pytorch_model"));
   AD_ASSIGN_OR_RETURN(const PartFiles vae, OpenPart(directory + "/vae", "diffusion_pytorch_model"));
 
-  StableDiffusionParts parts;
+  SurrogateParts parts;
+  parts.family = FamilyOf(configs.unet);
   parts.unet_config = configs.unet;
   parts.vae_config = configs.vae;
   parts.device = device;
   parts.precision = precision;
-  AD_ASSIGN_OR_RETURN(parts.tokenizer,
+  parts.texts.resize(1);
+  AD_ASSIGN_OR_RETURN(parts.texts.front().tokenizer,
                       ClipTokenizer::Create(directory + "/tokenizer", configs.text.vocab_size));
   const absl::StatusOr<NoiseSchedule> schedule = NoiseSchedule::Create(configs.schedule);
   if (!schedule.ok()) {
@@ -145,15 +150,11 @@ absl::StatusOr<LoadedModel> LoadModelDirectory(const std::string& directory, c10
   }
   parts.schedule = std::make_unique<NoiseSchedule>(*schedule);
   AD_RETURN_IF_ERROR(LoadNetworks(configs, unet, vae, text, parts));
-
-  LoadedModel loaded;
-  loaded.family = FamilyOf(configs.unet);
   std::vector<std::string> paths = text.paths;
   paths.insert(paths.end(), unet.paths.begin(), unet.paths.end());
   paths.insert(paths.end(), vae.paths.begin(), vae.paths.end());
-  AD_ASSIGN_OR_RETURN(loaded.digest, Sha256OfFiles(paths));
-  loaded.model = std::make_unique<StableDiffusion>(std::move(parts));
-  return loaded;
+  AD_ASSIGN_OR_RETURN(parts.digest, Sha256OfFiles(paths));
+  return MakeSurrogate(std::move(parts));
 }
 
 }  // namespace antidiffusion

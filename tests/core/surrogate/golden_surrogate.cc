@@ -1,20 +1,23 @@
-#include "tests/core/surrogate/golden_stable_diffusion.h"
+#include "tests/core/surrogate/golden_surrogate.h"
 
+#include <memory>
 #include <utility>
 
+#include "core/surrogate/assemble.h"
 #include "core/surrogate/noise_schedule.h"
 #include "core/text/clip_tokenizer.h"
 #include "tests/testing/golden.h"
 
 namespace antidiffusion {
 
-std::unique_ptr<StableDiffusion> MakeGoldenStableDiffusion(const std::string& model,
-                                                           c10::ScalarType precision) {
-  StableDiffusionParts parts;
+Surrogate MakeGoldenSurrogate(const std::string& model, c10::ScalarType precision) {
+  SurrogateParts parts;
   parts.unet = LoadGoldenUNet(model);
   parts.vae = LoadGoldenVae(model);
-  parts.text_encoder = LoadGoldenTextModel(model);
-  parts.tokenizer = ClipTokenizer::Create(GoldenPath("models/" + model + "/tokenizer")).value();
+  parts.texts.resize(1);
+  parts.texts.front().model = LoadGoldenTextModel(model);
+  parts.texts.front().tokenizer =
+      ClipTokenizer::Create(GoldenPath("models/" + model + "/tokenizer")).value();
   NoiseScheduleConfig schedule;
   schedule.beta_start = 0.00085;
   schedule.beta_end = 0.012;
@@ -24,7 +27,7 @@ std::unique_ptr<StableDiffusion> MakeGoldenStableDiffusion(const std::string& mo
   parts.unet_config = GoldenUNetConfig(model);
   parts.vae_config = GoldenVaeConfig(model);
   parts.precision = precision;
-  return std::make_unique<StableDiffusion>(std::move(parts));
+  return MakeSurrogate(std::move(parts));
 }
 
 }  // namespace antidiffusion

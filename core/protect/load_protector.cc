@@ -1,0 +1,53 @@
+#include <ATen/Context.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "core/api/protector.h"
+#include "core/base/status_macros.h"
+#include "core/protect/local_protector.h"
+#include "core/protect/memory_plan.h"
+#include "core/surrogate/model_directory.h"
+#include "core/tensor/device.h"
+
+namespace antidiffusion {
+namespace {
+
+// Of a GPU: float32 products in full, not in TF32, and deterministic kernels where there are some;
+// those without a deterministic form warn. Settings of the process.
+void PreferExactKernels(const c10::Device& device) {
+  if (device.is_cpu()) return;
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setAllowTF32CuBLAS(false);
+  at::globalContext().setBenchmarkCuDNN(false);
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
+}
+
+std::string FolderName(const std::string& directory) {
+  std::filesystem::path path = std::filesystem::path(directory).lexically_normal();
+  if (path.filename().empty()) path = path.parent_path();
+  return path.filename().string();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Protector>> LoadProtector(const LoadOptions& options,
+                                                         LoadedModels& loaded) {
+  std::unique_ptr<Protector> protector;
+  AD_RETURN_IF_ERROR(CatchTorch([&]() -> absl::Status {
+    AD_ASSIGN_OR_RETURN(const c10::Device device, ParseDevice(options.device));
+    AD_ASSIGN_OR_RETURN(const c10::ScalarType precision, ParsePrecision(options.precision, device));
+    ConfigureTorch(options.threads);
+    PreferExactKernels(device);
+    AD_ASSIGN_OR_RETURN(Surrogate model, LoadModelDirectory(options.directory, device, precision));
+    protector = std::make_unique<LocalProtector>(std::move(model), FolderName(options.directory),
+                                                 loaded, [device] { return FreeMemory(device); });
+    return absl::OkStatus();
+  }));
+  return protector;
+}
+
+}  // namespace antidiffusion
