@@ -62,13 +62,14 @@ struct VaeConfig {
 struct TinyVaeConfig {
   int64_t in_channels = 3;
   int64_t latent_channels = 4;
-  std::vector<int64_t> block_out_channels = {64, 64, 64, 64};  // `encoder_block_out_channels`
-  std::vector<int64_t> num_blocks = {1, 3, 3, 3};              // `num_encoder_blocks`
+  int64_t channels = 64;                           // `encoder_block_out_channels`, all alike
+  std::vector<int64_t> num_blocks = {1, 3, 3, 3};  // `num_encoder_blocks`, a level
+  // As in VaeConfig.
   double scaling_factor = 1.0;
   double shift_factor = 0.0;
 
   // Pixels a latent cell, 2^(levels - 1).
-  int64_t factor() const { return int64_t{1} << (block_out_channels.size() - 1); }
+  int64_t factor() const { return int64_t{1} << (num_blocks.size() - 1); }
 };
 
 // CLIPTextModel, and CLIPTextModelWithProjection where `projection_dim` is not 0.
