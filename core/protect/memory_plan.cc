@@ -72,12 +72,14 @@ MemoryPlan PlanMemory(const Surrogate& model, const std::vector<LatentEncoder*>&
   MemoryPlan memory;
   memory.available = static_cast<int64_t>(kUsableShare * static_cast<double>(free));
   if (plan.uniform_noise) return memory;
-  if (plan.raised.NeedUNet()) {
-    // Guidance compares two passes.
-    const double passes = plan.raised.image_guidance > 0 ? 2 : 1;
+  const ObjectiveWeights& raised = plan.raised;
+  const bool keeps_unet =
+      raised.denoising > 0 || raised.image_guidance > 0 || plan.prompt_tuning.steps > 0;
+  if (keeps_unet) {
+    const double passes = raised.image_guidance > 0 ? 2 : 1;  // guidance compares two
     memory.bytes_a_pixel += passes * model.denoiser->activation_bytes_a_pixel();
   }
-  if (plan.raised.NeedUNet() || plan.compares_own_encoder) {
+  if (raised.NeedUNet() || plan.compares_own_encoder) {
     memory.bytes_a_pixel += model.encoder->activation_bytes_a_pixel();
   }
   for (const LatentEncoder* encoder : others) {

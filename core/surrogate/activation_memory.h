@@ -1,6 +1,8 @@
 // What a network keeps for back-propagation, estimated from its architecture.
 #pragma once
 
+#include <cstdint>
+
 #include "core/models/config.h"
 
 namespace antidiffusion {
@@ -10,6 +12,7 @@ namespace antidiffusion {
 // tensors that each layer keeps; attention is counted without its matrix, which is never kept
 // whole.
 double ActivationBytesPerPixel(const VaeConfig& config);
+double ActivationBytesPerPixel(const TinyVaeConfig& config);
 double ActivationBytesPerPixel(const UNetConfig& config, int64_t pixels_a_side_of_a_cell);
 
 }  // namespace antidiffusion

@@ -1,8 +1,8 @@
 #include "core/surrogate/assemble.h"
 
-#include <ATen/ATen.h>
-
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "core/surrogate/activation_memory.h"
 #include "core/surrogate/image_channels.h"
@@ -11,30 +11,51 @@
 namespace antidiffusion {
 namespace {
 
-class VaeLatentEncoder : public LatentEncoder {
+// An encoder whose network gives a posterior (AutoencoderKL) or a latent (AutoencoderTiny).
+template <typename Network>
+class NetworkEncoder : public LatentEncoder {
  public:
-  VaeLatentEncoder(Vae vae, const EncoderSettings& settings)
-      : LatentEncoder(settings), vae_(std::move(vae)) {
-    for (at::Tensor& weight : vae_->parameters()) weight.requires_grad_(false);
+  NetworkEncoder(Network network, const EncoderSettings& settings)
+      : LatentEncoder(settings), network_(std::move(network)) {
+    for (at::Tensor& weight : network_->parameters()) weight.set_requires_grad(false);
   }
 
  protected:
   Output Run(const at::Tensor& image) override {
-    const Posterior posterior = vae_->encode(image);
-    return {posterior.mean, posterior.logvar};
-  }
-
-  std::vector<std::pair<std::string, at::Tensor>> Weights() override {
-    std::vector<std::pair<std::string, at::Tensor>> weights;
-    for (const auto& weight : vae_->named_parameters()) {
-      weights.emplace_back(weight.key(), weight.value());
+    if constexpr (std::is_same_v<Network, Vae>) {
+      const Posterior posterior = network_->encode(image);
+      return {posterior.mean, posterior.logvar};
+    } else {
+      return {network_->encode(image), {}};
     }
-    return weights;
   }
 
  private:
-  Vae vae_;
+  Network network_;
 };
+
+std::unique_ptr<LatentEncoder> MakeEncoder(EncoderParts parts, c10::Device device,
+                                           c10::ScalarType precision) {
+  EncoderSettings settings;
+  settings.device = device;
+  settings.precision = precision;
+  settings.digest = parts.digest;
+  std::visit(
+      [&settings](const auto& config) {
+        settings.scaling_factor = config.scaling_factor;
+        settings.shift_factor = config.shift_factor;
+        settings.factor = config.factor();
+        settings.latent_channels = config.latent_channels;
+        settings.activation_bytes_a_pixel = ActivationBytesPerPixel(config);
+      },
+      parts.config);
+  return std::visit(
+      [&settings](auto& network) -> std::unique_ptr<LatentEncoder> {
+        using Network = std::decay_t<decltype(network)>;
+        return std::make_unique<NetworkEncoder<Network>>(std::move(network), settings);
+      },
+      parts.network);
+}
 
 std::unique_ptr<ImageChannels> ChannelsOf(int64_t in_channels, LatentEncoder& encoder) {
   const int64_t latent = encoder.latent_channels();
@@ -51,26 +72,22 @@ Surrogate MakeSurrogate(SurrogateParts parts) {
   surrogate.digest = parts.digest;
   surrogate.device = parts.device;
   surrogate.precision = parts.precision;
-  surrogate.encoder = std::make_unique<VaeLatentEncoder>(
-      std::move(parts.vae),
-      EncoderSettings{.device = parts.device,
-                      .precision = parts.precision,
-                      .scaling_factor = parts.vae_config.scaling_factor,
-                      .factor = parts.vae_config.factor(),
-                      .latent_channels = parts.vae_config.latent_channels,
-                      .activation_bytes_a_pixel = ActivationBytesPerPixel(parts.vae_config)});
-  if (parts.unet.is_empty()) return surrogate;
+  surrogate.encoder = MakeEncoder(std::move(parts.encoder), parts.device, parts.precision);
+  if (parts.unet.network.is_empty()) return surrogate;
+  const UNetConfig& config = parts.unet.config;
+  surrogate.native_side = config.sample_size * surrogate.encoder->factor();
   UNetDenoiserParts unet;
-  unet.unet = std::move(parts.unet);
-  unet.config = parts.unet_config;
-  unet.schedule = std::move(parts.schedule);
-  unet.prompts = MakePromptEncoder(std::move(parts.texts.front()), parts.device, parts.precision);
-  unet.channels = ChannelsOf(parts.unet_config.in_channels, *surrogate.encoder);
+  unet.config = config;
+  unet.channels = ChannelsOf(config.in_channels, *surrogate.encoder);
+  unet.activation_bytes_a_pixel = ActivationBytesPerPixel(config, surrogate.encoder->factor());
+  if (config.in_channels > 2 * surrogate.encoder->latent_channels()) {  // a masked image, encoded
+    unet.activation_bytes_a_pixel += surrogate.encoder->activation_bytes_a_pixel();
+  }
+  unet.unet = std::move(parts.unet.network);
+  unet.schedule = std::move(parts.unet.schedule);
+  unet.prompts = MakePromptEncoder(std::move(parts.unet.texts), parts.device, parts.precision);
   unet.device = parts.device;
   unet.precision = parts.precision;
-  unet.activation_bytes_a_pixel =
-      ActivationBytesPerPixel(parts.unet_config, surrogate.encoder->factor());
-  surrogate.native_side = parts.unet_config.sample_size * surrogate.encoder->factor();
   surrogate.denoiser = std::make_unique<UNetDenoiser>(std::move(unet));
   return surrogate;
 }

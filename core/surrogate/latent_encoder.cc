@@ -3,8 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/exp.h>
 
-#include "absl/strings/string_view.h"
-#include "core/base/sha256.h"
 #include "core/surrogate/autocast.h"
 
 namespace antidiffusion {
@@ -25,19 +23,6 @@ LatentPosterior LatentEncoder::Encode(const at::Tensor& image) {
   posterior.mean = shift == 0 ? output.mean * scale : (output.mean - shift) * scale;
   if (output.logvar.defined()) posterior.std = at::exp(0.5 * output.logvar) * scale;
   return posterior;
-}
-
-const std::string& LatentEncoder::digest() {
-  if (!digest_.empty()) return digest_;
-  Sha256 hash;
-  for (const auto& [name, weight] : Weights()) {
-    hash.Update(name);
-    const at::Tensor values = weight.detach().to(at::kCPU).contiguous();
-    hash.Update(absl::string_view(static_cast<const char*>(values.const_data_ptr()),
-                                  static_cast<size_t>(values.nbytes())));
-  }
-  digest_ = hash.FinishHex();
-  return digest_;
 }
 
 }  // namespace antidiffusion

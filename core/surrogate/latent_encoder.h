@@ -7,8 +7,6 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
-#include <vector>
 
 namespace antidiffusion {
 
@@ -31,6 +29,7 @@ struct EncoderSettings {
   double shift_factor = 0;
   int64_t factor = 8;  // pixels a latent cell
   int64_t latent_channels = 4;
+  std::string digest;
   double activation_bytes_a_pixel = 0;  // see activation_memory.h
 };
 
@@ -48,10 +47,8 @@ class LatentEncoder {
   // (mean - shift) * scale: what objectives compare.
   at::Tensor Mean(const at::Tensor& image) { return Encode(image).mean; }
 
-  // SHA-256, hex, over names and values of its weights: equal where two models share an encoder,
-  // also when one file holds halves and the other the same values as floats. Computed when first
-  // asked for.
-  const std::string& digest();
+  // SHA-256, hex, of its weights: equal where two models share an encoder.
+  const std::string& digest() const { return settings_.digest; }
 
   int64_t factor() const { return settings_.factor; }
   int64_t latent_channels() const { return settings_.latent_channels; }
@@ -70,11 +67,9 @@ class LatentEncoder {
   explicit LatentEncoder(const EncoderSettings& settings) : settings_(settings) {}
 
   virtual Output Run(const at::Tensor& image) = 0;
-  virtual std::vector<std::pair<std::string, at::Tensor>> Weights() = 0;  // by name
 
  private:
   EncoderSettings settings_;
-  std::string digest_;
   int64_t encodes_ = 0;
   int64_t encodes_on_graph_ = 0;
 };

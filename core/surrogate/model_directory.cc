@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -23,20 +24,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kMaxConfigBytes = int64_t{1} << 20;
-
-// Everything that the small files of a folder say.
-struct Configs {
-  UNetConfig unet;
-  VaeConfig vae;
-  ClipTextConfig text;
-  NoiseScheduleConfig schedule;
-};
-
-// The weight files of one part, found and opened.
-struct PartFiles {
-  std::vector<std::string> paths;
-  std::vector<SafetensorsFile> files;
-};
 
 absl::Status MissingIndex(const std::string& directory) {
   std::error_code error;
@@ -64,31 +51,21 @@ absl::Status ReadConfig(const std::string& directory, const std::string& name,
   return absl::OkStatus();
 }
 
-absl::StatusOr<Configs> ReadConfigs(const std::string& directory) {
-  const std::string index_path = absl::StrCat(directory, "/model_index.json");
-  const absl::StatusOr<Json> index = ReadJsonFile(index_path, kMaxConfigBytes);
-  if (absl::IsNotFound(index.status())) return MissingIndex(directory);
-  AD_RETURN_IF_ERROR(index.status());
-  AD_RETURN_IF_ERROR(CheckModelIndex(*index, index_path));
-  Configs configs;
-  AD_RETURN_IF_ERROR(ReadConfig(directory, "unet/config.json", ParseUNetConfig, configs.unet));
-  AD_RETURN_IF_ERROR(ReadConfig(directory, "vae/config.json", ParseVaeConfig, configs.vae));
-  AD_RETURN_IF_ERROR(
-      ReadConfig(directory, "text_encoder/config.json", ParseClipTextConfig, configs.text));
-  AD_RETURN_IF_ERROR(ReadConfig(directory, "scheduler/scheduler_config.json",
-                                ParseNoiseScheduleConfig, configs.schedule));
-  const absl::Status fit = CheckPartsFit(configs.unet, configs.vae, configs.text);
-  if (!fit.ok()) return absl::Status(fit.code(), absl::StrCat(directory, ": ", fit.message()));
-  return configs;
-}
+// The weight files of one part, found and opened.
+struct PartFiles {
+  std::vector<SafetensorsFile> files;
+};
 
-absl::StatusOr<PartFiles> OpenPart(const std::string& folder, const std::string& stem) {
+// `paths` gains those of the part.
+absl::StatusOr<PartFiles> OpenPart(const std::string& folder, const std::string& stem,
+                                   std::vector<std::string>& paths) {
   PartFiles part;
-  AD_ASSIGN_OR_RETURN(part.paths, FindWeightFiles(folder, stem));
-  for (const std::string& path : part.paths) {
+  AD_ASSIGN_OR_RETURN(const std::vector<std::string> found, FindWeightFiles(folder, stem));
+  for (const std::string& path : found) {
     AD_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(path));
     part.files.push_back(std::move(file));
   }
+  paths.insert(paths.end(), found.begin(), found.end());
   return part;
 }
 
@@ -99,6 +76,7 @@ LoadRules VaeRules() {
   rules.renamed_parts = {
       {"query", "to_q"}, {"key", "to_k"}, {"value", "to_v"}, {"proj_attn", "to_out.0"}};
   rules.accept_pointwise_convolutions = true;
+  rules.ignored_prefixes = {"decoder.", "post_quant_conv."};
   return rules;
 }
 
@@ -109,51 +87,110 @@ LoadRules TextEncoderRules() {
   return rules;
 }
 
-absl::Status LoadNetworks(const Configs& configs, const PartFiles& unet, const PartFiles& vae,
-                          const PartFiles& text, SurrogateParts& parts) {
-  return CatchTorch([&]() -> absl::Status {
-    const at::TensorOptions host = at::TensorOptions().dtype(at::kFloat);
-    const at::TensorOptions options = host.device(parts.device);
-    ClipTextModel& text_encoder = parts.texts.front().model;
-    text_encoder = ClipTextModel(configs.text, host);
-    AD_RETURN_IF_ERROR(LoadParameters(text.files, *text_encoder, TextEncoderRules()));
-    parts.vae = Vae(configs.vae, options);
-    AD_RETURN_IF_ERROR(LoadParameters(vae.files, *parts.vae, VaeRules()));
-    parts.unet = UNet(configs.unet, options);
-    return LoadParameters(unet.files, *parts.unet);
-  });
+at::TensorOptions On(c10::Device device) {
+  return at::TensorOptions().dtype(at::kFloat).device(device);
+}
+
+absl::Status LoadText(const std::string& directory, const std::string& number,
+                      std::vector<std::string>& paths, std::vector<ClipTextConfig>& configs,
+                      UNetParts& unet) {
+  const std::string part = absl::StrCat("text_encoder", number);
+  ClipTextConfig config;
+  AD_RETURN_IF_ERROR(
+      ReadConfig(directory, absl::StrCat(part, "/config.json"), ParseClipTextConfig, config));
+  AD_ASSIGN_OR_RETURN(const PartFiles weights,
+                      OpenPart(absl::StrCat(directory, "/", part), "model", paths));
+  TextEncoderParts text;
+  AD_ASSIGN_OR_RETURN(
+      text.tokenizer,
+      ClipTokenizer::Create(absl::StrCat(directory, "/tokenizer", number), config.vocab_size));
+  text.model = ClipTextModel(config, On(c10::kCPU));
+  AD_RETURN_IF_ERROR(LoadParameters(weights.files, *text.model, TextEncoderRules()));
+  configs.push_back(config);
+  unet.texts.push_back(std::move(text));
+  return absl::OkStatus();
+}
+
+absl::Status LoadUNet(const std::string& directory, c10::Device device,
+                      std::vector<std::string>& paths, UNetParts& unet) {
+  AD_RETURN_IF_ERROR(ReadConfig(directory, "unet/config.json", ParseUNetConfig, unet.config));
+  NoiseScheduleConfig schedule_config;
+  AD_RETURN_IF_ERROR(ReadConfig(directory, "scheduler/scheduler_config.json",
+                                ParseNoiseScheduleConfig, schedule_config));
+  const absl::StatusOr<NoiseSchedule> schedule = NoiseSchedule::Create(schedule_config);
+  if (!schedule.ok()) {
+    return absl::DataLossError(
+        absl::StrCat(directory, "/scheduler/scheduler_config.json: ", schedule.status().message()));
+  }
+  unet.schedule = std::make_unique<NoiseSchedule>(*schedule);
+  AD_ASSIGN_OR_RETURN(const PartFiles weights,
+                      OpenPart(directory + "/unet", "diffusion_pytorch_model", paths));
+  unet.network = UNet(unet.config, On(device));
+  return LoadParameters(weights.files, *unet.network);
+}
+
+absl::Status LoadEncoder(const std::string& folder, c10::Device device,
+                         std::vector<std::string>& paths, EncoderParts& encoder) {
+  AD_RETURN_IF_ERROR(ReadConfig(folder, "config.json", ParseEncoderConfig, encoder.config));
+  std::vector<std::string> own;
+  AD_ASSIGN_OR_RETURN(const PartFiles weights, OpenPart(folder, "diffusion_pytorch_model", own));
+  paths.insert(paths.end(), own.begin(), own.end());
+  AD_ASSIGN_OR_RETURN(encoder.digest, Sha256OfFiles(own));
+  if (const auto* config = std::get_if<TinyVaeConfig>(&encoder.config)) {
+    TinyEncoder network(*config, On(device));
+    encoder.network = network;
+    return LoadParameters(weights.files, *network, VaeRules());
+  }
+  Vae network(std::get<VaeConfig>(encoder.config), On(device));
+  encoder.network = network;
+  return LoadParameters(weights.files, *network, VaeRules());
+}
+
+absl::Status LoadPipeline(const std::string& directory, Pipeline pipeline, SurrogateParts& parts) {
+  std::vector<std::string> paths;
+  std::vector<ClipTextConfig> texts;
+  AD_RETURN_IF_ERROR(LoadText(directory, "", paths, texts, parts.unet));
+  if (pipeline == Pipeline::kXl) {
+    AD_RETURN_IF_ERROR(LoadText(directory, "_2", paths, texts, parts.unet));
+  }
+  AD_RETURN_IF_ERROR(LoadUNet(directory, parts.device, paths, parts.unet));
+  AD_RETURN_IF_ERROR(LoadEncoder(directory + "/vae", parts.device, paths, parts.encoder));
+  AD_RETURN_IF_ERROR(CheckPipelineFits(pipeline, parts.unet.config));
+  if (const auto* vae = std::get_if<VaeConfig>(&parts.encoder.config)) {
+    const absl::Status fit = CheckPartsFit(parts.unet.config, *vae, texts);
+    if (!fit.ok()) return absl::Status(fit.code(), absl::StrCat(directory, ": ", fit.message()));
+  }
+  parts.family = FamilyOf(parts.unet.config);
+  AD_ASSIGN_OR_RETURN(parts.digest, Sha256OfFiles(paths));
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<Surrogate> LoadModelDirectory(const std::string& directory, c10::Device device,
                                              c10::ScalarType precision) {
-  AD_ASSIGN_OR_RETURN(const Configs configs, ReadConfigs(directory));
-  AD_ASSIGN_OR_RETURN(const PartFiles text, OpenPart(directory + "/text_encoder", "model"));
-  AD_ASSIGN_OR_RETURN(const PartFiles unet,
-                      OpenPart(directory + "/unet", "diffusion_pytorch_model"));
-  AD_ASSIGN_OR_RETURN(const PartFiles vae, OpenPart(directory + "/vae", "diffusion_pytorch_model"));
-
   SurrogateParts parts;
-  parts.family = FamilyOf(configs.unet);
-  parts.unet_config = configs.unet;
-  parts.vae_config = configs.vae;
   parts.device = device;
   parts.precision = precision;
-  parts.texts.resize(1);
-  AD_ASSIGN_OR_RETURN(parts.texts.front().tokenizer,
-                      ClipTokenizer::Create(directory + "/tokenizer", configs.text.vocab_size));
-  const absl::StatusOr<NoiseSchedule> schedule = NoiseSchedule::Create(configs.schedule);
-  if (!schedule.ok()) {
-    return absl::DataLossError(
-        absl::StrCat(directory, "/scheduler/scheduler_config.json: ", schedule.status().message()));
+  const std::string index_path = absl::StrCat(directory, "/model_index.json");
+  const absl::StatusOr<Json> index = ReadJsonFile(index_path, kMaxConfigBytes);
+  std::error_code error;
+  if (absl::IsNotFound(index.status()) &&
+      !std::filesystem::is_regular_file(directory + "/config.json", error)) {
+    return MissingIndex(directory);
   }
-  parts.schedule = std::make_unique<NoiseSchedule>(*schedule);
-  AD_RETURN_IF_ERROR(LoadNetworks(configs, unet, vae, text, parts));
-  std::vector<std::string> paths = text.paths;
-  paths.insert(paths.end(), unet.paths.begin(), unet.paths.end());
-  paths.insert(paths.end(), vae.paths.begin(), vae.paths.end());
-  AD_ASSIGN_OR_RETURN(parts.digest, Sha256OfFiles(paths));
+  AD_RETURN_IF_ERROR(CatchTorch([&]() -> absl::Status {
+    if (absl::IsNotFound(index.status())) {
+      std::vector<std::string> paths;
+      AD_RETURN_IF_ERROR(LoadEncoder(directory, device, paths, parts.encoder));
+      parts.family = "encoder";
+      parts.digest = parts.encoder.digest;
+      return absl::OkStatus();
+    }
+    AD_RETURN_IF_ERROR(index.status());
+    AD_ASSIGN_OR_RETURN(const Pipeline pipeline, ParseModelIndex(*index, index_path));
+    return LoadPipeline(directory, pipeline, parts);
+  }));
   return MakeSurrogate(std::move(parts));
 }
 

@@ -36,9 +36,9 @@ at::Tensor Ids(const ClipTokenizer& tokenizer, const std::string& prompt, c10::D
   return at::tensor(tokenizer.Encode(prompt), at::kLong).unsqueeze(0).to(device);
 }
 
-class ClipPromptEncoder : public PromptEncoder {
+class OneTextEncoder : public PromptEncoder {
  public:
-  ClipPromptEncoder(TextEncoderParts text, c10::Device device, c10::ScalarType precision)
+  OneTextEncoder(TextEncoderParts text, c10::Device device, c10::ScalarType precision)
       : PromptEncoder(device, precision), text_(std::move(text)) {
     Freeze(*text_.model);
   }
@@ -53,6 +53,32 @@ class ClipPromptEncoder : public PromptEncoder {
 
  private:
   TextEncoderParts text_;
+};
+
+class TwoTextEncoders : public PromptEncoder {
+ public:
+  TwoTextEncoders(std::vector<TextEncoderParts> texts, c10::Device device,
+                  c10::ScalarType precision)
+      : PromptEncoder(device, precision), texts_(std::move(texts)) {
+    for (TextEncoderParts& text : texts_) Freeze(*text.model);
+  }
+
+ protected:
+  Conditioning Run(const std::string& prompt) override {
+    Conditioning conditioning;
+    std::vector<at::Tensor> contexts;
+    for (TextEncoderParts& text : texts_) {
+      const OnDevice here(*text.model, device());
+      const ClipTextOutput output = text.model->Outputs(Ids(*text.tokenizer, prompt, device()));
+      contexts.push_back(output.penultimate.to(at::kFloat));
+      if (output.pooled.defined()) conditioning.pooled = output.pooled.to(at::kFloat);
+    }
+    conditioning.context = at::cat(contexts, -1);
+    return conditioning;
+  }
+
+ private:
+  std::vector<TextEncoderParts> texts_;
 };
 
 }  // namespace
@@ -76,9 +102,12 @@ Conditioning PromptEncoder::Encode(const std::string& prompt, int64_t height, in
   return conditioning;
 }
 
-std::unique_ptr<PromptEncoder> MakePromptEncoder(TextEncoderParts text, c10::Device device,
-                                                 c10::ScalarType precision) {
-  return std::make_unique<ClipPromptEncoder>(std::move(text), device, precision);
+std::unique_ptr<PromptEncoder> MakePromptEncoder(std::vector<TextEncoderParts> texts,
+                                                 c10::Device device, c10::ScalarType precision) {
+  if (texts.size() == 1) {
+    return std::make_unique<OneTextEncoder>(std::move(texts.front()), device, precision);
+  }
+  return std::make_unique<TwoTextEncoders>(std::move(texts), device, precision);
 }
 
 }  // namespace antidiffusion

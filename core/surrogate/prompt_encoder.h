@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/models/clip_text_model.h"
 #include "core/surrogate/denoiser.h"
@@ -47,8 +48,10 @@ struct TextEncoderParts {
   std::unique_ptr<ClipTokenizer> tokenizer;
 };
 
-// Stable Diffusion's: the last hidden state after the final layer norm.
-std::unique_ptr<PromptEncoder> MakePromptEncoder(TextEncoderParts text, c10::Device device,
-                                                 c10::ScalarType precision);
+// One text encoder: the context is its last hidden state after the final layer norm (SD 1.x, 2.x).
+// Two: the context is what the last layer of each was given, side by side, and `pooled` the
+// projected end of the text of the second (SDXL).
+std::unique_ptr<PromptEncoder> MakePromptEncoder(std::vector<TextEncoderParts> texts,
+                                                 c10::Device device, c10::ScalarType precision);
 
 }  // namespace antidiffusion

@@ -35,7 +35,11 @@ at::Tensor UNetDenoiser::Predict(const at::Tensor& noisy, const at::Tensor& time
   const AutocastScope autocast(parts_.device, parts_.precision);
   ++forwards_;
   const at::Tensor input = extra.defined() ? at::cat({noisy, extra}, 1) : noisy;
-  return parts_.unet(input, timestep, conditioning.context, capture).to(at::kFloat);
+  const AddedConditioning added{conditioning.pooled, conditioning.time_ids};
+  return parts_
+      .unet(input, timestep, conditioning.context, capture,
+            conditioning.pooled.defined() ? &added : nullptr)
+      .to(at::kFloat);
 }
 
 std::string UNetDenoiser::prediction_type() const {

@@ -2,21 +2,55 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <utility>
 
+#include "core/image/codec.h"
 #include "core/protect/local_protector.h"
 #include "core/protect/objective.h"
 #include "core/surrogate/model_directory.h"
+#include "core/tensor/image_tensor.h"
 #include "tests/testing/golden.h"
+#include "tests/testing/temp_dir.h"
 
 namespace antidiffusion {
 
+namespace {
+
+bool IsOfFamilies(const std::string& name) {
+  const std::vector<std::string>& first = GoldenModelNames();
+  return std::find(first.begin(), first.end(), name) == first.end();
+}
+
+template <typename T>
+T ValueOrThrow(absl::StatusOr<T> value) {
+  if (!value.ok()) throw std::runtime_error(value.status().ToString());
+  return *std::move(value);
+}
+
+}  // namespace
+
 Surrogate LoadGoldenModel(const std::string& name) {
-  auto loaded = LoadModelDirectory(GoldenPath("models/" + name), c10::kCPU, c10::kFloat);
-  if (!loaded.ok()) throw std::runtime_error(loaded.status().ToString());
-  return *std::move(loaded);
+  const std::string folder = (IsOfFamilies(name) ? "families/models/" : "models/") + name;
+  return ValueOrThrow(LoadModelDirectory(GoldenPath(folder), c10::kCPU, c10::kFloat));
+}
+
+const std::vector<std::string>& GoldenFamilyNames() {
+  static const auto* const kNames =
+      new std::vector<std::string>{"bk-like", "inpaint-like", "pix2pix-like", "sdxl-like"};
+  return *kNames;
+}
+
+std::string GoldenValuesFolder(const std::string& name) {
+  return IsOfFamilies(name) ? "families/" + name : name;
+}
+
+at::Tensor GoldenPicture(const std::string& name) {
+  if (!IsOfFamilies(name)) return GoldenValues(name, "trajectory_paper")["image/original"];
+  const std::string bytes = ReadFileBytes(GoldenPath(GoldenValuesFolder(name) + "/image.png"));
+  return ImageToTensor(ValueOrThrow(DecodePicture(bytes, {})).image);
 }
 
 Plan PlanFor(const Surrogate& model, const ProtectionOptions& options, bool grey) {
@@ -53,8 +87,7 @@ void RunRecorder::OnBlockEnd(Stage stage, int block, const at::Tensor& result) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> norms;
   for (size_t i = 0; i < weights_.size(); ++i) {
-    norms.push_back(
-        at::linalg_vector_norm(weights_[i] - before_[i], 2, {}, false, at::kDouble));
+    norms.push_back(at::linalg_vector_norm(weights_[i] - before_[i], 2, {}, false, at::kDouble));
   }
   curves["unet_drift"].push_back(at::stack(norms).norm().item<double>());
 }

@@ -13,8 +13,18 @@
 
 namespace antidiffusion {
 
-// A tiny model of tests/golden in fp32 on the CPU, as the program loads it. Throws when that fails.
+// A tiny model below tests/golden/models or, of the other families, tests/golden/families/models,
+// in fp32 on the CPU, as the program loads it. Throws when that fails.
 Surrogate LoadGoldenModel(const std::string& name);
+
+// bk-like, inpaint-like, pix2pix-like, sdxl-like.
+const std::vector<std::string>& GoldenFamilyNames();
+
+// Where the golden values of a model of either set lie, as GoldenValues wants it.
+std::string GoldenValuesFolder(const std::string& name);
+
+// The picture of a model's runs, [1,3,H,W]: of the families image.png.
+at::Tensor GoldenPicture(const std::string& name);
 
 // The plan of `options` for a model, as a protector makes it.
 Plan PlanFor(const Surrogate& model, const ProtectionOptions& options, bool grey = false);
@@ -35,11 +45,11 @@ class RunRecorder : public StepObserver {
   void OnGradient(Stage stage, const at::Tensor& gradient) override;
   void OnStep(Stage stage, double loss) override;
 
-  std::vector<at::Tensor> draws;                     // in order
-  std::map<std::string, at::Tensor> tensors;         // emb/0, image/0, first/pgd_grad
+  std::vector<at::Tensor> draws;                      // in order
+  std::map<std::string, at::Tensor> tensors;          // emb/0, image/0, first/pgd_grad
   std::map<std::string, std::vector<double>> curves;  // of all blocks, one after the other
-  int64_t gradients = 0;                             // taken
-  int64_t weight_gradients = 0;                      // of those, with some of the UNet's weights
+  int64_t gradients = 0;                              // taken
+  int64_t weight_gradients = 0;                       // of those, with some of the UNet's weights
 
  private:
   void KeepFirst(const std::string& name, const at::Tensor& tensor);

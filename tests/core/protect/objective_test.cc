@@ -22,7 +22,8 @@ class ObjectiveTest : public testing::Test {
   }
 
   // Under the same draws each time.
-  LossTerms Evaluate(const ProtectionOptions& options, const std::vector<LatentEncoder*>& others = {}) {
+  LossTerms Evaluate(const ProtectionOptions& options,
+                     const std::vector<LatentEncoder*>& others = {}) {
     const Plan plan = PlanFor(model_, options);
     Random random(3);
     ProgressMeter progress({}, {}, 0);
@@ -51,8 +52,7 @@ class ObjectiveTest : public testing::Test {
 TEST_F(ObjectiveTest, MistTakesTheDistanceToTheTargetOffTheDenoisingLoss) {
   const double denoising = Evaluate(Method::kAdvDm).total.item<double>();
   const at::Tensor target = model_.encoder->Mean(at::zeros_like(image_));
-  const double distance =
-      (model_.encoder->Mean(image_) - target).square().mean().item<double>();
+  const double distance = (model_.encoder->Mean(image_) - target).square().mean().item<double>();
   // 1e4 parts of the denoising loss to one of the sum over 4 * 64 * 64 latent values.
   const double expected = denoising - 1.6384 * distance;
   ASSERT_GT(distance, 1e-3);
@@ -99,11 +99,10 @@ TEST_F(ObjectiveTest, OfFurtherModelsTheMeanCounts) {
   options.also = {"second", "third"};
   const LossTerms terms = Evaluate(options, {second.encoder.get(), third.encoder.get()});
   ASSERT_EQ(terms.encoders.size(), 2U) << "the first model's own is not among them";
-  EXPECT_NEAR(terms.away.item<double>(),
-              (terms.encoders[0] + terms.encoders[1]).item<double>() / 2, 1e-6);
+  EXPECT_NEAR(terms.away.item<double>(), (terms.encoders[0] + terms.encoders[1]).item<double>() / 2,
+              1e-6);
   EXPECT_NE(terms.encoders[0].item<double>(), terms.encoders[1].item<double>());
-  EXPECT_NEAR(terms.total.item<double>(),
-              (terms.denoising + terms.away).item<double>(), 1e-5);
+  EXPECT_NEAR(terms.total.item<double>(), (terms.denoising + terms.away).item<double>(), 1e-5);
 }
 
 }  // namespace

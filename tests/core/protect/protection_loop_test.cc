@@ -247,7 +247,6 @@ class RootEncoder : public LatentEncoder {
 
  protected:
   Output Run(const at::Tensor& image) override { return {(image + 1).sqrt(), {}}; }
-  std::vector<std::pair<std::string, at::Tensor>> Weights() override { return {}; }
 };
 
 // It is no NaN; momentum divides by its mean magnitude, and then every pixel would stay as it is.

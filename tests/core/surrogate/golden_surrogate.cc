@@ -12,20 +12,20 @@ namespace antidiffusion {
 
 Surrogate MakeGoldenSurrogate(const std::string& model, c10::ScalarType precision) {
   SurrogateParts parts;
-  parts.unet = LoadGoldenUNet(model);
-  parts.vae = LoadGoldenVae(model);
-  parts.texts.resize(1);
-  parts.texts.front().model = LoadGoldenTextModel(model);
-  parts.texts.front().tokenizer =
+  parts.unet.network = LoadGoldenUNet(model);
+  parts.unet.config = GoldenUNetConfig(model);
+  parts.encoder.network = LoadGoldenVae(model);
+  parts.encoder.config = GoldenVaeConfig(model);
+  parts.unet.texts.resize(1);
+  parts.unet.texts.front().model = LoadGoldenTextModel(model);
+  parts.unet.texts.front().tokenizer =
       ClipTokenizer::Create(GoldenPath("models/" + model + "/tokenizer")).value();
   NoiseScheduleConfig schedule;
   schedule.beta_start = 0.00085;
   schedule.beta_end = 0.012;
   schedule.beta_schedule = "scaled_linear";
   if (model == "sd2-v-like") schedule.prediction_type = PredictionType::kVPrediction;
-  parts.schedule = std::make_unique<NoiseSchedule>(NoiseSchedule::Create(schedule).value());
-  parts.unet_config = GoldenUNetConfig(model);
-  parts.vae_config = GoldenVaeConfig(model);
+  parts.unet.schedule = std::make_unique<NoiseSchedule>(NoiseSchedule::Create(schedule).value());
   parts.precision = precision;
   return MakeSurrogate(std::move(parts));
 }

@@ -93,8 +93,8 @@ TEST_P(GoldenLossTest, GradientsWithCapture) {
     const at::Tensor latent = golden[c + "latent"].requires_grad_(true);
     const at::Tensor context = golden[c + "context"].requires_grad_(true);
     AttentionCapture capture;
-    const at::Tensor loss =
-        DenoisingLoss(denoiser(), latent, {golden[c + "noise"], golden[c + "t"]}, Given(context), {}, &capture);
+    const at::Tensor loss = DenoisingLoss(
+        denoiser(), latent, {golden[c + "noise"], golden[c + "t"]}, Given(context), {}, &capture);
     EXPECT_FALSE(capture.probabilities.empty());
     loss.backward();
     parity_.Expect("unet latent gradient with capture", golden, c + "grad_latent", latent.grad());
@@ -137,8 +137,9 @@ TEST_P(GoldenLossTest, ProbeLosses) {
     const at::Tensor latent = model_.encoder->Mean(image);
     std::vector<at::Tensor> losses;
     for (int64_t i = 0; i < t.size(0); ++i) {
-      losses.push_back(
-          DenoisingLoss(denoiser(), latent, {noise.slice(0, i, i + 1), t.slice(0, i, i + 1)}, Given(context), {}));
+      losses.push_back(DenoisingLoss(denoiser(), latent,
+                                     {noise.slice(0, i, i + 1), t.slice(0, i, i + 1)},
+                                     Given(context), {}));
     }
     parity_.Expect("probe losses", golden, "loss/" + name, at::stack(losses));
   }
