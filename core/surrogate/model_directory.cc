@@ -7,8 +7,11 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/json_file.h"
+#include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/load_module.h"
 #include "core/checkpoint/safetensors.h"
@@ -22,6 +25,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kMaxConfigBytes = int64_t{1} << 20;
+constexpr size_t kNamedSurplus = 10;
+constexpr char kDiffusersStem[] = "diffusion_pytorch_model";
 
 // Everything that the small files of a folder say.
 struct Configs {
@@ -31,10 +36,11 @@ struct Configs {
   NoiseScheduleConfig schedule;
 };
 
-// The weight files of one part, found and opened.
+// The weights of one part.
 struct PartFiles {
-  std::vector<std::string> paths;
+  std::string name;
   std::vector<SafetensorsFile> files;
+  TensorSources tensors;  // into `files`
 };
 
 absl::Status MissingIndex(const std::string& directory) {
@@ -81,16 +87,6 @@ absl::StatusOr<Configs> ReadConfigs(const std::string& directory) {
   return configs;
 }
 
-absl::StatusOr<PartFiles> OpenPart(const std::string& folder, const std::string& stem) {
-  PartFiles part;
-  AD_ASSIGN_OR_RETURN(part.paths, FindWeightFiles(folder, stem));
-  for (const std::string& path : part.paths) {
-    AD_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(path));
-    part.files.push_back(std::move(file));
-  }
-  return part;
-}
-
 // How releases before diffusers 0.17 name the attention of the VAE's mid blocks, whose matrices
 // those before 0.4 wrote as convolutions.
 LoadRules VaeRules() {
@@ -108,17 +104,38 @@ LoadRules TextEncoderRules() {
   return rules;
 }
 
-absl::Status LoadNetworks(const Configs& configs, const PartFiles& unet, const PartFiles& vae,
-                          const PartFiles& text, StableDiffusionParts& parts) {
-  return CatchTorch([&]() -> absl::Status {
-    const at::TensorOptions options = at::TensorOptions().device(parts.device).dtype(at::kFloat);
-    parts.text_encoder = ClipTextModel(configs.text, options);
-    AD_RETURN_IF_ERROR(LoadParameters(text.files, *parts.text_encoder, TextEncoderRules()));
-    parts.vae = Vae(configs.vae, options);
-    AD_RETURN_IF_ERROR(LoadParameters(vae.files, *parts.vae, VaeRules()));
-    parts.unet = UNet(configs.unet, options);
-    return LoadParameters(unet.files, *parts.unet);
-  });
+absl::StatusOr<PartFiles> OpenPart(const std::string& directory, const std::string& name,
+                                   const std::string& stem, const LoadRules& rules) {
+  PartFiles part{name, {}, {}};
+  AD_ASSIGN_OR_RETURN(part.files, OpenWeightFiles(absl::StrCat(directory, "/", name), stem));
+  AD_ASSIGN_OR_RETURN(part.tensors, CollectSources(part.files, rules));
+  return part;
+}
+
+// Whether a network of this configuration is what the files hold, before it is allocated. Tensors
+// that it has no place for are left unread, as diffusers does: fine-tuned checkpoints carry copies
+// and counters of their training. They are noted.
+template <typename Network, typename Config>
+absl::Status CheckPart(const PartFiles& part, const Config& config,
+                       std::vector<std::string>& notes) {
+  const Network shapes(config, at::TensorOptions().device(at::kMeta).dtype(at::kFloat));
+  std::vector<std::string> surplus;
+  AD_RETURN_IF_ERROR(CheckParameters(part.tensors, *shapes, &surplus));
+  if (surplus.empty()) return absl::OkStatus();
+  const size_t count = surplus.size();
+  if (count > kNamedSurplus) surplus.resize(kNamedSurplus);
+  notes.push_back(absl::StrCat(part.name, ": ", count, " tensors are not read, first ",
+                               absl::CHexEscape(absl::StrJoin(surplus, ", "))));
+  return absl::OkStatus();
+}
+
+// Of the bytes that the weights were read from, even if other files lie at their paths by now.
+std::string DigestOfFiles(const std::vector<const PartFiles*>& parts) {
+  Sha256 sha;
+  for (const PartFiles* part : parts) {
+    for (const SafetensorsFile& file : part->files) sha.Update(file.bytes());
+  }
+  return sha.FinishHex();
 }
 
 }  // namespace
@@ -126,10 +143,10 @@ absl::Status LoadNetworks(const Configs& configs, const PartFiles& unet, const P
 absl::StatusOr<LoadedModel> LoadModelDirectory(const std::string& directory, c10::Device device,
                                                c10::ScalarType precision) {
   AD_ASSIGN_OR_RETURN(const Configs configs, ReadConfigs(directory));
-  AD_ASSIGN_OR_RETURN(const PartFiles text, OpenPart(directory + "/text_encoder", "model"));
-  AD_ASSIGN_OR_RETURN(const PartFiles unet,
-                      OpenPart(directory + "/unet", "diffusion_pytorch_model"));
-  AD_ASSIGN_OR_RETURN(const PartFiles vae, OpenPart(directory + "/vae", "diffusion_pytorch_model"));
+  AD_ASSIGN_OR_RETURN(const PartFiles text,
+                      OpenPart(directory, "text_encoder", "model", TextEncoderRules()));
+  AD_ASSIGN_OR_RETURN(const PartFiles unet, OpenPart(directory, "unet", kDiffusersStem, {}));
+  AD_ASSIGN_OR_RETURN(const PartFiles vae, OpenPart(directory, "vae", kDiffusersStem, VaeRules()));
 
   StableDiffusionParts parts;
   parts.unet_config = configs.unet;
@@ -144,14 +161,23 @@ absl::StatusOr<LoadedModel> LoadModelDirectory(const std::string& directory, c10
         absl::StrCat(directory, "/scheduler/scheduler_config.json: ", schedule.status().message()));
   }
   parts.schedule = std::make_unique<NoiseSchedule>(*schedule);
-  AD_RETURN_IF_ERROR(LoadNetworks(configs, unet, vae, text, parts));
 
   LoadedModel loaded;
+  const absl::Status built = CatchTorch([&]() -> absl::Status {
+    AD_RETURN_IF_ERROR(CheckPart<ClipTextModel>(text, configs.text, loaded.notes));
+    AD_RETURN_IF_ERROR(CheckPart<Vae>(vae, configs.vae, loaded.notes));
+    AD_RETURN_IF_ERROR(CheckPart<UNet>(unet, configs.unet, loaded.notes));
+    const at::TensorOptions options = at::TensorOptions().device(device).dtype(at::kFloat);
+    parts.text_encoder = ClipTextModel(configs.text, options);
+    AD_RETURN_IF_ERROR(ReadParameters(text.tensors, *parts.text_encoder));
+    parts.vae = Vae(configs.vae, options);
+    AD_RETURN_IF_ERROR(ReadParameters(vae.tensors, *parts.vae));
+    parts.unet = UNet(configs.unet, options);
+    return ReadParameters(unet.tensors, *parts.unet);
+  });
+  AD_RETURN_IF_ERROR(built);
   loaded.family = FamilyOf(configs.unet);
-  std::vector<std::string> paths = text.paths;
-  paths.insert(paths.end(), unet.paths.begin(), unet.paths.end());
-  paths.insert(paths.end(), vae.paths.begin(), vae.paths.end());
-  AD_ASSIGN_OR_RETURN(loaded.digest, Sha256OfFiles(paths));
+  loaded.digest = DigestOfFiles({&text, &unet, &vae});
   loaded.model = std::make_unique<StableDiffusion>(std::move(parts));
   return loaded;
 }

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "c10/core/Device.h"
@@ -15,6 +16,7 @@ struct LoadedModel {
   std::unique_ptr<StableDiffusion> model;
   std::string family;  // sd1, sd2 (see FamilyOf)
   std::string digest;  // SHA-256, hex: the weights of text encoder, UNet and VAE in this order
+  std::vector<std::string> notes;  // for the log: what was found and not read
 };
 
 // Reads model_index.json, configs, tokenizer and weights (fp32 preferred to fp16 and bf16, in one
