@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/api/loaded_models.h"
@@ -25,6 +26,7 @@ struct ModelInfo {
   std::string device;           // cpu, cuda:0
   std::string precision;        // fp32, bf16
   int latent_channels = 0;
+  std::vector<std::string> notes;  // for the log: what was guessed or left unread in loading
   // What it can do (capabilities.h).
   bool denoises = false;  // has a UNet: denoising objectives, prompt and surrogate tuning
   bool has_semantic_layers = false;  // cross-attention at a quarter of the latent's side
@@ -88,10 +90,11 @@ class Protector {
 };
 
 struct LoadOptions {
-  std::string directory;           // a model's folder or file; its name is the model's
+  std::string directory;           // a model's folder, or NAME.safetensors; named like that
   std::string device = "auto";     // auto (cuda:0 if there is one, else cpu), cpu, cuda, cuda:N
   std::string precision = "auto";  // auto (from the device), fp32, bf16
   int threads = 0;                 // of the CPU; 0: one for each physical core
+  std::string tokenizers = "";     // a folder of those for files that have none of their own
 };
 
 // Loads a model onto a device; seconds. Its encoder is in `loaded` as long as the protector lives,

@@ -9,7 +9,7 @@
 #include "core/base/status_macros.h"
 #include "core/protect/local_protector.h"
 #include "core/protect/memory_plan.h"
-#include "core/surrogate/model_directory.h"
+#include "core/surrogate/load_surrogate.h"
 #include "core/tensor/device.h"
 
 namespace antidiffusion {
@@ -26,10 +26,12 @@ void PreferExactKernels(const c10::Device& device) {
   at::globalContext().setDeterministicFillUninitializedMemory(false);
 }
 
-std::string FolderName(const std::string& directory) {
-  std::filesystem::path path = std::filesystem::path(directory).lexically_normal();
-  if (path.filename().empty()) path = path.parent_path();
-  return path.filename().string();
+// The folder's, or the file's without its ending.
+std::string ModelName(const std::string& path) {
+  std::filesystem::path name = std::filesystem::path(path).lexically_normal();
+  if (name.filename().empty()) name = name.parent_path();
+  if (name.extension() == ".safetensors") name.replace_extension();
+  return name.filename().string();
 }
 
 }  // namespace

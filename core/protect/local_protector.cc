@@ -110,6 +110,7 @@ ModelInfo DescribeSurrogate(const Surrogate& model, const std::string& name) {
   info.family = model.family;
   info.native_side = static_cast<int>(model.native_side);
   info.digest = model.digest;
+  info.notes = model.notes;
   info.device = model.device.str();
   info.precision = PrecisionName(model.precision);
   info.latent_channels = static_cast<int>(model.encoder->latent_channels());

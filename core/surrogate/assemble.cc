@@ -70,6 +70,7 @@ Surrogate MakeSurrogate(SurrogateParts parts) {
   Surrogate surrogate;
   surrogate.family = parts.family;
   surrogate.digest = parts.digest;
+  surrogate.notes = std::move(parts.notes);
   surrogate.device = parts.device;
   surrogate.precision = parts.precision;
   surrogate.encoder = MakeEncoder(std::move(parts.encoder), parts.device, parts.precision);

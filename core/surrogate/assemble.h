@@ -38,6 +38,7 @@ struct UNetParts {
 struct SurrogateParts {
   std::string family;
   std::string digest;
+  std::vector<std::string> notes;  // for the log: what was guessed or left unread
   EncoderParts encoder;
   UNetParts unet;  // `network` null: the encoder alone
   c10::Device device = c10::kCPU;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/surrogate/denoiser.h"
 #include "core/surrogate/latent_encoder.h"
@@ -20,9 +21,10 @@ struct EncodedImage {
 
 // Thread-compatible.
 struct Surrogate {
-  std::string family;       // sd1, sd2, inpaint, pix2pix, sdxl, encoder
-  std::string digest;       // SHA-256, hex, of the weights
-  int64_t native_side = 0;  // pixels; 0 where the model states none
+  std::string family;              // sd1, sd2, inpaint, pix2pix, sdxl, encoder
+  std::string digest;              // SHA-256, hex, of the weights
+  std::vector<std::string> notes;  // for the log: what was guessed or left unread in loading
+  int64_t native_side = 0;         // pixels; 0 where the model states none
   c10::Device device = c10::kCPU;
   c10::ScalarType precision = c10::kFloat;
   std::unique_ptr<LatentEncoder> encoder;

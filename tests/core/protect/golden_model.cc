@@ -10,7 +10,7 @@
 #include "core/image/codec.h"
 #include "core/protect/local_protector.h"
 #include "core/protect/objective.h"
-#include "core/surrogate/model_directory.h"
+#include "core/surrogate/load_surrogate.h"
 #include "core/tensor/image_tensor.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/temp_dir.h"
@@ -34,7 +34,7 @@ T ValueOrThrow(absl::StatusOr<T> value) {
 
 Surrogate LoadGoldenModel(const std::string& name) {
   const std::string folder = (IsOfFamilies(name) ? "families/models/" : "models/") + name;
-  return ValueOrThrow(LoadModelDirectory(GoldenPath(folder), c10::kCPU, c10::kFloat));
+  return ValueOrThrow(LoadSurrogate(GoldenPath(folder), c10::kCPU, c10::kFloat));
 }
 
 const std::vector<std::string>& GoldenFamilyNames() {
