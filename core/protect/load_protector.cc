@@ -44,8 +44,11 @@ absl::StatusOr<std::unique_ptr<Protector>> LoadProtector(const LoadOptions& opti
     AD_ASSIGN_OR_RETURN(const c10::ScalarType precision, ParsePrecision(options.precision, device));
     ConfigureTorch(options.threads);
     PreferExactKernels(device);
-    AD_ASSIGN_OR_RETURN(Surrogate model, LoadModelDirectory(options.directory, device, precision));
-    protector = std::make_unique<LocalProtector>(std::move(model), FolderName(options.directory),
+    SourceOptions source;
+    source.tokenizers = options.tokenizers;
+    AD_ASSIGN_OR_RETURN(Surrogate model,
+                        LoadSurrogate(options.directory, device, precision, source));
+    protector = std::make_unique<LocalProtector>(std::move(model), ModelName(options.directory),
                                                  loaded, [device] { return FreeMemory(device); });
     return absl::OkStatus();
   }));

@@ -58,10 +58,11 @@ absl::StatusOr<Surrogate> LoadSurrogate(const std::string& path, c10::Device dev
   parts.digest = source.digest;
   parts.device = device;
   parts.precision = precision;
-  AD_RETURN_IF_ERROR(CatchTorch([&]() -> absl::Status {
-    if (source.denoiser.has_value()) AD_RETURN_IF_ERROR(ReadUNet(source, device, parts.unet));
-    return ReadEncoder(source, device, parts.encoder);
-  }));
+  const absl::Status read = CatchTorch([&]() -> absl::Status {
+    AD_RETURN_IF_ERROR(ReadEncoder(source, device, parts.encoder));
+    return source.denoiser.has_value() ? ReadUNet(source, device, parts.unet) : absl::OkStatus();
+  });
+  AD_RETURN_IF_ERROR(read);
   parts.notes = source.notes;
   return MakeSurrogate(std::move(parts));
 }
