@@ -1,5 +1,8 @@
 #include "core/api/options.h"
 
+#include <set>
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status_details.h"
@@ -13,7 +16,9 @@ constexpr double kMaxBudgetLevels = 32;
 constexpr int kMaxSteps = 1000;
 constexpr int kMaxDraws = 64;
 constexpr int kLastTimestep = 999;
-constexpr double kMaxSemanticWeight = 1e6;
+constexpr double kMaxWeight = 1e6;
+constexpr size_t kMaxAlso = 7;
+constexpr size_t kMaxModelName = 256;
 constexpr size_t kMaxPromptCharacters = 1000;
 
 absl::Status CheckRange(absl::string_view field, const std::optional<int>& value, int min,
@@ -49,7 +54,9 @@ absl::Status ProtectionOptions::Validate() const {
                                    mode == Mode::kReleased ? kMaxBudgetLevels : budget_levels));
   AD_RETURN_IF_ERROR(CheckPositive("options.prompt_lr", prompt_lr, 1));
   AD_RETURN_IF_ERROR(CheckPositive("options.tuning_lr", tuning_lr, 1));
-  return ValidateRefinements();
+  AD_RETURN_IF_ERROR(ValidateRefinements());
+  AD_RETURN_IF_ERROR(ValidateObjectives());
+  return ValidateAlso();
 }
 
 absl::Status ProtectionOptions::ValidateRefinements() const {
@@ -60,10 +67,43 @@ absl::Status ProtectionOptions::ValidateRefinements() const {
   AD_RETURN_IF_ERROR(CheckRange("options.timestep_min", timestep_min, 0, kLastTimestep));
   AD_RETURN_IF_ERROR(
       CheckRange("options.timestep_max", timestep_max, timestep_min.value_or(0), kLastTimestep));
-  if (!(semantic.weight >= 0 && semantic.weight <= kMaxSemanticWeight)) {
-    return InvalidField("options.semantic_weight", absl::StrCat(semantic.weight), "0..1e6");
-  }
   return CheckRange("options.jpeg_quality", jpeg_quality, 0, 100);
+}
+
+absl::Status ProtectionOptions::ValidateObjectives() const {
+  std::set<Objective> seen;
+  for (const ObjectiveTerm& term : objectives) {
+    AD_RETURN_IF_ERROR(CheckPositive("options.objectives.weight", term.weight, kMaxWeight));
+    if (!seen.insert(term.objective).second) {
+      return InvalidField("options.objectives", "one objective twice", "each objective once");
+    }
+  }
+  const bool denoising = seen.count(Objective::kDenoising) != 0;
+  if (denoising && seen.count(Objective::kScoreDistillation) != 0) {
+    return InvalidField("options.objectives", "denoising and score_distillation", "one of the two");
+  }
+  if (!denoising && seen.count(Objective::kSemantic) != 0) {
+    return InvalidField("options.objectives", "semantic alone", "semantic together with denoising");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ProtectionOptions::ValidateAlso() const {
+  if (also.size() > kMaxAlso) {
+    return InvalidField("options.also", absl::StrCat(also.size(), " models"),
+                        absl::StrCat("at most ", kMaxAlso, " models"));
+  }
+  std::set<std::string> seen;
+  for (const std::string& name : also) {
+    if (name.empty() || name.size() > kMaxModelName) {
+      return InvalidField("options.also", absl::StrCat("a name of ", name.size(), " bytes"),
+                          absl::StrCat("names of 1 to ", kMaxModelName, " bytes"));
+    }
+    if (!seen.insert(name).second) {
+      return InvalidField("options.also", "one model twice", "each model once");
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace antidiffusion

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -28,8 +29,26 @@ enum class Mode { kPaper, kReleased };
 
 enum class Effort { kDraft, kStandard, kStrong, kPublished };
 
-// What is lowered beside raising the denoising loss, of the mean cross-attention map M
-// [positions,T] (semantic_loss.h). kOfMode: kConcentration in Mode::kPaper, kClamped in kReleased.
+// What PGD raises: a sum of terms, each with its weight (docs/algorithm.md, "Objectives").
+enum class Objective {
+  kDenoising,          // the denoising loss, its gradient taken through the UNet
+  kScoreDistillation,  // the same loss without the UNet's Jacobian (SDS); excludes kDenoising
+  kSemantic,           // minus the semantic disturbance loss of that pass; needs kDenoising
+  kImageGuidance,      // minus the difference that the photograph makes to an editor (pix2pix)
+  kAway,               // distance of the latent from the original's
+  kNorm,               // minus the latent's size
+  kTarget,             // minus the distance of the latent from that of a uniform grey image
+};
+
+struct ObjectiveTerm {
+  Objective objective = Objective::kDenoising;
+  double weight = 1;  // (0, 1e6]
+
+  bool operator==(const ObjectiveTerm&) const = default;
+};
+
+// What is lowered by Objective::kSemantic, of the mean cross-attention map M [positions,T]
+// (semantic_loss.h). kOfMode: kConcentration in Mode::kPaper, kClamped in kReleased.
 enum class SemanticForm { kOfMode, kConcentration, kClamped, kStartToken };
 
 // Whose cross-attention that is: layers that see the latent at a quarter of its side (as
@@ -39,11 +58,11 @@ enum class SemanticLayers { kQuarter, kHalf, kWhole, kMid, kAll };
 // M as one map, the mean over heads (as published), or one map a head, whose losses are averaged.
 enum class SemanticHeads { kMean, kEach };
 
-struct SemanticOptions {
-  SemanticForm form = SemanticForm::kOfMode;
-  SemanticLayers layers = SemanticLayers::kQuarter;
-  SemanticHeads heads = SemanticHeads::kMean;
-  double weight = 1;  // 0..1e6, beside the denoising loss
+// For research: measured, and found to gain nothing (docs/evaluation.md). May change or go.
+struct ExperimentalOptions {
+  SemanticForm semantic_form = SemanticForm::kOfMode;
+  SemanticLayers semantic_layers = SemanticLayers::kQuarter;
+  SemanticHeads semantic_heads = SemanticHeads::kMean;
 };
 
 enum class ReportLevel { kBasic, kFull };
@@ -70,13 +89,22 @@ struct ProtectionOptions {
   std::optional<int> timestep_min;  // 0..999, at most timestep_max: the timesteps drawn in PGD
   std::optional<int> timestep_max;
   std::optional<int> jpeg_quality;  // 1..100: every other draw looks through JPEG; 0: none
-  SemanticOptions semantic;
+  // At most one term of each objective; empty: the method's.
+  std::vector<ObjectiveTerm> objectives;
+  // Whether PGD starts from the original plus uniform noise within the budget. Unset: where an
+  // objective has no gradient at the original (kAway).
+  std::optional<bool> random_start;
+  // Further models of the server, at most 7, whose encoders PGD moves the latent of, too.
+  std::vector<std::string> also;
+  ExperimentalOptions experimental;
 
   // INVALID_ARGUMENT naming the first field out of range, as `options.FIELD`.
   absl::Status Validate() const;
 
  private:
   absl::Status ValidateRefinements() const;
+  absl::Status ValidateObjectives() const;
+  absl::Status ValidateAlso() const;
 };
 
 }  // namespace antidiffusion

@@ -95,7 +95,9 @@ MemoryUse GetMemoryUse(const c10::Device& device) {
   if (!device.is_cuda()) return {};
   c10::DeviceAllocator* allocator = c10::getDeviceAllocator(device.type());
   MemoryUse use;
-  use.total = static_cast<int64_t>(allocator->getMemoryInfo(device.index()).second);
+  const auto [free, total] = allocator->getMemoryInfo(device.index());
+  use.free = static_cast<int64_t>(free);
+  use.total = static_cast<int64_t>(total);
   if (!allocator->initialized()) return use;  // nothing was allocated yet
   const auto stats = allocator->getDeviceStats(device.index());
   constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);

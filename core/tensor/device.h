@@ -27,6 +27,7 @@ struct MemoryUse {
   int64_t used = 0;      // by tensors
   int64_t reserved = 0;  // by the allocator, used or kept for reuse
   int64_t total = 0;     // of the device
+  int64_t free = 0;      // of the device, by nobody
 };
 MemoryUse GetMemoryUse(const c10::Device& device);
 
