@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "core/api/loaded_models.h"
 #include "core/api/options.h"
 #include "core/api/run_context.h"
 #include "core/image/image.h"
@@ -17,12 +18,17 @@ namespace antidiffusion {
 // A loaded model as the server may see it.
 struct ModelInfo {
   std::string name;             // the folder's
-  std::string family;           // sd1, sd2
-  std::string prediction_type;  // epsilon, v_prediction
-  int native_side = 0;          // pixels
+  std::string family;           // sd1, sd2, inpaint, pix2pix, sdxl, encoder
+  std::string prediction_type;  // epsilon, v_prediction; "" without a UNet
+  int native_side = 0;          // pixels; 0: none, images are worked on at about their own size
   std::string digest;           // SHA-256 of the weights, hex
   std::string device;           // cpu, cuda:0
   std::string precision;        // fp32, bf16
+  int latent_channels = 0;
+  // What it can do (capabilities.h).
+  bool denoises = false;  // has a UNet: denoising objectives, prompt and surrogate tuning
+  bool has_semantic_layers = false;  // cross-attention at a quarter of the latent's side
+  bool guides_by_image = false;  // an editor that sees the photograph: Objective::kImageGuidance
 };
 
 struct DeviceMemory {  // bytes; all 0 where the device does not tell (cpu)
@@ -61,17 +67,19 @@ class Protector {
   // Blocks for seconds to minutes. On one CPU equal image, options, build and thread count give
   // equal bytes. On CUDA deterministic kernels are preferred where there are some (the backward
   // pass of attention may have none), so equal bytes are not promised there.
-  // Errors: INVALID_ARGUMENT (options, a side under 64 px, a long side over 193 short ones);
-  // CANCELLED or DEADLINE_EXCEEDED (`run` is asked before every optimiser step);
-  // RESOURCE_EXHAUSTED with reason DEVICE_MEMORY; INTERNAL (the device failed, or the numbers left
-  // the finite).
-  // Usable again after any error; the model's weights are then bit-identical to those loaded.
+  // Errors: INVALID_ARGUMENT (options, what the model cannot do, a side under 64 px, a long side
+  // over 193 short ones); NOT_FOUND (a model of options.also, by name); CANCELLED or
+  // DEADLINE_EXCEEDED (`run` is asked before every optimiser step); RESOURCE_EXHAUSTED with reason
+  // DEVICE_MEMORY; INTERNAL (the device failed, or the numbers left the finite).
+  // Usable again after any of them; the model's weights are then bit-identical to those loaded.
+  // The exception is INTERNAL with reason WEIGHTS_NOT_RESTORED: that could not be brought about.
+  // This and every later job then fail with it, and so does SelfTest: the process must end.
   virtual absl::StatusOr<ProtectionResult> Protect(const Image& image,
                                                    const ProtectionOptions& options,
                                                    const RunContext& run) = 0;
 
-  // A tiny forward pass through the UNet: whether the device still works. INTERNAL when it does
-  // not, or computes what is not finite.
+  // A tiny forward pass through the UNet, or through the encoder where there is none: whether the
+  // device still works. INTERNAL when it does not, or computes what is not finite.
   virtual absl::Status SelfTest() = 0;
 
   virtual const ModelInfo& model() const = 0;
@@ -79,15 +87,17 @@ class Protector {
 };
 
 struct LoadOptions {
-  std::string directory;           // a diffusers folder (model_index.json); its name is the model's
+  std::string directory;           // a model's folder or file; its name is the model's
   std::string device = "auto";     // auto (cuda:0 if there is one, else cpu), cpu, cuda, cuda:N
   std::string precision = "auto";  // auto (from the device), fp32, bf16
   int threads = 0;                 // of the CPU; 0: one for each physical core
 };
 
-// Loads a folder onto a device; seconds. NOT_FOUND (no folder, no file), INVALID_ARGUMENT (device,
-// precision), DATA_LOSS (broken files), FAILED_PRECONDITION (an architecture that is not
-// SD 1.x/2.x, pickled weights), RESOURCE_EXHAUSTED (device memory).
-absl::StatusOr<std::unique_ptr<Protector>> LoadProtector(const LoadOptions& options);
+// Loads a model onto a device; seconds. Its encoder is in `loaded` as long as the protector lives,
+// and jobs find those of `options.also` there; `loaded` must outlive it. NOT_FOUND (no folder, no
+// file), INVALID_ARGUMENT (device, precision), DATA_LOSS (broken files), FAILED_PRECONDITION (an
+// architecture of no family, pickled weights), RESOURCE_EXHAUSTED (device memory).
+absl::StatusOr<std::unique_ptr<Protector>> LoadProtector(const LoadOptions& options,
+                                                         LoadedModels& loaded);
 
 }  // namespace antidiffusion
