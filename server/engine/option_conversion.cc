@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -22,6 +23,8 @@ using google::protobuf::Message;
 using google::protobuf::Reflection;
 using Options = v1::ProtectionOptions;
 using Experimental = v1::ExperimentalOptions;
+
+constexpr int kMaxRepeated = 16;  // bounds what is copied; Validate is stricter
 
 // A value of the engine's enum and its number in the message. The number 0 means "unset" in every
 // enum of the messages, and leaves the engine's default.
@@ -220,12 +223,12 @@ class Reader {
     value = fields_->GetString(message_, at);
   }
   void Read(const FieldDescriptor* at, std::vector<std::string>& values) {
-    for (int i = 0; i < fields_->FieldSize(message_, at); ++i) {
+    for (int i = 0; i < Count(at); ++i) {
       values.push_back(fields_->GetRepeatedString(message_, at, i));
     }
   }
   void Read(const FieldDescriptor* at, std::vector<ObjectiveTerm>& terms) {
-    for (int i = 0; i < fields_->FieldSize(message_, at); ++i) {
+    for (int i = 0; i < Count(at); ++i) {
       ReadFrom(at, fields_->GetRepeatedMessage(message_, at, i), terms.emplace_back());
     }
   }
@@ -248,6 +251,15 @@ class Reader {
       }
     }
     status_.Update(UnknownEnum(absl::StrCat(path_, at->name()), number));
+  }
+
+  // Of a repeated field; 0 and an error where it has more than any option may.
+  int Count(const FieldDescriptor* at) {
+    const int count = fields_->FieldSize(message_, at);
+    if (count <= kMaxRepeated) return count;
+    status_.Update(InvalidField(absl::StrCat(path_, at->name()), absl::StrCat(count, " entries"),
+                                absl::StrCat("at most ", kMaxRepeated)));
+    return 0;
   }
 
   template <typename T>
