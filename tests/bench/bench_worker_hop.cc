@@ -61,7 +61,8 @@ int Main(int argc, char** argv) {
   }
   const int rounds = argc > 3 ? std::max(1, std::atoi(argv[3])) : 15;
   const LoadOptions load{argv[2], "cpu", "fp32", 1};
-  const auto here = ValueOrExit(LoadProtector(load));
+  LoadedModels loaded;
+  const auto here = ValueOrExit(LoadProtector(load, loaded));
   const auto engine = ValueOrExit(WorkerEngine::Start({argv[1]}, nullptr));
   const auto there = ValueOrExit(engine->Load(load, {}));
   ProtectionOptions noise;
