@@ -59,19 +59,37 @@ template <typename T>
 using Names = std::vector<std::pair<std::string, T>>;
 
 template <typename T>
-void AddChoice(CLI::App& app, const std::string& flag, Names<T> names, const std::string& help,
-               std::function<void(T)> set) {
+CLI::Option* AddChoice(CLI::App& app, const std::string& flag, Names<T> names,
+                       const std::string& help, std::function<void(T)> set) {
   std::vector<std::string> words;
   for (const auto& [word, value] : names) words.push_back(word);
-  app.add_option_function<std::string>(
-         flag,
-         [names = std::move(names), set = std::move(set)](const std::string& text) {
-           for (const auto& [word, value] : names) {
-             if (word == text) set(value);
-           }
-         },
-         help)
+  return app
+      .add_option_function<std::string>(
+          flag,
+          [names = std::move(names), set = std::move(set)](const std::string& text) {
+            for (const auto& [word, value] : names) {
+              if (word == text) set(value);
+            }
+          },
+          help)
       ->check(CLI::IsMember(words));
+}
+
+// A flag that may be repeated, each time with one word. `add` hears each; it may throw
+// CLI::ValidationError. `kind` is what the help calls a word.
+inline CLI::Option* AddRepeated(CLI::App& app, const std::string& flag, const std::string& kind,
+                                const std::string& help,
+                                std::function<void(const std::string&)> add) {
+  return app
+      .add_option_function<std::vector<std::string>>(
+          flag,
+          [add = std::move(add)](const std::vector<std::string>& words) {
+            for (const std::string& word : words) add(word);
+          },
+          help)
+      ->type_name(kind)
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 }  // namespace antidiffusion

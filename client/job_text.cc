@@ -1,7 +1,5 @@
 #include "client/job_text.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <array>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/call_error.h"
+#include "client/message_text.h"
 #include "client/table.h"
 #include "client/terminal_text.h"
 #include "core/base/status_details.h"
@@ -41,12 +40,8 @@ Json JobObject(const v1::Job& job) {
   shown.clear_error();  // its details may be of a type that this program cannot print
   shown.mutable_result()->clear_image();
   if (!job.has_result()) shown.clear_result();
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
-  std::string text;
-  if (!google::protobuf::util::MessageToJsonString(shown, &text, options).ok()) return nullptr;
-  Json object = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  Json object = MessageJson(shown);
+  if (object.is_null()) return object;
   object["error"] = ErrorObject(job);
   if (!object.contains("result")) object["result"] = nullptr;
   if (object["result"].is_object()) object["result"].erase("image");
@@ -150,12 +145,8 @@ void WriteJob(const v1::Job& job, std::ostream& out) {
   WriteFact("attempts", absl::StrCat(job.attempts()), out);
   WriteFact("sequence", absl::StrCat(job.sequence()), out);
   if (job.has_result()) {
-    const v1::Report& report = job.result().report();
-    WriteFact(
-        "result",
-        absl::StrFormat("%s, max %d levels, PSNR %.1f dB, SSIM %.4f", job.result().mime_type(),
-                        report.max_difference(), report.psnr(), report.ssim()),
-        out);
+    const v1::ProtectionResult& result = job.result();
+    WriteFact("result", absl::StrCat(result.mime_type(), ", ", ReportText(result.report())), out);
   }
 }
 

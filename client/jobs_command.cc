@@ -7,12 +7,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "client/call_error.h"
 #include "client/exit_codes.h"
 #include "client/file_io.h"
 #include "client/job_text.h"
+#include "client/message_text.h"
 #include "client/output_naming.h"
 #include "client/request_id.h"
 #include "client/terminal_text.h"
@@ -188,9 +188,8 @@ class JobsRun {
     }
     AD_RETURN_IF_ERROR(result.status());
     AD_RETURN_IF_ERROR(WriteResult(*result, ResultPath(*outcome.name, *result), outcome));
-    sentence = absl::StrFormat("%s -> %s: max %d levels, PSNR %.1f dB, SSIM %.4f", *outcome.name,
-                               *outcome.output, result->report().max_difference(),
-                               result->report().psnr(), result->report().ssim());
+    sentence =
+        absl::StrCat(*outcome.name, " -> ", *outcome.output, ": ", ReportText(result->report()));
     if (settings_.json) AttachJob(*result, outcome);
     return absl::OkStatus();
   }
@@ -241,9 +240,7 @@ class JobsRun {
     call.deadline = absl::Now() + settings_.timeout;
     call.stop = stop_;
     call.on_retry = [this, subject, row](const RetryNotice& notice) {
-      const std::string text =
-          absl::StrFormat("%s; attempt %d in %.1f s", notice.status.message(), notice.next_attempt,
-                          absl::ToDoubleSeconds(notice.delay));
+      const std::string text = RetryText(notice);
       if (row >= 0) {
         display_.Note(row, text);
       } else {

@@ -1,22 +1,13 @@
 #include "client/json_lines.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <nlohmann/json.hpp>
+
+#include "client/message_text.h"
 
 namespace antidiffusion {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-Json ReportJson(const v1::Report& report) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
-  std::string text;
-  if (!google::protobuf::util::MessageToJsonString(report, &text, options).ok()) return nullptr;
-  return Json::parse(text, nullptr, /*allow_exceptions=*/false);
-}
 
 Json StageSeconds(const v1::ProtectionResult& result) {
   Json seconds = Json::object();
@@ -32,7 +23,7 @@ std::string JsonLine(const FileOutcome& outcome) {
   line["output"] = outcome.output.has_value() ? Json(*outcome.output) : Json();
   line["status"] = absl::StatusCodeToString(outcome.status.code());
   line["message"] = outcome.status.ok() ? outcome.note : std::string(outcome.status.message());
-  line["report"] = outcome.result.has_value() ? ReportJson(outcome.result->report()) : Json();
+  line["report"] = outcome.result.has_value() ? MessageJson(outcome.result->report()) : Json();
   line["seconds"] = outcome.seconds;
   line["stage_seconds"] = outcome.result.has_value() ? StageSeconds(*outcome.result) : Json();
   line["unet_passes"] = outcome.result.has_value() ? Json(outcome.result->unet_passes()) : Json();

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/flags.h"
@@ -12,7 +12,12 @@ namespace {
 
 using Options = v1::ProtectionOptions;
 
-void AddMethodFlags(CLI::App& app, Options& options) {
+// Headings of the help.
+constexpr char kPresets[] = "Protection";
+constexpr char kExpert[] = "Expert options of the protection (the presets set them all)";
+constexpr char kExperimental[] = "Experimental (may change; measured to gain nothing)";
+
+void AddPresetFlags(CLI::App& app, Options& options) {
   AddChoice<Options::Method>(app, "--method",
                              {{"anti-diffusion", Options::ANTI_DIFFUSION},
                               {"anti-diffusion-no-pt", Options::ANTI_DIFFUSION_NO_PT},
@@ -50,6 +55,11 @@ void AddMethodFlags(CLI::App& app, Options& options) {
          "--prompt", [&options](const std::string& text) { options.set_prompt(text); },
          "Start of prompt tuning, or the fixed prompt of methods without it; default empty")
       ->type_name("TEXT");
+  AddRepeated(
+      app, "--also", "MODEL",
+      "A further model of the server whose encoder the attack moves the photograph in, too; "
+      "may be repeated, up to 7 times",
+      [&options](const std::string& name) { options.add_also(name); });
   AddChoice<Options::Report>(
       app, "--report", {{"basic", Options::BASIC}, {"full", Options::FULL}},
       "Default basic; full: also how well the protection works, and what JPEG, a resize and a blur "
@@ -104,41 +114,101 @@ void AddRefinementFlags(CLI::App& app, Options& options) {
                      [&options](int32_t value) { options.set_jpeg_quality(value); });
 }
 
-void AddSemanticFlags(CLI::App& app, Options& options) {
-  AddChoice<Options::SemanticForm>(
+constexpr std::pair<const char*, v1::ObjectiveTerm::Objective> kObjectives[] = {
+    {"denoising", v1::ObjectiveTerm::DENOISING},
+    {"score_distillation", v1::ObjectiveTerm::SCORE_DISTILLATION},
+    {"semantic", v1::ObjectiveTerm::SEMANTIC},
+    {"image_guidance", v1::ObjectiveTerm::IMAGE_GUIDANCE},
+    {"away", v1::ObjectiveTerm::AWAY},
+    {"norm", v1::ObjectiveTerm::NORM},
+    {"target", v1::ObjectiveTerm::TARGET}};
+
+// Of TERM or TERM=WEIGHT.
+v1::ObjectiveTerm ParseObjective(const std::string& text) {
+  constexpr char kFlag[] = "--objective";
+  const size_t equals = text.find('=');
+  const std::string name = text.substr(0, equals);
+  v1::ObjectiveTerm term;
+  for (const auto& [word, objective] : kObjectives) {
+    if (word == name) term.set_objective(objective);
+  }
+  if (term.objective() == v1::ObjectiveTerm::OBJECTIVE_UNSPECIFIED) {
+    throw CLI::ValidationError(kFlag, absl::StrCat(name, " is no objective"));
+  }
+  if (equals == std::string::npos) return term;
+  double weight = 0;
+  if (!ParseNumber(text.substr(equals + 1), &weight)) {
+    throw CLI::ValidationError(kFlag, absl::StrCat(text, " is not TERM=WEIGHT"));
+  }
+  term.set_weight(weight);
+  return term;
+}
+
+void AddObjectiveFlags(CLI::App& app, Options& options) {
+  AddRepeated(
+      app, "--objective", "TERM[=WEIGHT]",
+      "What the attack raises instead of the method's own: a sum of denoising or "
+      "score_distillation, semantic (with denoising), image_guidance (pix2pix), away, norm, "
+      "target (of encoders); weights above 0 and up to 1e6, default 1; may be repeated",
+      [&options](const std::string& text) { *options.add_objectives() = ParseObjective(text); });
+  CLI::Option* start = app.add_flag_callback(
+      "--random-start", [&options] { options.set_random_start(true); },
+      "Begin the attack at the original plus uniform noise; default: only with away");
+  app.add_flag_callback(
+         "--no-random-start", [&options] { options.set_random_start(false); },
+         "Begin it at the original")
+      ->excludes(start);
+}
+
+void AddExperimentalFlags(CLI::App& app, Options& options) {
+  using Experimental = v1::ExperimentalOptions;
+  AddChoice<Experimental::SemanticForm>(
       app, "--semantic-form",
-      {{"concentration", Options::CONCENTRATION},
-       {"clamped", Options::CLAMPED},
-       {"start-token", Options::START_TOKEN}},
-      "What the attack makes of cross-attention; default: concentration in mode paper, clamped in "
-      "mode released",
-      [&options](Options::SemanticForm value) { options.set_semantic_form(value); });
-  AddChoice<Options::SemanticLayers>(
+      {{"concentration", Experimental::CONCENTRATION},
+       {"clamped", Experimental::CLAMPED},
+       {"start-token", Experimental::START_TOKEN}},
+      "What objective semantic makes of cross-attention; default: concentration in mode paper, "
+      "clamped in mode released",
+      [&options](Experimental::SemanticForm value) {
+        options.mutable_experimental()->set_semantic_form(value);
+      });
+  AddChoice<Experimental::SemanticLayers>(
       app, "--semantic-layers",
-      {{"quarter", Options::QUARTER},
-       {"half", Options::HALF},
-       {"whole", Options::WHOLE},
-       {"mid", Options::MID},
-       {"all", Options::ALL}},
+      {{"quarter", Experimental::QUARTER},
+       {"half", Experimental::HALF},
+       {"whole", Experimental::WHOLE},
+       {"mid", Experimental::MID},
+       {"all", Experimental::ALL}},
       "Layers whose cross-attention that is, by the side of the latent that they see; default "
       "quarter, as published",
-      [&options](Options::SemanticLayers value) { options.set_semantic_layers(value); });
-  AddChoice<Options::SemanticHeads>(
-      app, "--semantic-heads", {{"mean", Options::MEAN}, {"each", Options::EACH}},
+      [&options](Experimental::SemanticLayers value) {
+        options.mutable_experimental()->set_semantic_layers(value);
+      });
+  AddChoice<Experimental::SemanticHeads>(
+      app, "--semantic-heads", {{"mean", Experimental::MEAN}, {"each", Experimental::EACH}},
       "Whether their heads are averaged first (default) or count each by itself",
-      [&options](Options::SemanticHeads value) { options.set_semantic_heads(value); });
-  AddNumber<double>(app, "--semantic-weight", "WEIGHT",
-                    "Of that beside the denoising loss, 0..1e6; default 1",
-                    [&options](double value) { options.set_semantic_weight(value); });
+      [&options](Experimental::SemanticHeads value) {
+        options.mutable_experimental()->set_semantic_heads(value);
+      });
+}
+
+// What `add` adds stands under `heading` in the help.
+void AddGroup(CLI::App& app, const std::string& heading, Options& options,
+              void (*add)(CLI::App&, Options&)) {
+  const std::string before = app.option_defaults()->get_group();
+  app.option_defaults()->group(heading);
+  add(app, options);
+  app.option_defaults()->group(before);
 }
 
 }  // namespace
 
 void AddOptionFlags(CLI::App& app, v1::ProtectionOptions& options) {
-  AddMethodFlags(app, options);
-  AddScheduleFlags(app, options);
-  AddRefinementFlags(app, options);
-  AddSemanticFlags(app, options);
+  AddGroup(app, kPresets, options, AddPresetFlags);
+  AddGroup(app, kExpert, options, AddScheduleFlags);
+  AddGroup(app, kExpert, options, AddRefinementFlags);
+  AddGroup(app, kExpert, options, AddObjectiveFlags);
+  AddGroup(app, kExperimental, options, AddExperimentalFlags);
 }
 
 void AddRequestFlags(CLI::App& app, v1::ProtectRequest& request) {
@@ -155,21 +225,14 @@ void AddRequestFlags(CLI::App& app, v1::ProtectRequest& request) {
          "Of a single file: an equal id with an equal request is the same job for 24 hours, while "
          "the job is kept; default: random")
       ->type_name("ID");
-  app.add_option_function<std::vector<std::string>>(
-         "--label",
-         [&request](const std::vector<std::string>& labels) {
-           for (const std::string& label : labels) {
-             const size_t equals = label.find('=');
-             if (equals == std::string::npos || equals == 0) {
-               throw CLI::ValidationError("--label", absl::StrCat(label, " is not KEY=VALUE"));
-             }
-             (*request.mutable_labels())[label.substr(0, equals)] = label.substr(equals + 1);
-           }
-         },
-         "Kept with the job; may be repeated")
-      ->type_name("KEY=VALUE")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  AddRepeated(app, "--label", "KEY=VALUE", "Kept with the job; may be repeated",
+              [&request](const std::string& label) {
+                const size_t equals = label.find('=');
+                if (equals == std::string::npos || equals == 0) {
+                  throw CLI::ValidationError("--label", absl::StrCat(label, " is not KEY=VALUE"));
+                }
+                (*request.mutable_labels())[label.substr(0, equals)] = label.substr(equals + 1);
+              });
 }
 
 void AddOutputFormatFlags(CLI::App& app, v1::OutputOptions& output,

@@ -9,8 +9,8 @@
 
 namespace antidiffusion {
 
-// `--method` .. `--tuning-lr`. Fields whose flag is not given stay unset; ranges are the server's.
-// `options` must outlive the parsing.
+// `--method` and all other options of a protection, presets first. Fields whose flag is not given
+// stay unset; ranges are the server's. `options` must outlive the parsing.
 void AddOptionFlags(CLI::App& app, v1::ProtectionOptions& options);
 
 // `--model --priority --request-id --label`, into `request`, which must outlive the parsing.

@@ -8,32 +8,17 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "client/call_error.h"
 #include "client/exit_codes.h"
 #include "client/file_io.h"
 #include "client/json_lines.h"
+#include "client/message_text.h"
 #include "client/request_id.h"
 #include "client/terminal_text.h"
 #include "core/base/status_macros.h"
 
 namespace antidiffusion {
 namespace {
-
-std::string DescribeResult(const v1::ProtectionResult& result) {
-  const v1::Report& report = result.report();
-  std::string text = absl::StrFormat("max %d levels, PSNR %.1f dB, SSIM %.4f",
-                                     report.max_difference(), report.psnr(), report.ssim());
-  if (report.codec_difference() > 0) {
-    absl::StrAppend(&text, ", the codec added ", report.codec_difference());
-  }
-  if (report.has_full()) {
-    absl::StrAppendFormat(&text, ", denoising loss %.4f -> %.4f",
-                          report.full().before().denoising_loss(),
-                          report.full().after().denoising_loss());
-  }
-  return text;
-}
 
 std::string DescribeOutcome(const FileOutcome& outcome) {
   if (!outcome.status.ok()) {
@@ -42,7 +27,7 @@ std::string DescribeOutcome(const FileOutcome& outcome) {
   }
   if (!outcome.result.has_value()) return absl::StrCat(outcome.input, ": ", outcome.note);
   return absl::StrCat(outcome.input, " -> ", outcome.output.value_or(""), ": ",
-                      DescribeResult(*outcome.result), ", ",
+                      ReportText(outcome.result->report()), ", ",
                       FormatSeconds(absl::Seconds(outcome.seconds)));
 }
 
@@ -118,8 +103,7 @@ class Batch {
     call.retry = !server_lost_;
     call.stop = stop_;
     call.on_retry = [this, row](const RetryNotice& notice) {
-      display_.Note(row, absl::StrFormat("%s; attempt %d in %.1f s", notice.status.message(),
-                                         notice.next_attempt, absl::ToDoubleSeconds(notice.delay)));
+      display_.Note(row, RetryText(notice));
     };
     absl::StatusOr<v1::ProtectionResult> result = client_.Protect(
         request, call, [this, row](const v1::JobEvent& event) { display_.Update(row, event); });

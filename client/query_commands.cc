@@ -1,7 +1,5 @@
 #include "client/query_commands.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -11,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "client/call_error.h"
 #include "client/exit_codes.h"
+#include "client/message_text.h"
 #include "client/table.h"
 #include "client/terminal_text.h"
 
@@ -23,20 +22,38 @@ int Fail(const absl::Status& status, std::ostream& err) {
   return ExitCodeOf(status);
 }
 
+// What `--objective` may be given for the model; "" before it is loaded.
+std::string AbilitiesOf(const v1::Model& model) {
+  if (!model.has_capabilities()) return "";
+  const v1::Capabilities& can = model.capabilities();
+  std::string text = can.denoises() ? "denoising,encoder" : "encoder";
+  if (can.semantic_layers()) text += ",semantic";
+  if (can.guides_by_image()) text += ",image-guidance";
+  return text;
+}
+
+// "" for 0.
+std::string Quantity(int number, absl::string_view unit) {
+  return number == 0 ? "" : absl::StrCat(number, unit);
+}
+
 std::vector<std::string> ToTableRow(const v1::Model& model, bool is_default) {
   return {absl::StrCat(is_default ? "* " : "  ", model.name()),
           v1::Model::State_Name(model.state()),
           model.family(),
           model.prediction_type(),
-          absl::StrCat(model.native_side(), " px"),
+          Quantity(model.native_side(), " px"),
+          Quantity(model.capabilities().latent_channels(), ""),
+          AbilitiesOf(model),
           absl::StrJoin(model.devices(), ","),
           model.precision(),
           model.digest().empty() ? model.message() : model.digest().substr(0, 12)};
 }
 
 void WriteModels(const v1::ListModelsResponse& response, std::ostream& out) {
-  std::vector<std::vector<std::string>> rows = {
-      {"  NAME", "STATE", "FAMILY", "PREDICTION", "NATIVE", "DEVICES", "PRECISION", "WEIGHTS"}};
+  std::vector<std::vector<std::string>> rows = {{"  NAME", "STATE", "FAMILY", "PREDICTION",
+                                                 "NATIVE", "LATENT", "OBJECTIVES", "DEVICES",
+                                                 "PRECISION", "WEIGHTS"}};
   for (const v1::Model& model : response.models()) {
     rows.push_back(ToTableRow(model, model.name() == response.default_model()));
   }
@@ -44,13 +61,9 @@ void WriteModels(const v1::ListModelsResponse& response, std::ostream& out) {
 }
 
 void WriteJson(const v1::ListModelsResponse& response, std::ostream& out) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
   for (const v1::Model& model : response.models()) {
-    std::string text;
-    if (!google::protobuf::util::MessageToJsonString(model, &text, options).ok()) continue;
-    auto object = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+    nlohmann::ordered_json object = MessageJson(model);
+    if (object.is_null()) continue;
     object["default"] = model.name() == response.default_model();
     out << object.dump() << "\n";
   }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/api/capabilities.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
 #include "core/base/utf8.h"
@@ -95,7 +96,7 @@ absl::StatusOr<std::shared_ptr<Job>> Admission::TryAdmit(const Call& call,
     return known;
   }
   if (closed) return DrainingError();
-  AD_RETURN_IF_ERROR(with_.catalogue.Check(job.model));
+  AD_RETURN_IF_ERROR(CheckModels(job));
   AD_RETURN_IF_ERROR(CheckDeadline(job, deadline));
   job.image = std::move(*request.mutable_image());
   return TakeIn(*tenant, std::move(job), header, deadline);
@@ -121,6 +122,18 @@ absl::StatusOr<std::shared_ptr<Job>> Admission::TakeIn(const Tenant& tenant, Job
   return taken;
 }
 
+// That the server has every model which the job names, and the job's own can do what is asked.
+absl::Status Admission::CheckModels(const JobRequest& job) const {
+  AD_RETURN_IF_ERROR(with_.catalogue.Check(job.model));
+  for (const std::string& name : job.options.also) {
+    if (name == job.model) {
+      return InvalidField("options.also", name, "other models than the request's own");
+    }
+    AD_RETURN_IF_ERROR(with_.catalogue.Check(name));
+  }
+  return CheckCapabilities(job.options, with_.catalogue.InfoOf(job.model));
+}
+
 // What makes the request the same as another.
 void Admission::Identify(const v1::ProtectRequest& request, JobRequest& job) const {
   if (!job.kept() && !options_.result_cache) return;
@@ -130,11 +143,23 @@ void Admission::Identify(const v1::ProtectRequest& request, JobRequest& job) con
   body.set_model(job.model);  // a later start may have another default
   job.body = Serialised(body);
   if (!options_.result_cache) return;
-  const std::string model_digest = with_.catalogue.DigestOf(job.model);
-  if (model_digest.empty()) return;
+  const std::string weights = WeightsOf(job);
+  if (weights.empty()) return;
   job.cache_key =
-      Sha256Hex(absl::StrCat(job.tenant, "\n", job.image_digest, model_digest,
+      Sha256Hex(absl::StrCat(job.tenant, "\n", job.image_digest, weights,
                              Serialised(body.options()), "\n", Serialised(body.output())));
+}
+
+// The digests of all models that the result is made with; "" while one is not known.
+std::string Admission::WeightsOf(const JobRequest& job) const {
+  std::string digests = with_.catalogue.InfoOf(job.model).digest;
+  if (digests.empty()) return "";
+  for (const std::string& name : job.options.also) {
+    const std::string digest = with_.catalogue.InfoOf(name).digest;
+    if (digest.empty()) return "";
+    digests += digest;
+  }
+  return digests;
 }
 
 absl::StatusOr<absl::Time> Admission::DeadlineOf(const Call& call,

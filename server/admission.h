@@ -5,6 +5,7 @@
 #include <grpcpp/impl/codegen/server_context.h>
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -65,6 +66,8 @@ class Admission {
                                               const ImageHeader& header, absl::Time deadline);
   absl::StatusOr<absl::Time> DeadlineOf(const Call& call, const v1::ProtectRequest& request) const;
   absl::Status CheckDeadline(const JobRequest& job, absl::Time deadline) const;
+  absl::Status CheckModels(const JobRequest& job) const;
+  std::string WeightsOf(const JobRequest& job) const;
   void Identify(const v1::ProtectRequest& request, JobRequest& job) const;
   // Pushes, and takes the job's bytes from its tenant's quota where the queue takes the job.
   absl::Status Push(const Tenant& tenant, const std::shared_ptr<Job>& job);

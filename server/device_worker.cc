@@ -136,14 +136,15 @@ absl::Duration DeviceWorker::TakeDown(const absl::Status& why) {
 }
 
 void DeviceWorker::Handle(const std::shared_ptr<Job>& job) {
-  const auto found = protectors_.find(job->request().model);
-  if (found == protectors_.end()) {  // ready on every device means it is here too
+  const JobRequest& request = job->request();
+  const auto found = protectors_.find(request.model);
+  if (const auto missing = MissingModel(request)) {  // ready on every device means it is here too
     with_.queue.Done(*job);
-    job->Fail(ModelFailedError(job->request().model));
+    job->Fail(ModelFailedError(*missing));
     return;
   }
   if (job->attempts() == 0) {
-    with_.metrics.QueueWaited(job->request(), absl::ToDoubleSeconds(with_.now() - job->admitted()));
+    with_.metrics.QueueWaited(request, absl::ToDoubleSeconds(with_.now() - job->admitted()));
   }
   device_->SetRunning(1);
   absl::StatusOr<JobResult> result = RunTimed(*job, *found->second);
@@ -157,6 +158,14 @@ void DeviceWorker::Handle(const std::shared_ptr<Job>& job) {
     result = status;
   }
   End(*job, std::move(result));
+}
+
+std::optional<std::string> DeviceWorker::MissingModel(const JobRequest& request) const {
+  const auto missing = [this](const std::string& name) { return protectors_.count(name) == 0; };
+  if (missing(request.model)) return request.model;
+  const auto& also = request.options.also;
+  const auto found = std::find_if(also.begin(), also.end(), missing);
+  return found == also.end() ? std::nullopt : std::optional(*found);
 }
 
 bool DeviceWorker::TryAgain(const std::shared_ptr<Job>& job, absl::Status& status) {

@@ -80,6 +80,8 @@ class DeviceWorker {
   absl::Duration TakeDown(const absl::Status& why);
 
   void Handle(const std::shared_ptr<Job>& job);
+  // A model that the job names and this engine has not loaded.
+  std::optional<std::string> MissingModel(const JobRequest& request) const;
   absl::StatusOr<JobResult> RunTimed(Job& job, Protector& protector);
   // Whether `job`, whose engine was lost, waits again; if not, `status` is how it ends.
   bool TryAgain(const std::shared_ptr<Job>& job, absl::Status& status);

@@ -3,19 +3,28 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "server/engine/option_conversion.h"
 
 namespace antidiffusion {
 namespace {
 
 constexpr double kNewShare = 0.3;  // of the newest measurement in the moving mean
 
+// What the time of a job depends on: its model and all options but those that change numbers alone.
 std::string Kind(const std::string& model, const ProtectionOptions& options) {
-  return absl::StrCat(model, "\n", static_cast<int>(options.method), " ",
-                      static_cast<int>(options.mode), " ", static_cast<int>(options.effort), " ",
-                      static_cast<int>(options.report), " ", options.epochs.value_or(-1), " ",
-                      options.prompt_steps.value_or(-1), " ", options.pgd_steps.value_or(-1), " ",
-                      options.tuning_steps.value_or(-1), " ", options.pgd_draws.value_or(-1), " ",
-                      options.jpeg_quality.value_or(-1));
+  v1::ProtectionOptions kind = ToProto(options);
+  kind.clear_seed();
+  kind.clear_prompt();
+  kind.clear_budget_levels();
+  kind.clear_step_size_levels();
+  kind.clear_prompt_lr();
+  kind.clear_tuning_lr();
+  kind.clear_momentum();
+  kind.clear_timestep_min();
+  kind.clear_timestep_max();
+  kind.clear_random_start();
+  for (v1::ObjectiveTerm& term : *kind.mutable_objectives()) term.clear_weight();
+  return absl::StrCat(model, "\n", kind.SerializeAsString());
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ class EtaEstimator {
 
   // Seconds that such a job is expected to take with the fewest steps seen: an image worked on in
   // one piece. A long strip takes those steps for each of its pieces. nullopt when none like it
-  // (same model, method, mode, effort, step counts and report) has finished yet.
+  // (same models, method, objectives, step counts and so on) has finished yet.
   std::optional<double> Expected(const std::string& model, const ProtectionOptions& options) const
       ABSL_LOCKS_EXCLUDED(mutex_);
 

@@ -83,7 +83,8 @@ absl::StatusOr<JobRequest> RequestOf(const StoredJob& row) {
   request.body = row.request;
   request.body_hash = row.request_hash;
   request.image_digest = row.image_digest;
-  request.cache_key = row.cache_key;
+  // One that has not ended may be run with other weights than it was admitted for.
+  if (HasEnded(row)) request.cache_key = row.cache_key;
   return request;
 }
 

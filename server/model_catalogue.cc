@@ -3,45 +3,103 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "core/base/status_macros.h"
 #include "server/errors.h"
 
 namespace antidiffusion {
 
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kPipelineFile[] = "model_index.json";
+constexpr char kEncoderFile[] = "config.json";
+constexpr char kCheckpointSuffix[] = ".safetensors";
+constexpr char kWhatAModelIs[] =
+    "a folder with a model_index.json or, for an encoder, a config.json; or a file "
+    "NAME.safetensors";
+
+bool IsFile(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+// The model at `path`, a folder or file of a repository, if it is one.
+std::optional<ModelEntry> EntryAt(const fs::path& path) {
+  const std::string name = path.filename().string();
+  if (name.empty() || name.front() == '.') return std::nullopt;
+  if (IsFile(path / kPipelineFile)) return ModelEntry{name, path.string()};
+  if (IsFile(path / kEncoderFile)) return ModelEntry{name, path.string(), /*is_encoder=*/true};
+  absl::string_view stem = name;
+  if (!absl::ConsumeSuffix(&stem, kCheckpointSuffix) || stem.empty() || !IsFile(path)) {
+    return std::nullopt;
+  }
+  return ModelEntry{std::string(stem), path.string()};
+}
+
+// OK, or why `repository` is a model where a folder of models is needed.
+absl::Status CheckNoModel(const std::string& repository) {
+  fs::path path = fs::path(repository).lexically_normal();
+  if (path.filename().empty()) path = path.parent_path();  // it ended with a slash
+  if (!IsFile(path) && !IsFile(path / kPipelineFile) && !IsFile(path / kEncoderFile)) {
+    return absl::OkStatus();
+  }
+  std::error_code ignored;
+  const fs::path parent = fs::absolute(path, ignored).parent_path();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "model repository ", repository, " is itself a model: give the folder that it is in, ",
+      parent.string(), ", and load it alone with --load-model ", path.stem().string()));
+}
+
+// `entries` by name.
+absl::Status SortByName(std::vector<ModelEntry>& entries) {
+  const auto by_name = [](const ModelEntry& a, const ModelEntry& b) { return a.name < b.name; };
+  std::sort(entries.begin(), entries.end(), by_name);
+  const auto twin =
+      std::adjacent_find(entries.begin(), entries.end(),
+                         [](const auto& a, const auto& b) { return a.name == b.name; });
+  if (twin == entries.end()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("two models are called ", twin->name, ": ",
+                                                    twin->directory, " and ",
+                                                    std::next(twin)->directory));
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<ModelEntry>> ScanModelRepository(
     const std::string& repository, const std::vector<std::string>& wanted) {
+  AD_RETURN_IF_ERROR(CheckNoModel(repository));
   std::error_code error;
-  std::filesystem::directory_iterator folder(repository, error);
+  fs::directory_iterator folder(repository, error);
   if (error) {
     return absl::NotFoundError(
         absl::StrCat("model repository ", repository, ": ", error.message()));
   }
   std::vector<ModelEntry> entries;
-  for (; folder != std::filesystem::directory_iterator(); folder.increment(error)) {
-    const std::string name = folder->path().filename().string();
+  for (; !error && folder != fs::directory_iterator(); folder.increment(error)) {
+    std::optional<ModelEntry> entry = EntryAt(folder->path());
+    if (!entry.has_value()) continue;
     const bool is_wanted =
-        wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end();
-    std::error_code ignored;
-    if (is_wanted && std::filesystem::exists(folder->path() / "model_index.json", ignored)) {
-      entries.push_back({name, folder->path().string()});
-    }
-    if (error) break;
+        wanted.empty() || std::find(wanted.begin(), wanted.end(), entry->name) != wanted.end();
+    if (is_wanted) entries.push_back(*std::move(entry));
   }
-  std::sort(entries.begin(), entries.end(),
-            [](const ModelEntry& a, const ModelEntry& b) { return a.name < b.name; });
+  AD_RETURN_IF_ERROR(SortByName(entries));
   for (const std::string& name : wanted) {
     if (std::none_of(entries.begin(), entries.end(),
                      [&](const ModelEntry& entry) { return entry.name == name; })) {
       return absl::NotFoundError(absl::StrCat("model repository ", repository, " has no model ",
-                                              name, " (a folder with a model_index.json)"));
+                                              name, " (", kWhatAModelIs, ")"));
     }
   }
   if (entries.empty()) {
-    return absl::NotFoundError(absl::StrCat("model repository ", repository,
-                                            " has no model (a folder with a model_index.json)"));
+    return absl::NotFoundError(
+        absl::StrCat("model repository ", repository, " has no model (", kWhatAModelIs, ")"));
   }
   return entries;
 }
@@ -50,7 +108,12 @@ absl::StatusOr<std::unique_ptr<ModelCatalogue>> ModelCatalogue::Create(
     const std::vector<ModelEntry>& entries, const std::string& default_model, int workers) {
   std::map<std::string, Model> models;
   for (const ModelEntry& entry : entries) models[entry.name];
-  const std::string chosen = default_model.empty() ? models.begin()->first : default_model;
+  std::string chosen = default_model;
+  if (chosen.empty()) {
+    const auto first = std::find_if(entries.begin(), entries.end(),
+                                    [](const ModelEntry& entry) { return !entry.is_encoder; });
+    chosen = first == entries.end() ? entries.front().name : first->name;
+  }
   if (models.count(chosen) == 0) {
     return absl::NotFoundError(absl::StrCat("the default model ", chosen, " is not loaded"));
   }
@@ -107,10 +170,10 @@ absl::Status ModelCatalogue::Check(const std::string& name) const {
   return absl::OkStatus();
 }
 
-std::string ModelCatalogue::DigestOf(const std::string& name) const {
+ModelInfo ModelCatalogue::InfoOf(const std::string& name) const {
   MutexLock lock(mutex_);
   const auto found = models_.find(name);
-  return found == models_.end() ? "" : found->second.info.digest;
+  return found == models_.end() ? ModelInfo() : found->second.info;
 }
 
 std::vector<ModelStatus> ModelCatalogue::List() const {

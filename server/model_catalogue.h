@@ -14,11 +14,15 @@ namespace antidiffusion {
 
 struct ModelEntry {
   std::string name;
-  std::string directory;
+  std::string directory;    // a folder, or a file
+  bool is_encoder = false;  // without a pipeline around it: no model for jobs that name none
 };
 
-// The folders NAME of `repository` that hold a model_index.json, by name; only those in `wanted`
-// unless that is empty. NOT_FOUND: no such folder, no model in it, or a wanted one is missing.
+// The models of `repository`, by name; only those in `wanted` unless that is empty: folders NAME
+// with a model_index.json (a pipeline) or a config.json (an encoder), and files NAME.safetensors.
+// Names that begin with a dot are passed over.
+// NOT_FOUND: no such folder, no model in it, or a wanted one is missing. FAILED_PRECONDITION: it is
+// itself a model, or one name stands for a folder and a file.
 absl::StatusOr<std::vector<ModelEntry>> ScanModelRepository(const std::string& repository,
                                                             const std::vector<std::string>& wanted);
 
@@ -37,7 +41,8 @@ struct ModelStatus {
 // are looked up here and are never part of a path.
 class ModelCatalogue {
  public:
-  // `default_model` empty: the first of `entries`, which are not empty.
+  // `default_model` empty: the first of `entries` that is more than an encoder, else the first.
+  // `entries` are not empty.
   // NOT_FOUND: `default_model` is none of them.
   static absl::StatusOr<std::unique_ptr<ModelCatalogue>> Create(
       const std::vector<ModelEntry>& entries, const std::string& default_model, int workers);
@@ -54,8 +59,9 @@ class ModelCatalogue {
   // OK when ready. NOT_FOUND: no such model; UNAVAILABLE: loading, or failed.
   absl::Status Check(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // SHA-256 of the weights, hex; "" when there is no such model, or it was loaded nowhere yet.
-  std::string DigestOf(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // As it was loaded last; without a name when there is no such model, or it was loaded nowhere
+  // yet.
+  ModelInfo InfoOf(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   std::vector<ModelStatus> List() const ABSL_LOCKS_EXCLUDED(mutex_);
   bool AllReady() const ABSL_LOCKS_EXCLUDED(mutex_);

@@ -4,16 +4,11 @@
 #include <type_traits>
 #include <utility>
 
+#include "server/engine/message_conversion.h"
 #include "server/status_conversion.h"
 
 namespace antidiffusion {
 namespace {
-
-void ToProto(const Probe& probe, v1::Probe* proto) {
-  proto->set_denoising_loss(probe.denoising_loss);
-  proto->set_attention_concentration(probe.attention_concentration);
-  proto->set_gain_left(probe.gain_left);
-}
 
 void ToProto(const JobReport& report, v1::Report* proto) {
   proto->set_max_difference(report.max_difference);
@@ -22,13 +17,7 @@ void ToProto(const JobReport& report, v1::Report* proto) {
   proto->set_ssim(report.ssim);
   proto->set_codec_difference(report.codec_difference);
   proto->set_codec_note(report.codec_note);
-  if (!report.full.has_value()) return;
-  v1::FullReport* full = proto->mutable_full();
-  ToProto(report.full->before, full->mutable_before());
-  ToProto(report.full->after, full->mutable_after());
-  ToProto(report.full->after_jpeg_q75, full->mutable_after_jpeg_q75());
-  ToProto(report.full->after_half_and_back, full->mutable_after_half_and_back());
-  ToProto(report.full->after_blur, full->mutable_after_blur());
+  if (report.full.has_value()) *proto->mutable_full() = ToProto(*report.full);
 }
 
 void ToProto(const Progress& progress, v1::Progress* proto) {
@@ -52,11 +41,7 @@ v1::Model::State ToProto(ModelState state) {
   return v1::Model::STATE_UNSPECIFIED;
 }
 
-Probe FromProto(const v1::Probe& proto) {
-  return {proto.denoising_loss(), proto.attention_concentration(), proto.gain_left()};
-}
-
-JobReport FromProto(const v1::Report& proto) {
+JobReport ToJobReport(const v1::Report& proto) {
   JobReport report;
   report.max_difference = proto.max_difference();
   report.bound = proto.budget();
@@ -64,11 +49,7 @@ JobReport FromProto(const v1::Report& proto) {
   report.ssim = proto.ssim();
   report.codec_difference = proto.codec_difference();
   report.codec_note = proto.codec_note();
-  if (!proto.has_full()) return report;
-  const v1::FullReport& full = proto.full();
-  report.full = FullReport{FromProto(full.before()), FromProto(full.after()),
-                           FromProto(full.after_jpeg_q75()), FromProto(full.after_half_and_back()),
-                           FromProto(full.after_blur())};
+  if (proto.has_full()) report.full = FromProto(proto.full());
   return report;
 }
 
@@ -118,7 +99,7 @@ JobResult ToJobResult(const v1::ProtectionResult& proto) {
   for (const ImageFormat format : {ImageFormat::kPng, ImageFormat::kJpeg, ImageFormat::kWebp}) {
     if (MimeType(format) == proto.mime_type()) result.format = format;
   }
-  result.report = FromProto(proto.report());
+  result.report = ToJobReport(proto.report());
   result.model.name = proto.model();
   result.model.digest = proto.model_digest();
   result.model.device = proto.device();
@@ -186,15 +167,11 @@ v1::JobEvent ToProto(const JobEvent& event, const std::string& job_name) {
 
 v1::Model ToProto(const ModelStatus& model) {
   v1::Model proto;
+  if (!model.info.name.empty()) proto = ToProto(model.info);  // loaded
   proto.set_name(model.name);
-  proto.set_family(model.info.family);
-  proto.set_prediction_type(model.info.prediction_type);
-  proto.set_native_side(model.info.native_side);
-  proto.set_digest(model.info.digest);
   proto.set_state(ToProto(model.state));
   proto.set_message(model.message);
-  for (const std::string& device : model.devices) proto.add_devices(device);
-  proto.set_precision(model.info.precision);
+  *proto.mutable_devices() = {model.devices.begin(), model.devices.end()};
   return proto;
 }
 

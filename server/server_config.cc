@@ -118,13 +118,16 @@ int PrintNewApiKey(std::ostream& out, std::ostream& err) {
 }
 
 void AddModelFlags(CLI::App& app, ServerConfig& config) {
-  app.add_option("--model-repository", config.model_repository,
-                 "Folder whose sub-folders NAME hold a model_index.json (diffusers layout)");
+  app.add_option(
+      "--model-repository", config.model_repository,
+      "Folder of models: NAME/model_index.json (diffusers layout), NAME/config.json (an encoder), "
+      "NAME.safetensors");
   app.add_option("--load-model", config.load_models,
                  "Model to load; may be repeated. Without it every model is loaded")
       ->delimiter(',');
   app.add_option("--default-model", config.default_model,
-                 "Model of requests that name none; without it the alphabetically first");
+                 "Model of requests that name none; without it the alphabetically first that is no "
+                 "encoder folder");
   app.add_option("--strict-readiness", config.strict_readiness,
                  "true: ready once all models are loaded; false: once one is");
   app.add_option("--device", config.devices,

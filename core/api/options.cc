@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "core/api/method_table.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
 #include "core/base/utf8.h"
@@ -75,7 +76,9 @@ absl::Status ProtectionOptions::ValidateObjectives() const {
   for (const ObjectiveTerm& term : objectives) {
     AD_RETURN_IF_ERROR(CheckPositive("options.objectives.weight", term.weight, kMaxWeight));
     if (!seen.insert(term.objective).second) {
-      return InvalidField("options.objectives", "one objective twice", "each objective once");
+      return InvalidField("options.objectives",
+                          absl::StrCat(ObjectiveName(term.objective), " twice"),
+                          "each objective once");
     }
   }
   const bool denoising = seen.count(Objective::kDenoising) != 0;
@@ -100,7 +103,7 @@ absl::Status ProtectionOptions::ValidateAlso() const {
                           absl::StrCat("names of 1 to ", kMaxModelName, " bytes"));
     }
     if (!seen.insert(name).second) {
-      return InvalidField("options.also", "one model twice", "each model once");
+      return InvalidField("options.also", absl::StrCat(name, " twice"), "each model once");
     }
   }
   return absl::OkStatus();

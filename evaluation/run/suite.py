@@ -48,12 +48,16 @@ BUDGET = 6.375  # levels, the service's default
 
 
 def schedule(**changes: object) -> tuple[str, ...]:
-    """Flags of a short schedule with every stage, 60 UNet passes in two blocks of PGD, with `changes`; no effort moves it."""
+    """Flags of a short schedule with every stage, 60 UNet passes in two blocks of PGD, with `changes`; no effort moves it.
+
+    A tuple stands for a flag that is repeated.
+    """
     flags = {"effort": "paper", "epochs": 1, "prompt-steps": 10, "pgd-steps": 20, "tuning-steps": 10}
     flags |= {name.replace("_", "-"): value for name, value in changes.items()}
     steps = int(flags["pgd-steps"]) * (int(flags["epochs"]) + 1)
     flags.setdefault("step-size", 2.5 * BUDGET / steps)
-    return tuple(word for name, value in flags.items() for word in (f"--{name}", str(value)))
+    pairs = ((name, each) for name, value in flags.items() for each in (value if isinstance(value, tuple) else (value,)))
+    return tuple(word for name, value in pairs for word in (f"--{name}", str(value)))
 
 
 # Of the `released` mode: six blocks of PGD that each start a budget of their own stay within six levels together.
@@ -125,16 +129,21 @@ FINDINGS = Suite(
     ),
 )
 
+def semantic(name: str, weight: float, **changes: object) -> Variant:
+    """A heavier semantic loss beside the denoising loss."""
+    return finding(name, objective=("denoising", f"semantic={weight}"), **changes)
+
+
 # What can be made of cross-attention, at the base's passes: which layers, heads by themselves, which form, how heavy.
 SEMANTIC = Suite(
     subjects=6, photos=12, flags=schedule(), seeds=(0,), tuning_attacks=("dreambooth",), edit_attacks=("sdedit",),
     methods=("none", "paper"), tuning=TuningSettings(steps=100),
     variants=(
-        *(finding(f"weight {weight}", semantic_weight=weight) for weight in (100, 1000, 10000)),
-        *(finding(f"{layers} layers, weight 1000", semantic_layers=layers, semantic_weight=1000) for layers in ("half", "all")),
-        finding("each head, weight 100", semantic_heads="each", semantic_weight=100),
-        finding("all layers, each head, weight 100", semantic_layers="all", semantic_heads="each", semantic_weight=100),
-        finding("start token, weight 10", semantic_form="start-token", semantic_weight=10),
+        *(semantic(f"weight {weight}", weight) for weight in (100, 1000, 10000)),
+        *(semantic(f"{layers} layers, weight 1000", 1000, semantic_layers=layers) for layers in ("half", "all")),
+        semantic("each head, weight 100", 100, semantic_heads="each"),
+        semantic("all layers, each head, weight 100", 100, semantic_layers="all", semantic_heads="each"),
+        semantic("start token, weight 10", 10, semantic_form="start-token"),
     ),
 )
 

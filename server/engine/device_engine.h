@@ -24,7 +24,7 @@ class DeviceEngine {
                                                           std::stop_token stop) = 0;
 
   // OK, or why the engine has to be replaced, for good. The reason (core/base/status_details.h):
-  // WORKER_DIED, WORKER_HUNG, DEVICE_FAULT.
+  // WORKER_DIED, WORKER_HUNG, DEVICE_FAULT, WEIGHTS_NOT_RESTORED.
   virtual absl::Status health() const = 0;
 };
 

@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "core/base/status_details.h"
 #include "core/base/status_macros.h"
+#include "server/engine/option_conversion.h"
 #include "server/engine/protect_stream.h"
 #include "server/engine/wire.h"
 
@@ -23,12 +25,17 @@ worker::v1::Begin MakeBegin(const std::string& model, const Image& image,
   worker::v1::Begin begin;
   begin.set_model(model);
   *begin.mutable_shape() = ShapeOf(image);
-  *begin.mutable_options() = ToWire(options);
+  *begin.mutable_options() = ToProto(options);
   if (run.deadline != absl::InfiniteFuture()) {
     // The worker's clock is the system's, `run.now` perhaps a test's.
     begin.set_deadline_unix_nanos(absl::ToUnixNanos(absl::Now() + (run.deadline - run.now())));
   }
   return begin;
+}
+
+bool WeightsNotRestored(const absl::Status& status) {
+  const auto reason = GetErrorReason(status);
+  return reason.has_value() && reason->reason == "WEIGHTS_NOT_RESTORED";
 }
 
 }  // namespace
@@ -44,6 +51,7 @@ absl::StatusOr<ProtectionResult> RemoteProtector::Protect(const Image& image,
     const std::stop_callback on_stop(run.stop, [&stream] { stream.Cancel(); });
     result = Receive(stream, run.on_progress);
   }
+  if (WeightsNotRestored(result.status())) return engine_.Spoilt(result.status());
   if (absl::IsInternal(result.status())) {
     AD_RETURN_IF_ERROR(SelfTest());
   }
@@ -83,7 +91,10 @@ absl::Status RemoteProtector::SelfTest() {
   worker::v1::SelfTestReply reply;
   const grpc::Status status = engine_.stub().SelfTest(&context, request, &reply);
   if (!status.ok()) return engine_.CallFailed(status, allowed);
-  if (reply.has_failure()) return engine_.Faulty(FromWire(reply.failure()));
+  if (reply.has_failure()) {
+    const absl::Status failure = FromWire(reply.failure());
+    return WeightsNotRestored(failure) ? engine_.Spoilt(failure) : engine_.Faulty(failure);
+  }
   memory_ = FromWire(reply.memory());
   return absl::OkStatus();
 }

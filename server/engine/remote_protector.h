@@ -20,7 +20,8 @@ class RemoteProtector : public Protector {
   RemoteProtector(WorkerEngine& engine, ModelInfo info, const DeviceMemory& memory)
       : engine_(engine), info_(std::move(info)), memory_(memory) {}
 
-  // After an INTERNAL error the device is tested, too: one that fails is lost.
+  // After an INTERNAL error the device is tested, too: one that fails is lost. So is a worker that
+  // could not restore a model's weights, whatever it could still compute.
   absl::StatusOr<ProtectionResult> Protect(const Image& image, const ProtectionOptions& options,
                                            const RunContext& run) override;
   absl::Status SelfTest() override;

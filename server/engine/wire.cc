@@ -5,21 +5,9 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "server/engine/message_conversion.h"
 
 namespace antidiffusion {
-namespace {
-
-void ToWire(const Probe& probe, worker::v1::Probe& message) {
-  message.set_denoising_loss(probe.denoising_loss);
-  message.set_attention_concentration(probe.attention_concentration);
-  message.set_gain_left(probe.gain_left);
-}
-
-Probe FromWire(const worker::v1::Probe& message) {
-  return {message.denoising_loss(), message.attention_concentration(), message.gain_left()};
-}
-
-}  // namespace
 
 worker::v1::Failure ToWire(const absl::Status& status) {
   worker::v1::Failure failure;
@@ -55,23 +43,6 @@ LoadOptions FromWire(const worker::v1::LoadRequest& request) {
   return {request.directory(), request.device(), request.precision(), request.threads()};
 }
 
-worker::v1::ModelInfo ToWire(const ModelInfo& info) {
-  worker::v1::ModelInfo message;
-  message.set_name(info.name);
-  message.set_family(info.family);
-  message.set_prediction_type(info.prediction_type);
-  message.set_native_side(info.native_side);
-  message.set_digest(info.digest);
-  message.set_device(info.device);
-  message.set_precision(info.precision);
-  return message;
-}
-
-ModelInfo FromWire(const worker::v1::ModelInfo& info) {
-  return {info.name(),   info.family(), info.prediction_type(), info.native_side(),
-          info.digest(), info.device(), info.precision()};
-}
-
 worker::v1::DeviceMemory ToWire(const DeviceMemory& memory) {
   worker::v1::DeviceMemory message;
   message.set_used(memory.used);
@@ -82,64 +53,6 @@ worker::v1::DeviceMemory ToWire(const DeviceMemory& memory) {
 
 DeviceMemory FromWire(const worker::v1::DeviceMemory& memory) {
   return {memory.used(), memory.reserved(), memory.total()};
-}
-
-worker::v1::Options ToWire(const ProtectionOptions& options) {
-  worker::v1::Options message;
-  message.set_method(static_cast<int>(options.method));
-  message.set_mode(static_cast<int>(options.mode));
-  message.set_effort(static_cast<int>(options.effort));
-  message.set_budget_levels(options.budget_levels);
-  if (options.seed.has_value()) message.set_seed(*options.seed);
-  message.set_prompt(options.prompt);
-  message.set_report(static_cast<int>(options.report));
-  if (options.epochs.has_value()) message.set_epochs(*options.epochs);
-  if (options.prompt_steps.has_value()) message.set_prompt_steps(*options.prompt_steps);
-  if (options.pgd_steps.has_value()) message.set_pgd_steps(*options.pgd_steps);
-  if (options.tuning_steps.has_value()) message.set_tuning_steps(*options.tuning_steps);
-  if (options.step_size_levels.has_value()) {
-    message.set_step_size_levels(*options.step_size_levels);
-  }
-  if (options.prompt_lr.has_value()) message.set_prompt_lr(*options.prompt_lr);
-  if (options.tuning_lr.has_value()) message.set_tuning_lr(*options.tuning_lr);
-  if (options.pgd_draws.has_value()) message.set_pgd_draws(*options.pgd_draws);
-  if (options.momentum.has_value()) message.set_momentum(*options.momentum);
-  if (options.timestep_min.has_value()) message.set_timestep_min(*options.timestep_min);
-  if (options.timestep_max.has_value()) message.set_timestep_max(*options.timestep_max);
-  if (options.jpeg_quality.has_value()) message.set_jpeg_quality(*options.jpeg_quality);
-  message.set_semantic_form(static_cast<int>(options.semantic.form));
-  message.set_semantic_layers(static_cast<int>(options.semantic.layers));
-  message.set_semantic_heads(static_cast<int>(options.semantic.heads));
-  message.set_semantic_weight(options.semantic.weight);
-  return message;
-}
-
-ProtectionOptions FromWire(const worker::v1::Options& options) {
-  ProtectionOptions read;
-  read.method = static_cast<Method>(options.method());
-  read.mode = static_cast<Mode>(options.mode());
-  read.effort = static_cast<Effort>(options.effort());
-  read.budget_levels = options.budget_levels();
-  if (options.has_seed()) read.seed = options.seed();
-  read.prompt = options.prompt();
-  read.report = static_cast<ReportLevel>(options.report());
-  if (options.has_epochs()) read.epochs = options.epochs();
-  if (options.has_prompt_steps()) read.prompt_steps = options.prompt_steps();
-  if (options.has_pgd_steps()) read.pgd_steps = options.pgd_steps();
-  if (options.has_tuning_steps()) read.tuning_steps = options.tuning_steps();
-  if (options.has_step_size_levels()) read.step_size_levels = options.step_size_levels();
-  if (options.has_prompt_lr()) read.prompt_lr = options.prompt_lr();
-  if (options.has_tuning_lr()) read.tuning_lr = options.tuning_lr();
-  if (options.has_pgd_draws()) read.pgd_draws = options.pgd_draws();
-  if (options.has_momentum()) read.momentum = options.momentum();
-  if (options.has_timestep_min()) read.timestep_min = options.timestep_min();
-  if (options.has_timestep_max()) read.timestep_max = options.timestep_max();
-  if (options.has_jpeg_quality()) read.jpeg_quality = options.jpeg_quality();
-  read.semantic = {.form = static_cast<SemanticForm>(options.semantic_form()),
-                   .layers = static_cast<SemanticLayers>(options.semantic_layers()),
-                   .heads = static_cast<SemanticHeads>(options.semantic_heads()),
-                   .weight = options.semantic_weight()};
-  return read;
 }
 
 worker::v1::Progress ToWire(const Progress& progress) {
@@ -189,14 +102,7 @@ worker::v1::Result ToWire(const ProtectionResult& result) {
   for (const auto& [stage, seconds] : result.stage_seconds) {
     (*message.mutable_stage_seconds())[stage] = seconds;
   }
-  if (result.full.has_value()) {
-    worker::v1::FullReport& full = *message.mutable_full();
-    ToWire(result.full->before, *full.mutable_before());
-    ToWire(result.full->after, *full.mutable_after());
-    ToWire(result.full->after_jpeg_q75, *full.mutable_after_jpeg_q75());
-    ToWire(result.full->after_half_and_back, *full.mutable_after_half_and_back());
-    ToWire(result.full->after_blur, *full.mutable_after_blur());
-  }
+  if (result.full.has_value()) *message.mutable_full() = ToProto(*result.full);
   return message;
 }
 
@@ -208,12 +114,7 @@ ProtectionResult FromWire(const worker::v1::Result& result) {
   read.seed = result.seed();
   read.unet_passes = result.unet_passes();
   read.stage_seconds.insert(result.stage_seconds().begin(), result.stage_seconds().end());
-  if (result.has_full()) {
-    const worker::v1::FullReport& full = result.full();
-    read.full =
-        FullReport{FromWire(full.before()), FromWire(full.after()), FromWire(full.after_jpeg_q75()),
-                   FromWire(full.after_half_and_back()), FromWire(full.after_blur())};
-  }
+  if (result.has_full()) read.full = FromProto(result.full());
   return read;
 }
 

@@ -1,11 +1,11 @@
-// The engine's types as messages between the daemon and a worker process, and back.
+// The engine's types as messages between the daemon and a worker process alone, and back. Options:
+// option_conversion.h; models and full reports: message_conversion.h.
 #pragma once
 
 #include <cstddef>
 
 #include "absl/status/status.h"
 #include "antidiffusion/worker/v1/worker.pb.h"
-#include "core/api/options.h"
 #include "core/api/protector.h"
 #include "core/api/run_context.h"
 #include "core/image/image.h"
@@ -21,14 +21,8 @@ absl::Status FromWire(const worker::v1::Failure& failure);  // INTERNAL for a co
 worker::v1::LoadRequest ToWire(const LoadOptions& options);
 LoadOptions FromWire(const worker::v1::LoadRequest& request);
 
-worker::v1::ModelInfo ToWire(const ModelInfo& info);
-ModelInfo FromWire(const worker::v1::ModelInfo& info);
-
 worker::v1::DeviceMemory ToWire(const DeviceMemory& memory);
 DeviceMemory FromWire(const worker::v1::DeviceMemory& memory);
-
-worker::v1::Options ToWire(const ProtectionOptions& options);
-ProtectionOptions FromWire(const worker::v1::Options& options);
 
 worker::v1::Progress ToWire(const Progress& progress);
 Progress FromWire(const worker::v1::Progress& progress);

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
+#include "server/engine/message_conversion.h"
 #include "server/engine/remote_protector.h"
 #include "server/engine/wire.h"
 
@@ -47,7 +48,7 @@ absl::StatusOr<std::unique_ptr<Protector>> WorkerEngine::Load(const LoadOptions&
   const grpc::Status status = stub_->Load(&context, ToWire(options), &reply);
   if (!status.ok()) return CallFailed(status, limit);
   if (reply.has_failure()) return FromWire(reply.failure());
-  return std::make_unique<RemoteProtector>(*this, FromWire(reply.model()),
+  return std::make_unique<RemoteProtector>(*this, FromProto(reply.model()),
                                            FromWire(reply.memory()));
 }
 
@@ -83,6 +84,13 @@ absl::Status WorkerEngine::Faulty(const absl::Status& self_test) {
   return Lose(WithReason(absl::UnavailableError(absl::StrCat("the device failed its self-test: ",
                                                              self_test.message())),
                          {"DEVICE_FAULT", {}}));
+}
+
+absl::Status WorkerEngine::Spoilt(const absl::Status& error) {
+  process_->Kill();
+  return Lose(WithReason(absl::UnavailableError(absl::StrCat(
+                             "the model's weights could not be restored: ", error.message())),
+                         {"WEIGHTS_NOT_RESTORED", {}}));
 }
 
 absl::Status WorkerEngine::Lose(absl::Status why) {

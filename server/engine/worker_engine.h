@@ -37,6 +37,8 @@ class WorkerEngine : public DeviceEngine {
   absl::Status Died() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Hung(absl::Duration silence) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Faulty(const absl::Status& self_test) ABSL_LOCKS_EXCLUDED(mutex_);
+  // A job changed a model's weights for good: the next one would be computed with them.
+  absl::Status Spoilt(const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // What a call that gRPC failed means: Hung after its deadline, else Died.
   absl::Status CallFailed(const grpc::Status& status, absl::Duration deadline);

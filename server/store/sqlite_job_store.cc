@@ -136,7 +136,8 @@ class SqliteJobStore : public JobStore {
         *database_,
         absl::StrCat("INSERT INTO jobs (", kColumns,
                      ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-                     "ON CONFLICT (name) DO UPDATE SET image_digest = excluded.image_digest, "
+                     "ON CONFLICT (name) DO UPDATE SET cache_key = excluded.cache_key, "
+                     "image_digest = excluded.image_digest, "
                      "state = excluded.state, attempts = excluded.attempts, sequence = "
                      "excluded.sequence, started = excluded.started, ended = excluded.ended, "
                      "expires = excluded.expires, error = excluded.error, result = "

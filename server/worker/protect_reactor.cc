@@ -3,11 +3,12 @@
 #include <utility>
 
 #include "core/base/status_macros.h"
+#include "server/engine/option_conversion.h"
 #include "server/engine/wire.h"
 
 namespace antidiffusion {
 
-ProtectReactor* ProtectReactor::Begin(EngineThread& engine, LoadedModels& models) {
+ProtectReactor* ProtectReactor::Begin(EngineThread& engine, WorkerModels& models) {
   const std::shared_ptr<ProtectReactor> reactor(new ProtectReactor(engine, models));
   MutexLock lock(reactor->mutex_);  // no reaction overtakes the construction
   reactor->self_ = reactor;
@@ -85,8 +86,8 @@ void ProtectReactor::Run(const worker::v1::Begin& begin, const Image& image,
   const auto protect = [&]() -> absl::Status {
     AD_RETURN_IF_ERROR(run.Check());
     AD_ASSIGN_OR_RETURN(Protector * model, models_.Find(begin.model()));
-    AD_ASSIGN_OR_RETURN(const ProtectionResult result,
-                        model->Protect(image, FromWire(begin.options()), run));
+    AD_ASSIGN_OR_RETURN(const ProtectionOptions options, ToOptions(begin.options()));
+    AD_ASSIGN_OR_RETURN(const ProtectionResult result, model->Protect(image, options, run));
     SayResult(result, model->memory());
     return absl::OkStatus();
   };

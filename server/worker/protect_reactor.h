@@ -22,7 +22,7 @@ class ProtectReactor final
     : public grpc::ServerBidiReactor<worker::v1::ProtectInput, worker::v1::ProtectOutput> {
  public:
   // `engine` and `models` outlive the call.
-  static ProtectReactor* Begin(EngineThread& engine, LoadedModels& models);
+  static ProtectReactor* Begin(EngineThread& engine, WorkerModels& models);
 
   void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);
@@ -30,7 +30,7 @@ class ProtectReactor final
   void OnDone() override ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  ProtectReactor(EngineThread& engine, LoadedModels& models) : engine_(engine), models_(models) {}
+  ProtectReactor(EngineThread& engine, WorkerModels& models) : engine_(engine), models_(models) {}
 
   // INTERNAL: the message may not come here.
   absl::Status Accept(const worker::v1::ProtectInput& input) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -48,7 +48,7 @@ class ProtectReactor final
   void WriteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   EngineThread& engine_;
-  LoadedModels& models_;
+  WorkerModels& models_;
   // Shared by gRPC, until OnDone, and the engine's task, whichever is done later.
   std::shared_ptr<ProtectReactor> self_ ABSL_GUARDED_BY(mutex_);
 

@@ -3,26 +3,27 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/engine/message_conversion.h"
 #include "server/engine/wire.h"
 #include "server/worker/protect_reactor.h"
 
 namespace antidiffusion {
 
-worker::v1::LoadReply LoadedModels::Load(const worker::v1::LoadRequest& request) {
+worker::v1::LoadReply WorkerModels::Load(const worker::v1::LoadRequest& request) {
   worker::v1::LoadReply reply;
-  auto loaded = load_(FromWire(request));
+  auto loaded = load_(FromWire(request), loaded_);
   if (!loaded.ok()) {
     *reply.mutable_failure() = ToWire(loaded.status());
     return reply;
   }
-  *reply.mutable_model() = ToWire((*loaded)->model());
+  *reply.mutable_model() = ToProto((*loaded)->model());
   *reply.mutable_memory() = ToWire((*loaded)->memory());
   const std::string name = (*loaded)->model().name;
   models_[name] = *std::move(loaded);
   return reply;
 }
 
-worker::v1::SelfTestReply LoadedModels::SelfTest(const worker::v1::SelfTestRequest& request) {
+worker::v1::SelfTestReply WorkerModels::SelfTest(const worker::v1::SelfTestRequest& request) {
   worker::v1::SelfTestReply reply;
   const auto model = Find(request.model());
   const absl::Status status = model.ok() ? (*model)->SelfTest() : model.status();
@@ -31,7 +32,7 @@ worker::v1::SelfTestReply LoadedModels::SelfTest(const worker::v1::SelfTestReque
   return reply;
 }
 
-absl::StatusOr<Protector*> LoadedModels::Find(const std::string& name) {
+absl::StatusOr<Protector*> WorkerModels::Find(const std::string& name) {
   const auto found = models_.find(name);
   if (found != models_.end()) return found->second.get();
   return absl::NotFoundError(absl::StrCat("the worker has not loaded model ", name));

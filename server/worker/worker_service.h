@@ -8,18 +8,21 @@
 
 #include "absl/status/statusor.h"
 #include "antidiffusion/worker/v1/worker.grpc.pb.h"
+#include "core/api/loaded_models.h"
 #include "core/api/protector.h"
 #include "server/worker/engine_thread.h"
 
 namespace antidiffusion {
 
-using LoadFunction =
-    std::function<absl::StatusOr<std::unique_ptr<Protector>>(const LoadOptions& options)>;
+// As LoadProtector; `loaded` outlives what is loaded.
+using LoadFunction = std::function<absl::StatusOr<std::unique_ptr<Protector>>(
+    const LoadOptions& options, LoadedModels& loaded)>;
 
-// The models that were loaded here. Only for the engine's thread.
-class LoadedModels {
+// The models that were loaded here, and may be named by each other's jobs (options.also). Only for
+// the engine's thread.
+class WorkerModels {
  public:
-  explicit LoadedModels(LoadFunction load) : load_(std::move(load)) {}
+  explicit WorkerModels(LoadFunction load) : load_(std::move(load)) {}
 
   worker::v1::LoadReply Load(const worker::v1::LoadRequest& request);
   worker::v1::SelfTestReply SelfTest(const worker::v1::SelfTestRequest& request);
@@ -28,6 +31,7 @@ class LoadedModels {
 
  private:
   const LoadFunction load_;
+  LoadedModels loaded_;
   std::map<std::string, std::unique_ptr<Protector>> models_;
 };
 
@@ -48,7 +52,7 @@ class WorkerService final : public worker::v1::Worker::CallbackService {
 
  private:
   EngineThread& engine_;
-  LoadedModels models_;
+  WorkerModels models_;
 };
 
 }  // namespace antidiffusion

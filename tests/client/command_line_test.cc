@@ -127,8 +127,15 @@ TEST_F(CommandLineTest, ReadsEveryOption) {
                                           "all",
                                           "--semantic-heads",
                                           "each",
-                                          "--semantic-weight",
-                                          "2.5"});
+                                          "--objective",
+                                          "denoising",
+                                          "--objective",
+                                          "semantic=2.5",
+                                          "--also",
+                                          "sdxl",
+                                          "--also",
+                                          "flux",
+                                          "--no-random-start"});
   EXPECT_EQ(options.method(), Options::ANTI_DREAMBOOTH);
   EXPECT_EQ(options.mode(), Options::RELEASED);
   EXPECT_EQ(options.effort(), Options::PUBLISHED);
@@ -148,10 +155,63 @@ TEST_F(CommandLineTest, ReadsEveryOption) {
   EXPECT_EQ(options.timestep_min(), 100);
   EXPECT_EQ(options.timestep_max(), 700);
   EXPECT_EQ(options.jpeg_quality(), 75);
-  EXPECT_EQ(options.semantic_form(), Options::START_TOKEN);
-  EXPECT_EQ(options.semantic_layers(), Options::ALL);
-  EXPECT_EQ(options.semantic_heads(), Options::EACH);
-  EXPECT_EQ(options.semantic_weight(), 2.5);
+  using Experimental = v1::ExperimentalOptions;
+  EXPECT_EQ(options.experimental().semantic_form(), Experimental::START_TOKEN);
+  EXPECT_EQ(options.experimental().semantic_layers(), Experimental::ALL);
+  EXPECT_EQ(options.experimental().semantic_heads(), Experimental::EACH);
+  ASSERT_EQ(options.objectives_size(), 2);
+  EXPECT_EQ(options.objectives(0).objective(), v1::ObjectiveTerm::DENOISING);
+  EXPECT_FALSE(options.objectives(0).has_weight());
+  EXPECT_EQ(options.objectives(1).objective(), v1::ObjectiveTerm::SEMANTIC);
+  EXPECT_EQ(options.objectives(1).weight(), 2.5);
+  EXPECT_THAT(options.also(), ElementsAre("sdxl", "flux"));
+  EXPECT_TRUE(options.has_random_start());
+  EXPECT_FALSE(options.random_start());
+}
+
+TEST_F(CommandLineTest, KnowsEveryObjective) {
+  using Term = v1::ObjectiveTerm;
+  const std::vector<std::pair<const char*, Term::Objective>> objectives = {
+      {"denoising", Term::DENOISING}, {"score_distillation", Term::SCORE_DISTILLATION},
+      {"semantic", Term::SEMANTIC},   {"image_guidance", Term::IMAGE_GUIDANCE},
+      {"away", Term::AWAY},           {"norm", Term::NORM},
+      {"target", Term::TARGET}};
+  for (const auto& [word, objective] : objectives) {
+    EXPECT_EQ(ProtectOptions({"--objective", word}).objectives(0).objective(), objective);
+  }
+  EXPECT_EQ(static_cast<int>(objectives.size()), Term::Objective_ARRAYSIZE - 1);
+  EXPECT_EQ(ProtectOptions({"--objective", "away=0"}).objectives(0).weight(), 0);  // the server's
+  for (const char* wrong : {"magic", "away=", "away=x", "=1", ""}) {
+    EXPECT_EQ(ExitCode({"protect", "a", "--objective", wrong}), kExitUsage) << wrong;
+  }
+  EXPECT_THAT(err_.str(), HasSubstr("--objective: magic is no objective"));
+}
+
+TEST_F(CommandLineTest, TheAttackBeginsInOneWay) {
+  EXPECT_FALSE(ProtectOptions({}).has_random_start());
+  EXPECT_TRUE(ProtectOptions({"--random-start"}).random_start());
+  EXPECT_EQ(ExitCode({"protect", "a", "--random-start", "--no-random-start"}), kExitUsage);
+}
+
+TEST_F(CommandLineTest, HelpTellsPresetsFromExpertAndExperimentalOptions) {
+  EXPECT_EQ(ExitCode({"protect", "--help"}), kExitOk);
+  const std::string help = out_.str();
+  const std::vector<const char*> order = {"Protection:",
+                                          "--method",
+                                          "--also",
+                                          "Expert options",
+                                          "--pgd-steps",
+                                          "--objective",
+                                          "Experimental (may change; measured to gain nothing):",
+                                          "--semantic-form"};
+  size_t last = 0;
+  for (const char* text : order) {
+    const size_t found = help.find(text);
+    ASSERT_NE(found, std::string::npos) << text;
+    EXPECT_GT(found, last) << text;
+    last = found;
+  }
+  EXPECT_THAT(help, Not(HasSubstr("--semantic-weight")));
 }
 
 TEST_F(CommandLineTest, KnowsEveryWordOfTheChoices) {

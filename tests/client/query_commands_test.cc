@@ -28,6 +28,13 @@ class QueryCommandsTest : public ::testing::Test {
       clothing.set_state(v1::Model::READY);
       clothing.add_devices("cpu");
       clothing.set_precision("fp32");
+      clothing.mutable_capabilities()->set_denoises(true);
+      clothing.mutable_capabilities()->set_semantic_layers(true);
+      clothing.mutable_capabilities()->set_latent_channels(4);
+      v1::Model& encoder = *response.add_models();
+      encoder.set_name("vae");
+      encoder.set_state(v1::Model::LOADING);
+      encoder.mutable_capabilities()->set_latent_channels(16);
       v1::Model& broken = *response.add_models();
       broken.set_name("broken");
       broken.set_state(v1::Model::FAILED);
@@ -47,9 +54,13 @@ class QueryCommandsTest : public ::testing::Test {
 TEST_F(QueryCommandsTest, ModelsIsATable) {
   EXPECT_EQ(RunModels(client_, {}, /*json=*/false, out_, err_), kExitOk);
   EXPECT_EQ(out_.str(),
-            "  NAME      STATE   FAMILY  PREDICTION  NATIVE  DEVICES  PRECISION  WEIGHTS\n"
-            "* clothing  READY   sd1     epsilon     128 px  cpu      fp32       aaaaaaaaaaaa\n"
-            "  broken    FAILED                      0 px                        no weights\n");
+            "  NAME      STATE    FAMILY  PREDICTION  NATIVE  LATENT  OBJECTIVE"
+            "S                  DEVICES  PRECISION  WEIGHTS\n"
+            "* clothing  READY    sd1     epsilon     128 px  4       denoising"
+            ",encoder,semantic  cpu      fp32       aaaaaaaaaaaa\n"
+            "  vae       LOADING                              16      encoder\n"
+            "  broken    FAILED                                                "
+            "                                       no weights\n");
 }
 
 TEST_F(QueryCommandsTest, ModelsAsJsonIsAnObjectAModel) {
@@ -62,6 +73,9 @@ TEST_F(QueryCommandsTest, ModelsAsJsonIsAnObjectAModel) {
   EXPECT_EQ(object["state"], "READY");
   EXPECT_EQ(object["native_side"], 128);
   EXPECT_EQ(object["default"], true);
+  EXPECT_EQ(object["capabilities"]["denoises"], true);
+  EXPECT_EQ(object["capabilities"]["guides_by_image"], false);
+  EXPECT_EQ(object["capabilities"]["latent_channels"], 4);
   ASSERT_TRUE(std::getline(lines, line));
   EXPECT_EQ(nlohmann::json::parse(line)["default"], false);
 }

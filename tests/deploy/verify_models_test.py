@@ -59,12 +59,26 @@ def test_one_changed_bit_is_found(repository, sums):
 
 
 @pytest.mark.parametrize("name", ["one/unet/more.safetensors", "one/unet/config.json",
-                                  "one/tokenizer/merges.txt", "three/model_index.json"])
+                                  "one/tokenizer/merges.txt", "three/model_index.json", "vae/config.json",
+                                  "single.safetensors", "single.json"])
 def test_a_file_that_nobody_approved_is_found(repository, sums, name):
     (repository / name).parent.mkdir(exist_ok=True)
     (repository / name).write_text("{}")
     result = verify(repository, sums)
     assert result.returncode != 0 and name in result.stderr
+
+
+def test_encoders_and_single_files_are_models_too(repository, sums):
+    (repository / "v&ae").mkdir()
+    (repository / "v&ae/config.json").write_text("{}")
+    (repository / "single.safetensors").write_text("weights")
+    more = subprocess.run(["sha256sum", "v&ae/config.json", "single.safetensors"], cwd=repository, check=True,
+                          capture_output=True, text=True).stdout
+    sums.write_text(sums.read_text() + more)
+    result = verify(repository, sums)
+    assert (result.returncode, result.stdout) == (0, "verified 6 files of 4 models\n"), result.stderr
+    (repository / "single.safetensors").write_text("other weights")
+    assert verify(repository, sums).returncode != 0
 
 
 def test_a_missing_file_is_found(repository, sums):

@@ -3,6 +3,7 @@
 #include "antidiffusion/v1/protection.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "server/engine/option_conversion.h"
 #include "server/errors.h"
 #include "server/request_conversion.h"
 #include "server/status_conversion.h"
@@ -34,6 +35,10 @@ void CheckError(const absl::Status& status) {
 
 void CheckJob(const JobRequest& job) {
   Require(job.options.Validate().ok(), "options out of range");
+  const v1::ProtectionOptions sent = ToProto(job.options);
+  const auto read = ToOptions(sent);
+  Require(read.ok() && ToProto(*read).SerializeAsString() == sent.SerializeAsString(),
+          "options that a worker reads otherwise");
   Require(job.quality >= 1 && job.quality <= 100, "a quality out of range");
   Require(job.labels.size() <= 16, "too many labels");
   Require(job.request_id.size() <= size_t{4} * 128, "a request_id too long");

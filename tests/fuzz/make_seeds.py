@@ -172,6 +172,11 @@ REQUESTS = {
                   tuning_steps: 0 step_size_levels: 1.25 prompt_lr: 0.001 tuning_lr: 1e-5 }
         output { format: WEBP quality: 80 }
         timeout { seconds: 600 nanos: 5 }""",
+    "several-models": """
+        model: "sd-1-5" options {
+          objectives { objective: DENOISING } objectives { objective: SEMANTIC weight: 12.5 }
+          objectives { objective: AWAY } random_start: false also: "sdxl" also: "flux"
+          experimental { semantic_form: START_TOKEN semantic_layers: ALL semantic_heads: EACH } }""",
     "out-of-range": """
         options { method: NOISE budget_levels: nan epochs: -1 step_size_levels: inf prompt_lr: 2 }
         output { format: JPEG quality: 101 } timeout { seconds: -315576000000 nanos: -1 }""",

@@ -26,13 +26,16 @@ class ProcessServer {
  public:
   explicit ProcessServer(const WorkerOrders& orders, std::vector<std::string> devices = {"cpu"},
                          absl::Duration hang_timeout = kPatient,
-                         absl::Duration self_test_interval = absl::ZeroDuration(), bool wait = true)
+                         absl::Duration self_test_interval = absl::ZeroDuration(), bool wait = true,
+                         const std::vector<std::string>& models = {"alpha"})
       : program_(orders),
-        server_(OwnEngines(SpawnWorkers(program_.Options(hang_timeout))),
-                [&](ServerConfig& config) {
-                  config.devices = std::move(devices);
-                  config.self_test_interval = self_test_interval;
-                }) {
+        server_(
+            OwnEngines(SpawnWorkers(program_.Options(hang_timeout))),
+            [&](ServerConfig& config) {
+              config.devices = std::move(devices);
+              config.self_test_interval = self_test_interval;
+            },
+            models) {
     if (wait) server_.WaitReady();
   }
 
@@ -151,6 +154,35 @@ TEST(DeviceWorkerTest, ADeviceThatStaysBrokenIsReplaced) {
   ProcessServer server({.faults = "sticky@job=1;ONCE"});
   EXPECT_TRUE(server->Protect(RequestWith(SmallPng())).ok());
   EXPECT_EQ(server.Restarts("cpu", "DEVICE_FAULT"), 1);
+}
+
+TEST(DeviceWorkerTest, AWorkerThatCouldNotRestoreWeightsIsReplaced) {
+  ProcessServer server({.faults = "unrestored@job=1;ONCE"});
+  EXPECT_TRUE(server->Protect(RequestWith(SmallPng())).ok());
+  EXPECT_EQ(server.Restarts("cpu", "WEIGHTS_NOT_RESTORED"), 1);
+  ASSERT_EQ(server.program().Pids().size(), 2u);
+  EXPECT_FALSE(IsAlive(server.program().Pids().front()));
+}
+
+TEST(DeviceWorkerTest, AJobThatSpoilsTwoWorkersFails) {
+  ProcessServer server({.faults = "unrestored@step=2"});
+  const grpc::Status status = server->Protect(RequestWith(SmallPng()));
+  EXPECT_EQ(status.error_code(), grpc::INTERNAL);
+  EXPECT_EQ(ErrorInfoOf(status).reason(), "WORKER_LOST_TWICE");
+  EXPECT_EQ(ErrorInfoOf(status).metadata().at("last"), "WEIGHTS_NOT_RESTORED");
+}
+
+TEST(DeviceWorkerTest, AJobOfSeveralModelsFindsThemInOneWorker) {
+  ProcessServer server({}, {"cpu", "cpu"}, kPatient, absl::ZeroDuration(), /*wait=*/true,
+                       {"alpha", "beta", "gamma"});
+  v1::ProtectRequest request = RequestWith(SmallPng());
+  request.set_model("beta");
+  request.mutable_options()->add_also("alpha");
+  request.mutable_options()->add_also("gamma");
+  for (int i = 0; i < 4; ++i) {  // on either worker
+    const grpc::Status status = server->Protect(request);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
 }
 
 TEST(DeviceWorkerTest, AnIdleDeviceIsTestedAndReplaced) {

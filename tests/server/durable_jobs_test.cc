@@ -29,9 +29,11 @@ class DurableJobsTest : public ::testing::Test {
     server_.reset();
     server_ = std::make_unique<TestServer>(
         std::move(orders),
-        [this](ServerConfig& config) { config.job_store = "sqlite:" + dir_.File("jobs.db"); },
-        std::vector<std::string>{"alpha"}, nullptr,
-        [faults](const std::string& path) { return OpenWith(faults, path); });
+        [this](ServerConfig& config) {
+          config.job_store = "sqlite:" + dir_.File("jobs.db");
+          config.result_cache = result_cache_;
+        },
+        models_, nullptr, [faults](const std::string& path) { return OpenWith(faults, path); });
     server_->WaitReady();
     return *server_;
   }
@@ -52,6 +54,8 @@ class DurableJobsTest : public ::testing::Test {
   }
 
   TempDir dir_;
+  std::vector<std::string> models_ = {"alpha"};
+  bool result_cache_ = false;
   std::unique_ptr<TestServer> server_;
 };
 
@@ -91,6 +95,42 @@ TEST_F(DurableJobsTest, ADrainedServerLeavesItsJobsToTheNext) {
   EXPECT_EQ(second.Metric(R"(jobs_total{model="alpha",outcome="restored",reason=""})"), 2);
   EXPECT_EQ(second.Metric(R"(jobs_total{model="alpha",outcome="succeeded",reason=""})"), 2);
   EXPECT_EQ(after.List().value.jobs_size(), 2);
+}
+
+TEST_F(DurableJobsTest, AKeptResultIsOfTheSameWeightsOfAllItsModels) {
+  models_ = {"alpha", "beta"};
+  result_cache_ = true;
+  const auto jobs_run = [&](const FakeEngine::Orders& orders, const std::string& id, bool also) {
+    TestServer& server = Start(orders);
+    v1::ProtectRequest request = Request(id);
+    if (also) request.mutable_options()->add_also("beta");
+    EXPECT_TRUE(server.Protect(request).ok());
+    return server.engine().jobs();
+  };
+  EXPECT_EQ(jobs_run({}, "1", true), 1);
+  EXPECT_EQ(jobs_run({}, "2", true), 0) << "the same weights";
+  EXPECT_EQ(jobs_run({.digests = {{"beta", "other"}}}, "3", true), 1);
+  EXPECT_EQ(jobs_run({.digests = {{"alpha", "other"}}}, "4", true), 1);
+  EXPECT_EQ(jobs_run({}, "5", false), 1) << "without the further model";
+  EXPECT_EQ(jobs_run({.digests = {{"beta", "other"}}}, "6", false), 0) << "not of this job";
+}
+
+TEST_F(DurableJobsTest, AJobThatRunsWithOtherWeightsIsNotFoundAsTheOldOnes) {
+  result_cache_ = true;
+  TestServer& first = Start({.steps = 100, .hold_steps = true});
+  const std::string job = JobsClient(first).Create(Request("a")).value.name();
+  first.engine().WaitForStepBegun(1);
+  first.server().StartDrain();
+  first.server().CancelJobs();
+  first.engine().WaitForStop();
+  first.engine().AllowSteps(1);
+  while (!first.server().WaitDrained(absl::Seconds(1))) {
+  }
+  TestServer& second = Start({.digests = {{"alpha", "other"}}});
+  EXPECT_TRUE(JobWatch(second, job).Finish().ok());
+  TestServer& third = Start();  // with the weights that the job was admitted for
+  EXPECT_TRUE(third.Protect(Request("b")).ok());
+  EXPECT_EQ(third.engine().jobs(), 1);
 }
 
 TEST_F(DurableJobsTest, AJobHandedBackBeforeItsAcceptanceIsWrittenKeepsItsImage) {

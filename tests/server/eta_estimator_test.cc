@@ -22,14 +22,25 @@ TEST(EtaEstimatorTest, KnowsOnlyKindsOfJobsThatRan) {
   options.pgd_steps.reset();
   options.pgd_draws = 3;
   EXPECT_FALSE(eta.Expected("m", options).has_value());
+  options.pgd_draws.reset();
+  options.also = {"other"};  // an encoder pass more in each step
+  EXPECT_FALSE(eta.Expected("m", options).has_value());
+  options.also.clear();
+  options.objectives = {{Objective::kAway}};
+  EXPECT_FALSE(eta.Expected("m", options).has_value());
 }
 
-TEST(EtaEstimatorTest, SeedAndPromptAreNoOtherKind) {
+TEST(EtaEstimatorTest, WhatChangesNumbersAloneIsNoOtherKind) {
   EtaEstimator eta;
   ProtectionOptions options;
+  options.objectives = {{Objective::kAway, 2}};
   eta.Record("m", options, 10, 5);
   options.seed = 7;
   options.prompt = "a photo";
+  options.budget_levels = 4;
+  options.momentum = 0.5;
+  options.random_start = true;
+  options.objectives = {{Objective::kAway, 3}};
   EXPECT_EQ(eta.Expected("m", options), 10);
 }
 

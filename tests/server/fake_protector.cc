@@ -11,14 +11,19 @@ namespace antidiffusion {
 
 class FakeProtector : public Protector {
  public:
-  FakeProtector(FakeEngine& engine, std::string name) : engine_(engine) {
-    info_.name = std::move(name);
-    info_.family = "sd1";
-    info_.prediction_type = "epsilon";
+  FakeProtector(FakeEngine& engine, std::string name, const FakeEngine::Orders& orders)
+      : engine_(engine) {
+    info_.denoises = orders.encoders.count(name) == 0;
+    info_.family = info_.denoises ? "sd1" : "encoder";
+    info_.prediction_type = info_.denoises ? "epsilon" : "";
+    info_.has_semantic_layers = info_.denoises;
+    info_.latent_channels = 4;
     info_.native_side = 64;
-    info_.digest = "0123abcd";
+    const auto digest = orders.digests.find(name);
+    info_.digest = digest == orders.digests.end() ? "0123abcd" : digest->second;
     info_.device = "fake:0";
     info_.precision = "fp32";
+    info_.name = std::move(name);
   }
 
   absl::StatusOr<ProtectionResult> Protect(const Image& image, const ProtectionOptions& options,
@@ -61,7 +66,7 @@ absl::StatusOr<std::unique_ptr<Protector>> FakeEngine::Load(const LoadOptions& o
   while (orders_.hold_loading) changed_.Wait(lock);
   const auto broken = orders_.broken_models.find(name);
   if (broken != orders_.broken_models.end()) return broken->second;
-  return std::make_unique<FakeProtector>(*this, name);
+  return std::make_unique<FakeProtector>(*this, name, orders_);
 }
 
 absl::StatusOr<ProtectionResult> FakeEngine::Run(const Image& image,

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "absl/status/status.h"
@@ -25,6 +26,8 @@ class FakeEngine {
     bool hold_loading = false;
     bool hold_steps = false;  // each step then waits for AllowSteps
     std::map<std::string, absl::Status> broken_models = {};
+    std::set<std::string> encoders = {};              // models without a UNet
+    std::map<std::string, std::string> digests = {};  // of weights; else 0123abcd
   };
 
   explicit FakeEngine(Orders orders) : orders_(std::move(orders)) {}

@@ -25,7 +25,7 @@ class RepositoryTest : public ::testing::Test {
     dir_.Write("beta/model_index.json", "{}");
     dir_.Write("alpha/model_index.json", "{}");
     dir_.Write("notes/readme.txt", "not a model");
-    dir_.Write("model_index.json", "a file of the repository itself");
+    dir_.Write("notes.json", "{}");
   }
   TempDir dir_;
 };
@@ -36,6 +36,44 @@ TEST_F(RepositoryTest, ListsFoldersWithAModelIndexByName) {
   EXPECT_EQ(models[0].name, "alpha");
   EXPECT_EQ(models[0].directory, dir_.File("alpha"));
   EXPECT_EQ(models[1].name, "beta");
+}
+
+TEST_F(RepositoryTest, EncodersAndSingleFilesAreModelsToo) {
+  dir_.Write("vae/config.json", "{}");
+  dir_.Write("v1.5-pruned.safetensors", "");
+  dir_.Write(".hidden.safetensors", "");
+  dir_.Write(".safetensors", "");
+  dir_.Write("folder.safetensors/readme.txt", "no file");
+  AD_ASSERT_OK_AND_ASSIGN(const auto models, ScanModelRepository(dir_.path(), {}));
+  ASSERT_EQ(models.size(), 4u);
+  EXPECT_EQ(models[2].name, "v1.5-pruned");
+  EXPECT_EQ(models[2].directory, dir_.File("v1.5-pruned.safetensors"));
+  EXPECT_FALSE(models[2].is_encoder);
+  EXPECT_EQ(models[3].name, "vae");
+  EXPECT_TRUE(models[3].is_encoder);
+  EXPECT_FALSE(models[0].is_encoder);
+  AD_ASSERT_OK_AND_ASSIGN(const auto file, ScanModelRepository(dir_.path(), {"v1.5-pruned"}));
+  EXPECT_EQ(file.size(), 1u);
+}
+
+TEST_F(RepositoryTest, OneNameIsOneModel) {
+  dir_.Write("beta.safetensors", "");
+  EXPECT_THAT(ScanModelRepository(dir_.path(), {}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "two models are called beta"));
+  EXPECT_THAT(ScanModelRepository(dir_.path(), {"alpha"}), IsOk());
+}
+
+TEST_F(RepositoryTest, AModelIsNoRepository) {
+  dir_.Write("vae/config.json", "{}");
+  dir_.Write("one.safetensors", "");
+  for (const char* model : {"alpha", "alpha/", "vae", "one.safetensors"}) {
+    const auto scanned = ScanModelRepository(dir_.File(model), {});
+    EXPECT_THAT(scanned, StatusIs(absl::StatusCode::kFailedPrecondition, "is itself a model"))
+        << model;
+    EXPECT_THAT(scanned, StatusIs(absl::StatusCode::kFailedPrecondition,
+                                  "the folder that it is in, " + dir_.path() + ","))
+        << model;
+  }
 }
 
 TEST_F(RepositoryTest, TakesOnlyTheWanted) {
@@ -60,6 +98,25 @@ TEST(ModelCatalogueTest, TheDefaultIsTheFirstOrTheChosenOne) {
   EXPECT_EQ((*ModelCatalogue::Create(models, "", 1))->default_model(), "alpha");
   EXPECT_EQ((*ModelCatalogue::Create(models, "beta", 1))->default_model(), "beta");
   EXPECT_THAT(ModelCatalogue::Create(models, "gamma", 1), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST(ModelCatalogueTest, AnEncoderIsTheDefaultOnlyWhereNothingElseIs) {
+  const ModelEntry vae{"a-vae", "a", /*is_encoder=*/true};
+  EXPECT_EQ((*ModelCatalogue::Create({vae, {"beta", "b"}}, "", 1))->default_model(), "beta");
+  EXPECT_EQ((*ModelCatalogue::Create({vae, {"beta", "b"}}, "a-vae", 1))->default_model(), "a-vae");
+  EXPECT_EQ((*ModelCatalogue::Create({vae}, "", 1))->default_model(), "a-vae");
+}
+
+TEST(ModelCatalogueTest, TellsWhatWasLoaded) {
+  const auto catalogue = *ModelCatalogue::Create({{"alpha", "a"}}, "", 1);
+  EXPECT_EQ(catalogue->InfoOf("alpha").name, "");
+  EXPECT_EQ(catalogue->InfoOf("gamma").name, "");
+  ModelInfo info = Info("alpha", "cpu");
+  info.latent_channels = 16;
+  info.digest = "abc";
+  catalogue->Loaded(0, info);
+  EXPECT_EQ(catalogue->InfoOf("alpha").latent_channels, 16);
+  EXPECT_EQ(catalogue->InfoOf("alpha").digest, "abc");
 }
 
 TEST(ModelCatalogueTest, ReadyOnceLoadedOnEveryDevice) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "core/base/status_details.h"
 #include "tests/testing/status_matchers.h"
@@ -69,10 +70,10 @@ TEST(ToJobRequestTest, CarriesEveryField) {
   options->set_timestep_min(50);
   options->set_timestep_max(950);
   options->set_jpeg_quality(80);
-  options->set_semantic_form(v1::ProtectionOptions::CLAMPED);
-  options->set_semantic_layers(v1::ProtectionOptions::WHOLE);
-  options->set_semantic_heads(v1::ProtectionOptions::EACH);
-  options->set_semantic_weight(0.5);
+  options->add_objectives()->set_objective(v1::ObjectiveTerm::AWAY);
+  options->set_random_start(true);
+  options->add_also("n");
+  options->mutable_experimental()->set_semantic_form(v1::ExperimentalOptions::CLAMPED);
   request.mutable_output()->set_format(v1::OutputOptions::SAME_AS_INPUT);
   request.mutable_output()->set_quality(80);
   AD_ASSERT_OK_AND_ASSIGN(const JobRequest job, ToJobRequest(request));
@@ -98,10 +99,10 @@ TEST(ToJobRequestTest, CarriesEveryField) {
   EXPECT_EQ(job.options.timestep_min, 50);
   EXPECT_EQ(job.options.timestep_max, 950);
   EXPECT_EQ(job.options.jpeg_quality, 80);
-  EXPECT_EQ(job.options.semantic.form, SemanticForm::kClamped);
-  EXPECT_EQ(job.options.semantic.layers, SemanticLayers::kWhole);
-  EXPECT_EQ(job.options.semantic.heads, SemanticHeads::kEach);
-  EXPECT_EQ(job.options.semantic.weight, 0.5);
+  EXPECT_EQ(job.options.objectives, (std::vector<ObjectiveTerm>{{Objective::kAway, 1}}));
+  EXPECT_EQ(job.options.random_start, true);
+  EXPECT_EQ(job.options.also, (std::vector<std::string>{"n"}));
+  EXPECT_EQ(job.options.experimental.semantic_form, SemanticForm::kClamped);
   EXPECT_EQ(job.output, OutputFormat::kSameAsInput);
   EXPECT_EQ(job.quality, 80);
 }
@@ -138,22 +139,22 @@ TEST(ToJobRequestTest, NamesTheFieldThatIsWrong) {
        [](auto& r) {
          r.mutable_options()->set_report(static_cast<v1::ProtectionOptions::Report>(99));
        }},
-      {"options.semantic_form",
+      {"options.experimental.semantic_form",
        [](auto& r) {
-         r.mutable_options()->set_semantic_form(
-             static_cast<v1::ProtectionOptions::SemanticForm>(99));
+         r.mutable_options()->mutable_experimental()->set_semantic_form(
+             static_cast<v1::ExperimentalOptions::SemanticForm>(99));
        }},
-      {"options.semantic_layers",
+      {"options.objectives.weight",
        [](auto& r) {
-         r.mutable_options()->set_semantic_layers(
-             static_cast<v1::ProtectionOptions::SemanticLayers>(99));
+         auto& term = *r.mutable_options()->add_objectives();
+         term.set_objective(v1::ObjectiveTerm::AWAY);
+         term.set_weight(0);
        }},
-      {"options.semantic_heads",
+      {"options.objectives",
        [](auto& r) {
-         r.mutable_options()->set_semantic_heads(
-             static_cast<v1::ProtectionOptions::SemanticHeads>(99));
+         r.mutable_options()->add_objectives()->set_objective(v1::ObjectiveTerm::SEMANTIC);
        }},
-      {"options.semantic_weight", [](auto& r) { r.mutable_options()->set_semantic_weight(-1); }},
+      {"options.also", [](auto& r) { r.mutable_options()->add_also(""); }},
       {"output.format",
        [](auto& r) { r.mutable_output()->set_format(static_cast<v1::OutputOptions::Format>(99)); }},
       {"output.quality", [](auto& r) { r.mutable_output()->set_quality(0); }},

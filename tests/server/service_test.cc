@@ -150,6 +150,46 @@ TEST(ServiceTest, UnknownModelsAreNotFound) {
   EXPECT_TRUE(server.Protect(request).ok());
 }
 
+TEST(ServiceTest, FurtherModelsAreTheServersAndNotTheRequestsOwn) {
+  TestServer server({.broken_models = {{"a-broken", absl::DataLossError("a bad header")}}},
+                    [](ServerConfig& config) { config.default_model = "alpha"; },
+                    {"a-broken", "alpha", "beta"});  // loaded in this order
+  server.WaitForMetric(R"(model_loaded{model="beta"})", 1);
+  const auto request = [](const std::vector<std::string>& also) {
+    v1::ProtectRequest made = RequestWith(SmallPng());
+    for (const std::string& name : also) made.mutable_options()->add_also(name);
+    return made;
+  };
+  ExpectRefused(server, request({"beta", "gamma"}), grpc::NOT_FOUND, "MODEL_NOT_FOUND");
+  ExpectRefused(server, request({"../beta"}), grpc::NOT_FOUND, "MODEL_NOT_FOUND");
+  ExpectRefused(server, request({"alpha"}), grpc::INVALID_ARGUMENT, "INVALID_FIELD",
+                "options.also");  // the default
+  v1::ProtectRequest own = request({"alpha", "beta"});
+  own.set_model("beta");
+  ExpectRefused(server, own, grpc::INVALID_ARGUMENT, "INVALID_FIELD", "options.also");
+  ExpectRefused(server, request({"a-broken"}), grpc::UNAVAILABLE, "MODEL_FAILED");
+  EXPECT_EQ(server.engine().jobs(), 0);
+  EXPECT_TRUE(server.Protect(request({"beta"})).ok());
+  EXPECT_EQ(server.engine().last_options().also, (std::vector<std::string>{"beta"}));
+}
+
+TEST(ServiceTest, WhatAModelCannotDoIsRefusedAtOnce) {
+  TestServer server({.encoders = {"vae"}}, nullptr, {"alpha", "vae"});
+  server.WaitReady();
+  v1::ProtectRequest request = RequestWith(SmallPng());
+  request.set_model("vae");
+  ExpectRefused(server, request, grpc::INVALID_ARGUMENT, "INVALID_FIELD", "options.method");
+  auto& term = *request.mutable_options()->add_objectives();
+  term.set_objective(v1::ObjectiveTerm::SCORE_DISTILLATION);
+  ExpectRefused(server, request, grpc::INVALID_ARGUMENT, "INVALID_FIELD", "options.objectives");
+  EXPECT_EQ(server.engine().jobs(), 0);
+  term.set_objective(v1::ObjectiveTerm::AWAY);
+  EXPECT_TRUE(server.Protect(request).ok());
+  request = RequestWith(SmallPng());
+  request.mutable_options()->add_also("vae");  // of which an encoder is all that is needed
+  EXPECT_TRUE(server.Protect(request).ok());
+}
+
 TEST(ServiceTest, AFullQueueSaysWhenToComeBack) {
   TestServer server({.hold_steps = true}, [](ServerConfig& config) { config.max_queue_size = 1; });
   server.WaitReady();
@@ -371,6 +411,10 @@ TEST(ServiceTest, ListsModels) {
   EXPECT_EQ(model.state(), v1::Model::READY);
   EXPECT_EQ(model.devices(0), "fake:0");
   EXPECT_EQ(model.precision(), "fp32");
+  EXPECT_TRUE(model.capabilities().denoises());
+  EXPECT_TRUE(model.capabilities().semantic_layers());
+  EXPECT_FALSE(model.capabilities().guides_by_image());
+  EXPECT_EQ(model.capabilities().latent_channels(), 4);
   EXPECT_EQ(server.Metric(R"(requests_total{code="OK",method="ListModels"})"), 1);
   const auto call = server.Open(RequestWith(SmallPng()));
   ASSERT_TRUE(call->Finish().ok());

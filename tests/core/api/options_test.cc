@@ -4,6 +4,8 @@
 
 #include <limits>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "tests/testing/status_matchers.h"
 
@@ -122,6 +124,59 @@ TEST(OptionsTest, RefinementsHaveTheirRanges) {
   good.timestep_max = 500;
   good.jpeg_quality = 100;
   EXPECT_THAT(good.Validate(), IsOk());
+}
+
+TEST(OptionsTest, WeightsOfObjectivesAreAboveZeroAndAtMostAMillion) {
+  for (const double bad : {0.0, -1.0, 1.1e6, std::numeric_limits<double>::quiet_NaN(),
+                           std::numeric_limits<double>::infinity()}) {
+    ProtectionOptions options;
+    options.objectives = {{Objective::kAway}, {Objective::kNorm, bad}};
+    EXPECT_THAT(options.Validate(), ViolatesField("options.objectives.weight")) << bad;
+  }
+  for (const double good : {1e-9, 1.0, 1e6}) {
+    ProtectionOptions options;
+    options.objectives = {{Objective::kAway, good}};
+    EXPECT_THAT(options.Validate(), IsOk()) << good;
+  }
+}
+
+TEST(OptionsTest, AnObjectiveIsNamedOnceAndBesideThoseThatItGoesWith) {
+  const auto validate = [](std::vector<ObjectiveTerm> objectives) {
+    ProtectionOptions options;
+    options.objectives = std::move(objectives);
+    return options.Validate();
+  };
+  EXPECT_THAT(validate({{Objective::kDenoising},
+                        {Objective::kSemantic, 100},
+                        {Objective::kImageGuidance},
+                        {Objective::kAway},
+                        {Objective::kNorm},
+                        {Objective::kTarget}}),
+              IsOk());
+  EXPECT_THAT(validate({{Objective::kScoreDistillation}, {Objective::kTarget}}), IsOk());
+  const absl::Status twice = validate({{Objective::kAway}, {Objective::kNorm}, {Objective::kAway}});
+  EXPECT_THAT(twice, ViolatesField("options.objectives"));
+  EXPECT_EQ(GetFieldViolation(twice)->value, "away twice");
+  EXPECT_THAT(validate({{Objective::kDenoising}, {Objective::kScoreDistillation}}),
+              ViolatesField("options.objectives"));
+  EXPECT_THAT(validate({{Objective::kSemantic}}), ViolatesField("options.objectives"));
+  EXPECT_THAT(validate({{Objective::kScoreDistillation}, {Objective::kSemantic}}),
+              ViolatesField("options.objectives"));
+}
+
+TEST(OptionsTest, FurtherModelsAreFewAndNamedOnce) {
+  ProtectionOptions options;
+  for (int i = 0; i < 7; ++i) options.also.push_back("model" + std::to_string(i));
+  EXPECT_THAT(options.Validate(), IsOk());
+  options.also.push_back("one-more");
+  EXPECT_THAT(options.Validate(), ViolatesField("options.also"));
+  for (const std::vector<std::string>& bad :
+       std::vector<std::vector<std::string>>{{"a", "b", "a"}, {""}, {std::string(257, 'm')}}) {
+    options.also = bad;
+    EXPECT_THAT(options.Validate(), ViolatesField("options.also")) << bad.front();
+  }
+  options.also = {std::string(256, 'm')};
+  EXPECT_THAT(options.Validate(), IsOk());
 }
 
 }  // namespace

@@ -26,50 +26,6 @@ TEST(WireTest, AFailureIsNeverOk) {
   }
 }
 
-TEST(WireTest, OptionsKeepWhatIsSetAndWhatIsNot) {
-  ProtectionOptions options;
-  options.method = Method::kMist;
-  options.mode = Mode::kReleased;
-  options.effort = Effort::kDraft;
-  options.budget_levels = 4.5;
-  options.seed = uint64_t{1} << 63;
-  options.prompt = "a photo";
-  options.report = ReportLevel::kFull;
-  options.pgd_steps = 0;
-  options.tuning_lr = 1e-5;
-  options.pgd_draws = 3;
-  options.momentum = 0.5;
-  options.timestep_min = 10;
-  options.timestep_max = 900;
-  options.jpeg_quality = 75;
-  options.semantic = {.form = SemanticForm::kStartToken,
-                      .layers = SemanticLayers::kAll,
-                      .heads = SemanticHeads::kEach,
-                      .weight = 12.5};
-  const ProtectionOptions read = FromWire(ToWire(options));
-  EXPECT_EQ(read.method, Method::kMist);
-  EXPECT_EQ(read.mode, Mode::kReleased);
-  EXPECT_EQ(read.effort, Effort::kDraft);
-  EXPECT_EQ(read.budget_levels, 4.5);
-  EXPECT_EQ(read.seed, uint64_t{1} << 63);
-  EXPECT_EQ(read.prompt, "a photo");
-  EXPECT_EQ(read.report, ReportLevel::kFull);
-  EXPECT_EQ(read.pgd_steps, 0);
-  EXPECT_EQ(read.tuning_lr, 1e-5);
-  EXPECT_EQ(read.pgd_draws, 3);
-  EXPECT_EQ(read.momentum, 0.5);
-  EXPECT_EQ(read.timestep_min, 10);
-  EXPECT_EQ(read.timestep_max, 900);
-  EXPECT_EQ(read.jpeg_quality, 75);
-  EXPECT_EQ(read.semantic.form, SemanticForm::kStartToken);
-  EXPECT_EQ(read.semantic.layers, SemanticLayers::kAll);
-  EXPECT_EQ(read.semantic.heads, SemanticHeads::kEach);
-  EXPECT_EQ(read.semantic.weight, 12.5);
-  EXPECT_EQ(read.epochs, std::nullopt);
-  EXPECT_EQ(read.prompt_lr, std::nullopt);
-  EXPECT_EQ(FromWire(ToWire(ProtectionOptions())).seed, std::nullopt);
-}
-
 TEST(WireTest, AResultKeepsAllButThePixels) {
   ProtectionResult result;
   result.image = SyntheticImage(80, 64, 1);

@@ -159,6 +159,48 @@ TEST(WorkerEngineTest, AnErrorThatStaysIsTheDevices) {
   EXPECT_THAT(worker.engine().health(), HasReason("DEVICE_FAULT"));
 }
 
+TEST(WorkerEngineTest, WeightsThatAreNotRestoredEndTheProcess) {
+  LoadedWorker worker({.faults = "unrestored@job=1"});
+  EXPECT_THAT(worker.Protect(), HasReason("WEIGHTS_NOT_RESTORED"));
+  EXPECT_THAT(worker.engine().health(), HasReason("WEIGHTS_NOT_RESTORED"));
+  EXPECT_THAT(worker.engine().health(), StatusIs(absl::StatusCode::kUnavailable));
+  worker.WaitForFailure();
+  EXPECT_FALSE(IsAlive(worker.pid()));
+}
+
+TEST(WorkerEngineTest, AJobFindsTheOtherModelsOfItsProcess) {
+  LoadedWorker worker;  // alpha
+  ProtectionOptions options;
+  options.also = {"beta"};
+  const auto protect = [&](Protector& protector) {
+    return protector.Protect(SyntheticImage(80, 64), options, {});
+  };
+  EXPECT_THAT(protect(worker.protector()), StatusIs(absl::StatusCode::kNotFound, "beta"));
+  AD_ASSERT_OK_AND_ASSIGN(const auto beta, worker.engine().Load({"models/beta", "cpu"}, {}));
+  EXPECT_THAT(protect(worker.protector()), IsOk());
+  options.also = {"alpha"};
+  EXPECT_THAT(protect(*beta), IsOk());
+  EXPECT_THAT(worker.engine().Load({"models/beta", "cpu"}, {}), IsOk());  // once more
+  options.also = {"beta"};
+  EXPECT_THAT(protect(worker.protector()), IsOk());
+}
+
+TEST(WorkerEngineTest, TheModelsAbilitiesAndTheOptionsTravel) {
+  LoadedWorker worker;
+  EXPECT_TRUE(worker.protector().model().denoises);
+  EXPECT_EQ(worker.protector().model().latent_channels, 4);
+  ProtectionOptions options;
+  options.seed = 7;
+  options.report = ReportLevel::kFull;
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult result,
+                          worker.protector().Protect(SyntheticImage(80, 64), options, {}));
+  EXPECT_EQ(result.seed, 7u);
+  EXPECT_TRUE(result.full.has_value());
+  options.budget_levels = 33;  // no caller of this build sends it; the worker looks nevertheless
+  EXPECT_THAT(worker.protector().Protect(SyntheticImage(80, 64), options, {}),
+              ViolatesField("options.budget_levels"));
+}
+
 TEST(WorkerEngineTest, TheProcessEndsWithItsEngine) {
   pid_t pid = 0;
   {

@@ -4,7 +4,8 @@
 //   ANTIDIFFUSION_FAKE_STEP_TIME  of each (0s)
 //   ANTIDIFFUSION_FAKE_LOAD_TIME  of a model (0s)
 //   ANTIDIFFUSION_FAKE_LOG        a file; each load appends a line to it: `load PID MODEL`
-// A result differs from its image by 2 levels.
+// A result differs from its image by 2 levels. A job's further models must be loaded, as for the
+// real engine.
 #include <unistd.h>
 
 #include <cstdlib>
@@ -15,13 +16,19 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "core/api/loaded_models.h"
 #include "core/api/protector.h"
 #include "core/base/status_macros.h"
 #include "tests/server/worker/faults.h"
 
 namespace antidiffusion {
+
+// Stands in for the engine's, which is not linked here: nothing looks into one.
+class LatentEncoder {};
+
 namespace {
 
 constexpr int kDifference = 2;  // levels
@@ -38,7 +45,7 @@ absl::Duration DurationSetting(const char* name) {
 
 class FakeModel : public Protector {
  public:
-  explicit FakeModel(const LoadOptions& options) {
+  FakeModel(const LoadOptions& options, LoadedModels& loaded) : loaded_(loaded) {
     info_.name = std::filesystem::path(options.directory).filename().string();
     info_.family = "sd1";
     info_.prediction_type = "epsilon";
@@ -46,10 +53,19 @@ class FakeModel : public Protector {
     info_.digest = "0123abcd";
     info_.device = options.device == "auto" ? "cpu" : options.device;
     info_.precision = "fp32";
+    info_.denoises = true;
+    info_.has_semantic_layers = true;
+    info_.latent_channels = 4;
+    loaded_.Add(info_.name, encoder_);
   }
+  ~FakeModel() override { loaded_.Remove(info_.name, encoder_); }
 
   absl::StatusOr<ProtectionResult> Protect(const Image& image, const ProtectionOptions& options,
                                            const RunContext& run) override {
+    for (const std::string& name : options.also) {
+      if (loaded_.Find(name) != nullptr) continue;
+      return absl::NotFoundError(absl::StrCat("model ", name, " is not loaded"));
+    }
     int steps = 0;
     if (!absl::SimpleAtoi(Setting("ANTIDIFFUSION_FAKE_STEPS", "3"), &steps)) steps = 3;
     const absl::Duration step_time = DurationSetting("ANTIDIFFUSION_FAKE_STEP_TIME");
@@ -78,12 +94,15 @@ class FakeModel : public Protector {
   DeviceMemory memory() const override { return {100, 200, 300}; }
 
  private:
+  LoadedModels& loaded_;
+  LatentEncoder encoder_;
   ModelInfo info_;
 };
 
-absl::StatusOr<std::unique_ptr<Protector>> LoadFake(const LoadOptions& options) {
+absl::StatusOr<std::unique_ptr<Protector>> LoadFake(const LoadOptions& options,
+                                                    LoadedModels& loaded) {
   absl::SleepFor(DurationSetting("ANTIDIFFUSION_FAKE_LOAD_TIME"));
-  auto model = std::make_unique<FakeModel>(options);
+  auto model = std::make_unique<FakeModel>(options, loaded);
   const std::string log = Setting("ANTIDIFFUSION_FAKE_LOG", "");
   if (!log.empty()) {
     std::ofstream(log, std::ios::app) << "load " << getpid() << " " << model->model().name << "\n";

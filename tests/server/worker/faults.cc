@@ -23,8 +23,12 @@ namespace {
 
 const std::map<std::string, FaultKind>& Kinds() {
   static const auto* const kinds = new std::map<std::string, FaultKind>{
-      {"crash", FaultKind::kCrash},   {"hang", FaultKind::kHang},          {"oom", FaultKind::kOom},
-      {"sticky", FaultKind::kSticky}, {"fail_test", FaultKind::kFailTest},
+      {"crash", FaultKind::kCrash},
+      {"hang", FaultKind::kHang},
+      {"oom", FaultKind::kOom},
+      {"sticky", FaultKind::kSticky},
+      {"unrestored", FaultKind::kUnrestored},
+      {"fail_test", FaultKind::kFailTest},
   };
   return *kinds;
 }
@@ -114,6 +118,9 @@ class FaultyDevice {
       case FaultKind::kOom:
         return WithReason(absl::ResourceExhaustedError("out of device memory: a fault of the test"),
                           {"DEVICE_MEMORY", {}});
+      case FaultKind::kUnrestored:
+        return WithReason(absl::InternalError("weights not restored: a fault of the test"),
+                          {"WEIGHTS_NOT_RESTORED", {}});
       case FaultKind::kSticky:
       case FaultKind::kFailTest:
         broken_ = true;
@@ -192,9 +199,10 @@ LoadFunction WithFaults(FaultTable table, LoadFunction load) {
   // Shared by what is loaded: the device is one.
   const auto device = std::make_shared<FaultyDevice>(std::move(table));
   return [device, load = std::move(load)](
-             const LoadOptions& options) -> absl::StatusOr<std::unique_ptr<Protector>> {
+             const LoadOptions& options,
+             LoadedModels& loaded) -> absl::StatusOr<std::unique_ptr<Protector>> {
     absl::SleepFor(device->table().slow_load);
-    AD_ASSIGN_OR_RETURN(std::unique_ptr<Protector> inner, load(options));
+    AD_ASSIGN_OR_RETURN(std::unique_ptr<Protector> inner, load(options, loaded));
     return std::make_unique<FaultyProtector>(*device, std::move(inner));
   };
 }
