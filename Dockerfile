@@ -43,8 +43,8 @@ RUN apt-get update \
        libjemalloc2 \
        libjpeg62-turbo \
        libopencv-core406 \
-       libopencv-imgcodecs406 \
        libopencv-imgproc406 \
+       libpng16-16 \
        libprometheus-cpp-core1.0 \
        libprotobuf32 \
        libsqlite3-0 \
@@ -52,6 +52,9 @@ RUN apt-get update \
        libsqlite3-0 \
        libssl3 \
        libstdc++6 \
+       libwebp7 \
+       libwebpdemux2 \
+       libwebpmux3 \
        zlib1g \
   && rm -rf /var/lib/apt/lists/*
 COPY --from=build /runtime /

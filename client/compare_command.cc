@@ -6,12 +6,12 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/comparison.h"
 #include "client/exit_codes.h"
 #include "client/file_io.h"
 #include "client/terminal_text.h"
 #include "core/base/status_macros.h"
 #include "core/image/codec.h"
-#include "core/image/comparison.h"
 #include "core/image/similarity.h"
 
 namespace antidiffusion {

@@ -11,7 +11,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "antidiffusion/v1/protection.pb.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 
 namespace antidiffusion {
 

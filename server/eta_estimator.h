@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "base/mutex.h"
 #include "core/api/options.h"
-#include "core/base/mutex.h"
 
 namespace antidiffusion {
 

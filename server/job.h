@@ -13,10 +13,10 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "base/mutex.h"
 #include "core/api/options.h"
 #include "core/api/protector.h"
 #include "core/api/run_context.h"
-#include "core/base/mutex.h"
 #include "core/image/codec.h"
 #include "server/store_gate.h"
 #include "server/tracing/trace_context.h"

@@ -13,7 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "antidiffusion/v1/protection.pb.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "server/job.h"
 #include "server/metrics.h"
 #include "server/reader_calls.h"

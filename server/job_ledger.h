@@ -13,7 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "server/job.h"
 #include "server/job_queue.h"
 #include "server/job_registry.h"

@@ -13,7 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "server/fair_order.h"
 #include "server/job.h"
 #include "server/tenants/tenant.h"

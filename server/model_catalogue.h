@@ -7,8 +7,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/mutex.h"
 #include "core/api/protector.h"
-#include "core/base/mutex.h"
 
 namespace antidiffusion {
 

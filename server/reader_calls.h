@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "absl/time/time.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "server/result_room.h"
 
 namespace antidiffusion {

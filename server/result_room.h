@@ -6,7 +6,7 @@
 #include <list>
 #include <unordered_map>
 
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 
 namespace antidiffusion {
 

@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "server/log.h"
 #include "server/server_config.h"
 #include "server/store/sqlite_job_store.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "server/device_worker.h"
 
 namespace antidiffusion {

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 #include "absl/strings/string_view.h"
 
@@ -25,14 +24,6 @@ inline uint32_t LittleEndian(absl::string_view bytes, size_t offset, size_t coun
   uint32_t value = 0;
   for (size_t i = count; i > 0; --i) value = (value << 8) | ByteAt(bytes, offset + i - 1);
   return value;
-}
-
-inline void AppendBigEndian(std::string& out, uint32_t value, size_t count) {
-  for (size_t i = count; i > 0; --i) out.push_back(static_cast<char>(value >> (8 * (i - 1))));
-}
-
-inline void AppendLittleEndian(std::string& out, uint32_t value, size_t count) {
-  for (size_t i = 0; i < count; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
 }
 
 }  // namespace antidiffusion

@@ -1,6 +1,7 @@
 // Bytes <-> pixels. Input is untrusted: width, height and kind are read from the header and checked
 // against the limits before a single pixel is decoded, and memory is bounded by them.
-// All functions are thread-safe. OpenCV's and exiv2's exceptions end here.
+// All functions are thread-safe. The errors of libpng, libjpeg and libwebp and the exceptions of
+// OpenCV and exiv2 end here.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,9 @@ struct ImageHeader {
 };
 
 // What a file carries beside its pixels. Blobs are raw; empty when absent, or when they cannot be
-// read. Left behind on purpose: thumbnails and previews in EXIF, which would show the photograph
-// before protection, and XMP and IPTC.
+// read (the orientation is applied all the same, as far as it can be told). Left behind on purpose:
+// thumbnails and previews in EXIF, which would show the photograph before protection, and XMP and
+// IPTC.
 struct ImageMetadata {
   std::string exif;  // at most 65,527 bytes when read; TIFF structure without the "Exif\0\0"
                      // prefix; orientation already reset to 1
@@ -52,7 +54,7 @@ struct EncodeOptions {
 
 // Reads only the header; microseconds to milliseconds whatever the size of the image.
 // INVALID_ARGUMENT (field "image"): neither PNG, JPEG nor WebP; a broken header; over the limits; a
-// side under min_side; animated; 16 bits a sample; CMYK.
+// side under min_side; animated (more than one frame); 16 bits a sample; CMYK.
 absl::StatusOr<ImageHeader> ReadImageHeader(absl::string_view bytes, const DecodeLimits& limits);
 
 // Decodes completely. Palettes become RGB (RGBA when transparent), grey stays grey.
@@ -60,15 +62,16 @@ absl::StatusOr<ImageHeader> ReadImageHeader(absl::string_view bytes, const Decod
 // are ignored (cameras put previews and films there). RESOURCE_EXHAUSTED: no memory.
 absl::StatusOr<Picture> DecodePicture(absl::string_view bytes, const DecodeLimits& limits);
 
-// Whether EncodePicture can write the picture so; microseconds, so that what cannot be written is
-// refused before work is put into it. INVALID_ARGUMENT: field "output.format" (alpha or EXIF over
-// 65,527 bytes with JPEG, a side that the format cannot hold), field "output.quality", or sizes
-// that do not add up.
+// Whether EncodePicture can write the picture so; milliseconds, so that what cannot be written is
+// refused before work is put into it. INVALID_ARGUMENT: field "output.format" (a transparent pixel
+// or EXIF over 65,527 bytes with JPEG, a side that the format cannot hold), field "output.quality",
+// or sizes that do not add up.
 absl::Status CheckEncodable(const Picture& picture, const EncodeOptions& options);
 
 // Writes pixels, alpha (not JPEG), EXIF and ICC; equal pictures give equal bytes. WebP has no grey:
-// there it becomes RGB. Errors: those of CheckEncodable; INTERNAL: the encoder failed;
-// RESOURCE_EXHAUSTED: no memory.
+// there it becomes RGB. A PNG goes without a profile that libpng finds unsound or that PNG forbids
+// (RGB for grey samples, the reverse): readers would ignore it. Errors: those of CheckEncodable;
+// INTERNAL: the encoder failed; RESOURCE_EXHAUSTED: no memory.
 absl::StatusOr<std::string> EncodePicture(const Picture& picture, const EncodeOptions& options);
 
 absl::string_view MimeType(ImageFormat format);       // image/png ...

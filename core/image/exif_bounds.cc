@@ -1,8 +1,10 @@
-#include "core/image/exif_bounds.h"
-
+// What an EXIF block costs, and its orientation, without a library.
+#include <cstddef>
 #include <cstdint>
 
+#include "absl/strings/string_view.h"
 #include "core/image/bytes.h"
+#include "core/image/metadata.h"
 
 namespace antidiffusion {
 namespace {
@@ -62,7 +64,8 @@ size_t ExifValueBytes(absl::string_view block) {
 
 int ExifOrientation(absl::string_view block) {
   if (block.size() < kHeaderBytes) return 1;
-  const bool little = block[0] == 'I';
+  const bool little = block.substr(0, 2) == "II";
+  if (!little && block.substr(0, 2) != "MM") return 1;
   const size_t directory = Read(block, 4, 4, little);
   if (directory > block.size() || block.size() - directory < 2) return 1;
   const size_t count = Read(block, directory, 2, little);

@@ -1,5 +1,5 @@
-#include "core/image/jpeg_codec.h"
-
+// JPEG pixels by libjpeg itself: OpenCV hides whether the data were damaged, and cannot write
+// without chroma subsampling.
 #include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
@@ -13,7 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
-#include "core/image/container.h"
+#include "core/image/formats.h"
 
 namespace antidiffusion {
 namespace {
@@ -102,16 +102,17 @@ bool RunDecode(DecodeJob& job) {
 }
 
 struct EncodeJob {
-  const unsigned char* pixels;
-  size_t row_bytes;
-  unsigned width, height;
-  int channels, quality;
+  const Picture* picture;
+  int quality;
   unsigned char* bytes;  // malloc'ed by libjpeg
   unsigned long size;
   ErrorState errors;
 };
 
+// The whole file. EXIF comes as near to the start as JFIF lets it.
 bool RunEncode(EncodeJob& job) {
+  const Image& image = job.picture->image;
+  const std::string &exif = job.picture->metadata.exif, &icc = job.picture->metadata.icc;
   jpeg_compress_struct codec = {};
   codec.err = InitErrors(job.errors);
   if (setjmp(job.errors.escape) != 0) {
@@ -120,18 +121,29 @@ bool RunEncode(EncodeJob& job) {
   }
   jpeg_create_compress(&codec);
   jpeg_mem_dest(&codec, &job.bytes, &job.size);
-  codec.image_width = job.width;
-  codec.image_height = job.height;
-  codec.input_components = job.channels;
-  codec.in_color_space = job.channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+  codec.image_width = static_cast<unsigned>(image.width);
+  codec.image_height = static_cast<unsigned>(image.height);
+  codec.input_components = image.channels;
+  codec.in_color_space = image.channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
   jpeg_set_defaults(&codec);
   jpeg_set_quality(&codec, job.quality, TRUE);
   codec.optimize_coding = TRUE;
   codec.comp_info[0].h_samp_factor = 1;
   codec.comp_info[0].v_samp_factor = 1;
   jpeg_start_compress(&codec, TRUE);
+  if (!exif.empty()) {
+    jpeg_write_m_header(&codec, JPEG_APP0 + 1,
+                        static_cast<unsigned>(kExifPrefix.size() + exif.size()));
+    for (const char byte : kExifPrefix) jpeg_write_m_byte(&codec, byte);
+    for (const char byte : exif) jpeg_write_m_byte(&codec, static_cast<unsigned char>(byte));
+  }
+  if (!icc.empty()) {
+    jpeg_write_icc_profile(&codec, reinterpret_cast<const JOCTET*>(icc.data()),
+                           static_cast<unsigned>(icc.size()));
+  }
+  const size_t row_bytes = image.pixels.size() / codec.image_height;
   while (codec.next_scanline < codec.image_height) {
-    JSAMPROW row = const_cast<JSAMPROW>(job.pixels) + job.row_bytes * codec.next_scanline;
+    JSAMPROW row = const_cast<JSAMPROW>(image.pixels.data()) + row_bytes * codec.next_scanline;
     jpeg_write_scanlines(&codec, &row, 1);
   }
   jpeg_finish_compress(&codec);
@@ -162,9 +174,7 @@ absl::Status Broken(const ErrorState& errors) {
   return InvalidImage(absl::StrCat("a broken JPEG (", errors.message, ")"), "a valid JPEG");
 }
 
-}  // namespace
-
-absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes, int width, int height) {
+absl::StatusOr<Image> DecodePixels(absl::string_view bytes, int width, int height) {
   const auto job = std::make_unique<DecodeJob>();
   job->bytes = reinterpret_cast<const unsigned char*>(bytes.data());
   job->size = bytes.size();
@@ -179,13 +189,18 @@ absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes, int width, int height)
   return image;
 }
 
-absl::StatusOr<std::string> EncodeJpeg(const Image& image, int quality) {
+}  // namespace
+
+absl::StatusOr<Picture> DecodeJpeg(absl::string_view bytes, const ImageHeader& header) {
+  Picture picture;
+  AD_ASSIGN_OR_RETURN(picture.metadata, ReadJpegMetadata(bytes));
+  AD_ASSIGN_OR_RETURN(picture.image, DecodePixels(bytes, header.width, header.height));
+  return picture;
+}
+
+absl::StatusOr<std::string> EncodeJpeg(const Picture& picture, int quality) {
   const auto job = std::make_unique<EncodeJob>();
-  job->pixels = image.pixels.data();
-  job->row_bytes = static_cast<size_t>(image.width) * static_cast<size_t>(image.channels);
-  job->width = static_cast<unsigned>(image.width);
-  job->height = static_cast<unsigned>(image.height);
-  job->channels = image.channels;
+  job->picture = &picture;
   job->quality = quality;
   const bool done = RunEncode(*job);
   const std::unique_ptr<unsigned char, void (*)(void*)> owned(job->bytes, std::free);

@@ -4,13 +4,12 @@
 #include <array>
 #include <exception>
 #include <exiv2/exiv2.hpp>
-#include <initializer_list>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "core/image/bytes.h"
-#include "core/image/container.h"
-#include "core/image/exif_bounds.h"
+#include "core/image/formats.h"
 
 namespace antidiffusion {
 namespace {
@@ -73,12 +72,13 @@ int ReadOrientation(const Exiv2::ExifData& exif) {
   return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
 }
 
-NormalizedExif Normalize(const std::string& block, int width, int height) {
+// Nothing when exiv2 finds no EXIF in the block.
+std::optional<NormalizedExif> Normalize(const std::string& block, int width, int height) {
   Exiv2::ExifData exif;
   const Exiv2::ByteOrder order =
       Exiv2::ExifParser::decode(exif, reinterpret_cast<const Exiv2::byte*>(block.data()),
                                 static_cast<uint32_t>(block.size()));
-  if (order == Exiv2::invalidByteOrder || exif.empty()) return {};
+  if (order == Exiv2::invalidByteOrder || exif.empty()) return std::nullopt;
   NormalizedExif result{"", ReadOrientation(exif)};
   if (result.orientation >= 5) std::swap(width, height);
   Replace(exif, kOrientation, 1);
@@ -101,16 +101,18 @@ absl::string_view ColorSpace(const std::string& icc) {
 }  // namespace
 
 NormalizedExif NormalizeExif(const std::string& exif, int width, int height) {
-  // A header of 8 bytes, and no more than a JPEG holds, for which EXIF was made.
-  if (exif.size() < 8 || exif.size() > kMaxJpegExifBytes) return {};
-  if (ExifValueBytes(exif) > kMaxExifValueBytes) return {"", ExifOrientation(exif)};
+  // No more than a JPEG holds, for which EXIF was made.
+  const NormalizedExif orientation_alone{"", ExifOrientation(exif)};
+  if (exif.size() > kMaxJpegExifBytes || ExifValueBytes(exif) > kMaxExifValueBytes) {
+    return orientation_alone;
+  }
   SilenceExiv2();
   try {
-    return Normalize(exif, width, height);
+    return Normalize(exif, width, height).value_or(orientation_alone);
   } catch (const Exiv2::AnyError&) {
-    return {};
+    return orientation_alone;
   } catch (const std::exception&) {
-    return {};
+    return orientation_alone;
   }
 }
 

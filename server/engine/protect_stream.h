@@ -9,7 +9,7 @@
 
 #include "absl/time/time.h"
 #include "antidiffusion/worker/v1/worker.grpc.pb.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "core/image/image.h"
 
 namespace antidiffusion {

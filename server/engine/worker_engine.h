@@ -6,7 +6,7 @@
 
 #include "absl/time/time.h"
 #include "antidiffusion/worker/v1/worker.grpc.pb.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "server/engine/device_engine.h"
 #include "server/engine/worker_process.h"
 

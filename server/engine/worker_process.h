@@ -12,7 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 
 namespace antidiffusion {
 

@@ -6,7 +6,7 @@
 #include <memory>
 #include <thread>
 
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "server/store/job_store.h"
 
 namespace antidiffusion {

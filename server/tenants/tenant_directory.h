@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/base/file_stamp.h"
-#include "core/base/mutex.h"
+#include "base/file_stamp.h"
+#include "base/mutex.h"
 #include "server/tenants/tenant.h"
 
 namespace antidiffusion {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 
 namespace antidiffusion {
 

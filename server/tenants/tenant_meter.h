@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "absl/time/time.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 
 namespace antidiffusion {
 

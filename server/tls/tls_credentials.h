@@ -10,8 +10,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/base/file_stamp.h"
-#include "core/base/mutex.h"
+#include "base/file_stamp.h"
+#include "base/mutex.h"
 #include "server/tls/memory_file.h"
 
 namespace antidiffusion {

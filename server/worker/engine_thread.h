@@ -4,7 +4,7 @@
 #include <deque>
 #include <functional>
 
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 
 namespace antidiffusion {
 

@@ -9,7 +9,7 @@
 
 #include "absl/status/status.h"
 #include "antidiffusion/worker/v1/worker.pb.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "core/image/image.h"
 #include "server/worker/engine_thread.h"
 #include "server/worker/worker_service.h"

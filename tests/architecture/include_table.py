@@ -1,4 +1,4 @@
-"""Holds every #include of core/, server/ and client/ to the tables of docs/architecture.md.
+"""Holds every #include of base/, core/, server/ and client/ to the tables of docs/architecture.md.
 
 The page is the single source. Its first table has a row for each folder: which folders (or single
 headers) of the project its files may include, and which third-party libraries, perhaps in `.cc`
@@ -16,7 +16,7 @@ from pathlib import Path
 
 FOLDERS_HEADING = "| folder | may include | third party |"
 LIBRARIES_HEADING = "| library | its headers |"
-CHECKED = ("core", "server", "client")
+CHECKED = ("base", "core", "server", "client")
 CC_ONLY = re.compile(r"\s+in `?\.cc`? files only$")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 # What POSIX and Linux bring along, beside the C++ headers, whose names have no dot.

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "antidiffusion/v1/protection.grpc.pb.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"

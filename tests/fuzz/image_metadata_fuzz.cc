@@ -1,5 +1,5 @@
 // EXIF and ICC blocks. The first two bytes are the image's sides.
-#include "core/image/container.h"
+#include "core/image/formats.h"
 #include "core/image/metadata.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -101,6 +101,7 @@ def icc(space, size=160):
     profile = bytearray(size)
     profile[0:4] = struct.pack(">I", size)
     profile[16:20] = space
+    profile[20:24] = b"XYZ "
     profile[36:40] = b"acsp"
     return bytes(profile)
 

@@ -11,7 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "antidiffusion/v1/protection.grpc.pb.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "tests/load/arrival_plan.h"
 #include "tests/load/ending.h"
 #include "tests/load/schedule.h"

@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "tests/client/fake_service.h"
 #include "tests/testing/status_matchers.h"
 

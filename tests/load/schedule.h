@@ -6,7 +6,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 
 namespace antidiffusion {
 

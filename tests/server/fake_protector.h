@@ -7,8 +7,8 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "base/mutex.h"
 #include "core/api/protector.h"
-#include "core/base/mutex.h"
 #include "server/engine/device_engine.h"
 
 namespace antidiffusion {

@@ -95,6 +95,11 @@ TEST(DecodeTest, PngTransparentPaletteBecomesRgba) {
   EXPECT_EQ(picture.alpha, Plane(kW, kH, alpha, 0));
 }
 
+TEST(DecodeTest, PngInterlaced) {
+  AD_ASSERT_OK_AND_ASSIGN(const Picture picture, DecodePicture(Fixture("interlaced.png"), {}));
+  EXPECT_EQ(picture.image, Expected(3));
+}
+
 TEST(DecodeTest, PngTransparentColorBecomesAlpha) {
   AD_ASSERT_OK_AND_ASSIGN(const Picture picture, DecodePicture(Fixture("rgb_transparent.png"), {}));
   EXPECT_EQ(picture.image, Expected(3));

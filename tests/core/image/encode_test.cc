@@ -97,7 +97,7 @@ TEST(EncodeWebpTest, WritesGrayAsColor) {
 
 TEST(EncodeTest, MetadataComesBackInEveryFormat) {
   // 200 kB: in JPEG a profile of four segments.
-  for (const size_t icc_size : {size_t{128}, size_t{3145}, size_t{200'001}}) {
+  for (const size_t icc_size : {size_t{200}, size_t{3145}, size_t{200'001}}) {
     for (const ImageFormat format : {ImageFormat::kPng, ImageFormat::kJpeg, ImageFormat::kWebp}) {
       for (const bool alpha : {false, true}) {
         if (alpha && format == ImageFormat::kJpeg) continue;
@@ -129,9 +129,27 @@ TEST(EncodeTest, GrayProfileStaysWithGraySamples) {
   }
 }
 
-TEST(EncodeTest, RefusesAlphaInJpeg) {
-  EXPECT_THAT(EncodePicture(MakePicture(64, 64, 3, true), {ImageFormat::kJpeg, 90}),
-              ViolatesField("output.format"));
+TEST(EncodePngTest, LeavesOutAProfileThatDoesNotFitTheSamples) {
+  for (const int channels : {1, 3}) {
+    Picture picture = MakePicture(70, 70, channels, false);
+    picture.metadata.icc = IccProfile(400, channels == 1 ? "RGB " : "GRAY");
+    AD_ASSERT_OK_AND_ASSIGN(const std::string bytes, EncodePicture(picture, {}));
+    EXPECT_EQ(bytes.find("iCCP"), std::string::npos);
+    AD_ASSERT_OK_AND_ASSIGN(const Picture decoded, DecodePicture(bytes, {}));
+    EXPECT_EQ(decoded.image, picture.image);
+    EXPECT_EQ(decoded.metadata.icc, "");
+  }
+}
+
+TEST(EncodeTest, JpegTakesAlphaOnlyWhereNothingIsTransparent) {
+  Picture picture = MakePicture(64, 64, 3, true);
+  picture.alpha.assign(picture.alpha.size(), 255);
+  AD_ASSERT_OK_AND_ASSIGN(const std::string bytes,
+                          EncodePicture(picture, {ImageFormat::kJpeg, 90}));
+  AD_ASSERT_OK_AND_ASSIGN(const Picture decoded, DecodePicture(bytes, {}));
+  EXPECT_TRUE(decoded.alpha.empty());
+  picture.alpha.back() = 254;
+  EXPECT_THAT(EncodePicture(picture, {ImageFormat::kJpeg, 90}), ViolatesField("output.format"));
 }
 
 TEST(EncodeTest, RefusesSidesThatAFormatCannotHold) {

@@ -1,10 +1,8 @@
-#include "core/image/exif_bounds.h"
-
+// What an EXIF block may cost, and its orientation when the block is dropped.
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "core/image/bytes.h"
 #include "core/image/metadata.h"
 #include "tests/core/image/fixtures.h"
 

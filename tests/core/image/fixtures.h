@@ -45,6 +45,14 @@ inline std::vector<uint8_t> Plane(int width, int height, const Formula& formula,
       .pixels;
 }
 
+inline void AppendBigEndian(std::string& out, uint32_t value, size_t count) {
+  for (size_t i = count; i > 0; --i) out.push_back(static_cast<char>(value >> (8 * (i - 1))));
+}
+
+inline void AppendLittleEndian(std::string& out, uint32_t value, size_t count) {
+  for (size_t i = 0; i < count; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
+}
+
 inline void Append16(std::string& out, int value) {
   out.push_back(static_cast<char>(value));
   out.push_back(static_cast<char>(value >> 8));
@@ -82,12 +90,14 @@ inline std::string ExifBlock(int orientation, const std::string& thumbnail = "")
   return block + thumbnail;
 }
 
-// A profile of `size` bytes that looks like one; `space` "RGB ", "GRAY" or "CMYK".
+// A sound profile of `size` > 132 bytes without a tag; `space` "RGB ", "GRAY" or "CMYK".
 inline std::string IccProfile(size_t size, std::string_view space) {
   std::string icc(size, '\0');
-  for (size_t i = 128; i < size; ++i) icc[i] = static_cast<char>(i * i % 251);
+  for (size_t i = 132; i < size; ++i) icc[i] = static_cast<char>(i * i % 251);
   for (int i = 0; i < 4; ++i) icc[i] = static_cast<char>(size >> (8 * (3 - i)));
+  icc.replace(12, 4, "mntr");
   icc.replace(16, 4, space);
+  icc.replace(20, 4, "XYZ ");
   icc.replace(36, 4, "acsp");
   return icc;
 }

@@ -2,9 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/image/bytes.h"
 #include "core/image/codec.h"
-#include "core/image/container.h"
+#include "core/image/formats.h"
 #include "tests/core/image/fixtures.h"
 #include "tests/testing/status_matchers.h"
 
@@ -67,9 +66,12 @@ TEST(ReadImageHeaderTest, RefusesABombByItsHeader) {
   const size_t frame = jpeg.find("\xff\xc0");
   jpeg.replace(frame + 5, 4, "\xff\xff\xff\xff", 4);
   ExpectRefused(jpeg, "65535x65535", "at most 50000000 pixels");
-  std::string webp = Fixture("lossless.webp");  // VP8X: 24 bits of width - 1 and height - 1
+  std::string webp = Fixture("lossless_alpha.webp");  // VP8L: 14 bits of width - 1 and height - 1
+  webp.replace(21, 4, "\xff\xff\xff\x0f", 4);
+  ExpectRefused(webp, "16384x16384", "at most 50000000 pixels");
+  webp = Fixture("lossless.webp");  // VP8X: 24 bits each, more than an image may have
   webp.replace(24, 6, "\xff\xff\xff\xff\xff\xff", 6);
-  ExpectRefused(webp, "16777216x16777216", "at most 50000000 pixels");
+  ExpectRefused(webp, "a broken WebP", "a valid WebP");
 }
 
 TEST(ReadImageHeaderTest, LimitsAreInclusive) {

@@ -7,7 +7,7 @@
 
 #include "core/image/codec.h"
 #include "core/image/metadata.h"
-#include "core/image/orientation.h"
+#include "core/image/samples.h"
 #include "tests/core/image/fixtures.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/synthetic_image.h"
@@ -210,7 +210,18 @@ TEST(NormalizeExifTest, DropsABlockThatJpegCouldNotHold) {
   }
   const NormalizedExif large = NormalizeExif(OverlappingExif(1, 65'600), 80, 64);
   EXPECT_EQ(large.exif, "");
-  EXPECT_EQ(large.orientation, 1);
+  EXPECT_EQ(large.orientation, 6);
+}
+
+TEST(NormalizeExifTest, KeepsTheOrientationOfABlockThatExiv2CannotRead) {
+  // The second entry's value lies outside, and the directory's end is missing.
+  std::string block = ExifBlock(6).substr(0, 8 + 2 + 2 * 12);
+  block.replace(8 + 2, 2, "\xff\xff", 2);
+  const NormalizedExif exif = NormalizeExif(block, 80, 64);
+  EXPECT_EQ(exif.orientation, 6);
+  // No byte order, no EXIF.
+  block[0] = 'X';
+  EXPECT_EQ(NormalizeExif(block, 80, 64).orientation, 1);
 }
 
 TEST(UsableIccTest, RefusesWhatIsNoProfileForThePixels) {

@@ -8,7 +8,7 @@
 #include <stop_token>
 #include <thread>
 
-#include "core/base/mutex.h"
+#include "base/mutex.h"
 #include "core/base/status_details.h"
 #include "tests/server/worker/worker_program.h"
 #include "tests/testing/status_matchers.h"

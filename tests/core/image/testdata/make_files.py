@@ -42,8 +42,8 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(color_type, depth, rows, extra=b""):
-    ihdr = struct.pack(">IIBBBBB", W, H, depth, color_type, 0, 0, 0)
+def png(color_type, depth, rows, extra=b"", interlaced=0):
+    ihdr = struct.pack(">IIBBBBB", W, H, depth, color_type, 0, 0, interlaced)
     idat = zlib.compress(b"".join(b"\0" + row for row in rows), 9)
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", ihdr) + extra + chunk(b"IDAT", idat)
             + chunk(b"IEND", b""))
@@ -52,6 +52,14 @@ def png(color_type, depth, rows, extra=b""):
 def write(name, data):
     with open(name, "wb") as file:
         file.write(data)
+
+
+def adam7_rows(rows, size):
+    """The rows of the seven smaller images of an interlaced PNG; a pixel has `size` bytes."""
+    for x0, y0, dx, dy in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
+                           (1, 0, 2, 2), (0, 1, 1, 2)):
+        for row in rows[y0::dy]:
+            yield b"".join(row[x * size:(x + 1) * size] for x in range(x0, W, dx))
 
 
 def packed_gray(depth):
@@ -89,6 +97,7 @@ write("palette_transparent.png",
 rgb_rows = [bytes(sample(x, y, c) for x in range(W) for c in range(3)) for y in range(H)]
 write("rgb_transparent.png",
       png(2, 8, rgb_rows, chunk(b"tRNS", struct.pack(">HHH", *(sample(5, 7, c) for c in range(3))))))
+write("interlaced.png", png(2, 8, adam7_rows(rgb_rows, 3), interlaced=1))
 write("rgb16.png", png(2, 16, [bytes(2 * len(rgb_rows[0]))] * H))
 frames = [picture("RGB"), picture("RGB").rotate(180)]
 frames[0].save("animated.png", save_all=True, append_images=frames[1:])

@@ -1,4 +1,4 @@
-#include "core/image/comparison.h"
+#include "client/comparison.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "core/image/comparison.h"
+#include "client/comparison.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

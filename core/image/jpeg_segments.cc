@@ -4,16 +4,14 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "core/image/bytes.h"
-#include "core/image/container.h"
+#include "core/image/formats.h"
 
 namespace antidiffusion {
 namespace {
 
 constexpr absl::string_view kSoi("\xff\xd8", 2);
-constexpr absl::string_view kExifPrefix("Exif\0\0", 6);
 constexpr absl::string_view kIccPrefix("ICC_PROFILE\0", 12);
 constexpr size_t kIccHead = 14;  // prefix, number from 1, count
-constexpr size_t kMaxSegment = 65'533;
 // Decoding a progressive file costs a pass over the whole image for each scan, and a scan may have
 // a few bytes. Real encoders write about ten.
 constexpr int kMaxScans = 100;
@@ -33,7 +31,6 @@ enum Marker : uint8_t {
   kSoiMarker = 0xd8,
   kEoi = 0xd9,
   kSos = 0xda,
-  kApp0 = 0xe0,
   kApp1 = 0xe1,
   kApp2 = 0xe2,
 };
@@ -130,13 +127,6 @@ std::string JoinIcc(const std::vector<absl::string_view>& segments) {
   return icc.size() <= kMaxIccBytes ? icc : "";
 }
 
-void AppendSegment(std::string& out, uint8_t marker, absl::string_view data) {
-  out.push_back('\xff');
-  out.push_back(static_cast<char>(marker));
-  AppendBigEndian(out, static_cast<uint32_t>(data.size() + 2), 2);
-  absl::StrAppend(&out, data);
-}
-
 }  // namespace
 
 bool IsJpeg(absl::string_view bytes) {
@@ -154,8 +144,8 @@ absl::StatusOr<ImageHeader> ReadJpegHeader(absl::string_view bytes) {
   }
 }
 
-absl::StatusOr<RawMetadata> ReadJpeg(absl::string_view bytes) {
-  RawMetadata metadata;
+absl::StatusOr<ImageMetadata> ReadJpegMetadata(absl::string_view bytes) {
+  ImageMetadata metadata;
   std::vector<absl::string_view> icc_segments;
   int frames = 0, scans = 0;
   size_t offset = kSoi.size();
@@ -178,29 +168,6 @@ absl::StatusOr<RawMetadata> ReadJpeg(absl::string_view bytes) {
   if (frames == 0 || scans == 0) return Broken();
   metadata.icc = JoinIcc(icc_segments);
   return metadata;
-}
-
-std::string AddJpegMetadata(absl::string_view encoded, const RawMetadata& metadata) {
-  // EXIF asks for the first place, the encoder's JFIF segment too; readers accept JFIF, then EXIF.
-  size_t split = kSoi.size();
-  if (encoded.size() > split + 4 && ByteAt(encoded, split + 1) == kApp0) {
-    split += 2 + BigEndian(encoded, split + 2, 2);
-  }
-  std::string out(encoded.substr(0, split));
-  if (!metadata.exif.empty()) {
-    AppendSegment(out, kApp1, absl::StrCat(kExifPrefix, metadata.exif));
-  }
-  constexpr size_t kPart = kMaxSegment - kIccHead;
-  const size_t parts = (metadata.icc.size() + kPart - 1) / kPart;
-  for (size_t i = 0; i < parts; ++i) {
-    std::string data(kIccPrefix);
-    data.push_back(static_cast<char>(i + 1));
-    data.push_back(static_cast<char>(parts));
-    data.append(metadata.icc, i * kPart, kPart);
-    AppendSegment(out, kApp2, data);
-  }
-  absl::StrAppend(&out, encoded.substr(split));
-  return out;
 }
 
 }  // namespace antidiffusion

@@ -1,5 +1,7 @@
-#include "core/image/orientation.h"
+#include "core/image/samples.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <opencv2/core.hpp>
 #include <utility>
 
@@ -36,6 +38,43 @@ void ApplyTurn(const Turn& turn, int width, int height, int channels,
 }
 
 }  // namespace
+
+void SplitSamples(std::vector<uint8_t> samples, int width, int height, int channels,
+                  Picture& picture) {
+  Image& image = picture.image;
+  image = {width, height, channels <= 2 ? 1 : 3, {}};
+  if (channels == image.channels) {
+    image.pixels = std::move(samples);
+    return;
+  }
+  image.pixels.resize(image.size());
+  picture.alpha.resize(samples.size() / static_cast<size_t>(channels));
+  const uint8_t* from = samples.data();
+  uint8_t* to = image.pixels.data();
+  for (uint8_t& alpha : picture.alpha) {
+    for (int c = 0; c < image.channels; ++c) *to++ = *from++;
+    alpha = *from++;
+  }
+}
+
+std::vector<uint8_t> JoinSamples(const Picture& picture, bool as_color) {
+  const int channels = picture.image.channels;
+  const int copies = as_color && channels == 1 ? 3 : 1;
+  const bool has_alpha = !picture.alpha.empty();
+  const size_t pixels = picture.image.pixels.size() / static_cast<size_t>(channels);
+  std::vector<uint8_t> samples(pixels * static_cast<size_t>(channels * copies + has_alpha));
+  const uint8_t* from = picture.image.pixels.data();
+  uint8_t* to = samples.data();
+  for (size_t i = 0; i < pixels; ++i, from += channels) {
+    for (int c = 0; c < channels * copies; ++c) *to++ = from[copies == 1 ? c : 0];
+    if (has_alpha) *to++ = picture.alpha[i];
+  }
+  return samples;
+}
+
+bool IsOpaque(const Picture& picture) {
+  return std::ranges::all_of(picture.alpha, [](uint8_t alpha) { return alpha == 255; });
+}
 
 void ApplyOrientation(int orientation, Image& image, std::vector<uint8_t>& alpha) {
   if (orientation <= 1 || orientation > 8) return;
