@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -31,6 +32,12 @@ struct Source {
 using Sources = std::map<std::string, Source>;
 using Parameters = torch::OrderedDict<std::string, at::Tensor>;
 
+bool IsIgnored(const std::string& name, const LoadRules& rules) {
+  return std::find(rules.ignored.begin(), rules.ignored.end(), name) != rules.ignored.end() ||
+         std::any_of(rules.ignored_prefixes.begin(), rules.ignored_prefixes.end(),
+                     [&name](const std::string& prefix) { return absl::StartsWith(name, prefix); });
+}
+
 std::string ModuleName(const std::string& name, const LoadRules& rules) {
   if (rules.renamed_parts.empty()) return name;
   std::vector<std::string> parts = absl::StrSplit(name, '.');
@@ -50,9 +57,7 @@ absl::StatusOr<Sources> CollectSources(const std::vector<SafetensorsFile>& files
   Sources sources;
   for (const SafetensorsFile& file : files) {
     for (const std::string& name : file.names()) {
-      if (std::find(rules.ignored.begin(), rules.ignored.end(), name) != rules.ignored.end()) {
-        continue;
-      }
+      if (IsIgnored(name, rules)) continue;
       const auto [position, is_new] =
           sources.try_emplace(ModuleName(name, rules), Source{&file, name});
       if (!is_new) {

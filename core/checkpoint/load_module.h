@@ -21,6 +21,8 @@ struct LoadRules {
   std::vector<std::pair<std::string, std::string>> renamed_parts;
   // Whole names that may be there and are not read.
   std::vector<std::string> ignored;
+  // Beginnings of names that may be there and are not read, as of parts that the module leaves out.
+  std::vector<std::string> ignored_prefixes;
   // Accepts [N,M,1,1], the weight of a 1x1 convolution, where the module has [N,M].
   bool accept_pointwise_convolutions = false;
 };

@@ -98,4 +98,10 @@ at::Tensor Recomputed(RecomputedBody body, const std::vector<at::Tensor>& inputs
   return output;
 }
 
+void SetRecompute(torch::nn::Module& network, bool on) {
+  for (const std::shared_ptr<torch::nn::Module>& module : network.modules(/*include_self=*/false)) {
+    if (auto* part = dynamic_cast<RecomputableModule*>(module.get())) part->set_recompute(on);
+  }
+}
+
 }  // namespace antidiffusion

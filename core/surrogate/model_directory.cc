@@ -68,7 +68,11 @@ absl::StatusOr<Configs> ReadConfigs(const std::string& directory) {
   const absl::StatusOr<Json> index = ReadJsonFile(index_path, kMaxConfigBytes);
   if (absl::IsNotFound(index.status())) return MissingIndex(directory);
   AD_RETURN_IF_ERROR(index.status());
-  AD_RETURN_IF_ERROR(CheckModelIndex(*index, index_path));
+  AD_ASSIGN_OR_RETURN(const Pipeline pipeline, ParseModelIndex(*index, index_path));
+  if (pipeline != Pipeline::kTextToImage) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(index_path, ": _class_name: only text-to-image pipelines can be loaded"));
+  }
   Configs configs;
   AD_RETURN_IF_ERROR(ReadConfig(directory, "unet/config.json", ParseUNetConfig, configs.unet));
   AD_RETURN_IF_ERROR(ReadConfig(directory, "vae/config.json", ParseVaeConfig, configs.vae));
@@ -76,7 +80,8 @@ absl::StatusOr<Configs> ReadConfigs(const std::string& directory) {
       ReadConfig(directory, "text_encoder/config.json", ParseClipTextConfig, configs.text));
   AD_RETURN_IF_ERROR(ReadConfig(directory, "scheduler/scheduler_config.json",
                                 ParseNoiseScheduleConfig, configs.schedule));
-  const absl::Status fit = CheckPartsFit(configs.unet, configs.vae, configs.text);
+  AD_RETURN_IF_ERROR(CheckPipelineFits(pipeline, configs.unet));
+  const absl::Status fit = CheckPartsFit(configs.unet, configs.vae, {configs.text});
   if (!fit.ok()) return absl::Status(fit.code(), absl::StrCat(directory, ": ", fit.message()));
   return configs;
 }
@@ -98,6 +103,7 @@ LoadRules VaeRules() {
   rules.renamed_parts = {
       {"query", "to_q"}, {"key", "to_k"}, {"value", "to_v"}, {"proj_attn", "to_out.0"}};
   rules.accept_pointwise_convolutions = true;
+  rules.ignored_prefixes = {"decoder.", "post_quant_conv."};
   return rules;
 }
 

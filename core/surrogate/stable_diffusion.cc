@@ -49,12 +49,6 @@ LatentPosterior StableDiffusion::EncodeImage(const at::Tensor& image) {
   return {posterior.mean * scale, at::exp(0.5 * posterior.logvar) * scale};
 }
 
-at::Tensor StableDiffusion::DecodeLatent(const at::Tensor& latent) {
-  const AutocastScope autocast(parts_.device, parts_.precision);
-  ++counts_.vae_decodes;
-  return parts_.vae->decode(latent / parts_.vae_config.scaling_factor).to(at::kFloat);
-}
-
 at::Tensor StableDiffusion::Predict(const at::Tensor& noisy, const at::Tensor& timestep,
                                     const at::Tensor& context, AttentionCapture* capture) {
   const AutocastScope autocast(parts_.device, parts_.precision);

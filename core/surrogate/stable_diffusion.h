@@ -23,7 +23,6 @@ struct PassCounts {
   int64_t unet_forwards = 0;
   int64_t vae_encodes = 0;           // all
   int64_t vae_encodes_on_graph = 0;  // of those, with a gradient to the image
-  int64_t vae_decodes = 0;
   int64_t text_encodes = 0;
 };
 
@@ -60,9 +59,6 @@ class StableDiffusion {
 
   // image [B,3,H,W] in [-1,1] -> scaled posterior; on the graph when `image` requires a gradient.
   LatentPosterior EncodeImage(const at::Tensor& image);
-
-  // scaled latent -> image about [-1,1].
-  at::Tensor DecodeLatent(const at::Tensor& latent);
 
   // What the UNet makes of a noisy latent [B,C,h,w], in float32: noise or velocity.
   at::Tensor Predict(const at::Tensor& noisy, const at::Tensor& timestep, const at::Tensor& context,
