@@ -6,6 +6,9 @@
 
 #include <vector>
 
+#include "core/models/unet.h"
+#include "core/models/vae.h"
+
 namespace antidiffusion {
 namespace {
 
@@ -88,6 +91,76 @@ TEST(RecomputedTest, ComputesInThePrecisionOfTheFirstPass) {
   output.sum().backward();
   EXPECT_EQ(seen, (std::vector<at::ScalarType>{at::kBFloat16, at::kBFloat16}));
   EXPECT_FALSE(at::autocast::is_autocast_enabled(at::kCPU));
+}
+
+template <typename Network>
+void FillAtRandom(Network& network) {
+  at::manual_seed(3);
+  for (at::Tensor& parameter : network->parameters())
+    parameter.copy_(0.2 * at::randn_like(parameter));
+}
+
+UNet SmallUNet() {
+  UNetConfig config;
+  config.block_out_channels = {8, 16};
+  config.down_block_types = {"CrossAttnDownBlock2D", "DownBlock2D"};
+  config.up_block_types = {"UpBlock2D", "CrossAttnUpBlock2D"};
+  config.layers_per_block = {1, 1};
+  config.transformer_layers = {2, 1};
+  config.attention_heads = {2, 2};
+  config.cross_attention_dim = 6;
+  config.norm_num_groups = 4;
+  UNet unet(config);
+  FillAtRandom(unet);
+  return unet;
+}
+
+// Gradients of a pass to latent, context and first convolution.
+std::vector<at::Tensor> GradientsOfUNet(UNet& unet) {
+  at::manual_seed(9);
+  at::Tensor latent = at::randn({1, 4, 8, 8}).requires_grad_(true);
+  at::Tensor context = at::randn({1, 5, 6}).requires_grad_(true);
+  at::Tensor weight = unet->named_parameters()["down_blocks.0.resnets.0.conv1.weight"];
+  weight.set_requires_grad(true);
+  weight.mutable_grad() = at::Tensor();
+  unet(latent, at::tensor({10}), context).square().mean().backward();
+  return {latent.grad(), context.grad(), weight.grad()};
+}
+
+TEST(SetRecomputeTest, LeavesAllGradientsOfAUNetAsTheyAre) {
+  UNet unet = SmallUNet();
+  const std::vector<at::Tensor> kept = GradientsOfUNet(unet);
+  SetRecompute(*unet, true);
+  const std::vector<at::Tensor> recomputed = GradientsOfUNet(unet);
+  for (size_t i = 0; i < kept.size(); ++i) EXPECT_TRUE(at::equal(kept[i], recomputed[i])) << i;
+}
+
+TEST(SetRecomputeTest, CapturedAttentionStaysOnTheGraph) {
+  UNet unet = SmallUNet();
+  SetRecompute(*unet, true);
+  at::Tensor latent = at::randn({1, 4, 8, 8}).requires_grad_(true);
+  AttentionCapture capture{.probabilities = {}, .layers = {.levels = 1U}};
+  unet(latent, at::tensor({10}), at::randn({1, 5, 6}), &capture);
+  ASSERT_EQ(capture.probabilities.size(), 6U);  // 1 + 2 resnets, of 2 transformer layers each
+  capture.probabilities.back().square().mean().backward();
+  EXPECT_GT(latent.grad().abs().max().item<float>(), 0);
+}
+
+TEST(SetRecomputeTest, LeavesTheGradientOfAVaeAsItIs) {
+  VaeConfig config;
+  config.block_out_channels = {8, 16};
+  config.norm_num_groups = 4;
+  Vae vae(config);
+  FillAtRandom(vae);
+  const auto gradient = [&] {
+    at::manual_seed(4);
+    at::Tensor image = at::rand({1, 3, 16, 16}).requires_grad_(true);
+    vae->encode(image).mean.square().mean().backward();
+    return image.grad();
+  };
+  const at::Tensor kept = gradient();
+  SetRecompute(*vae, true);
+  EXPECT_TRUE(at::equal(kept, gradient()));
 }
 
 }  // namespace
