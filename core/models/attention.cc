@@ -77,6 +77,14 @@ BasicTransformerBlockImpl::BasicTransformerBlockImpl(const Transformer2DShape& s
 torch::Tensor BasicTransformerBlockImpl::forward(const torch::Tensor& x,
                                                  const torch::Tensor& context,
                                                  AttentionCapture* capture) {
+  if (capture != nullptr) return Compute(x, context, capture);
+  return Run([this](const auto& inputs) { return Compute(inputs[0], inputs[1], nullptr); },
+             {x, context});
+}
+
+torch::Tensor BasicTransformerBlockImpl::Compute(const torch::Tensor& x,
+                                                 const torch::Tensor& context,
+                                                 AttentionCapture* capture) {
   const torch::Tensor normed = norm1_(x);
   torch::Tensor h = attn1_(normed, normed) + x;
   h = attn2_(norm2_(h), context, capture) + h;

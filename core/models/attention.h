@@ -4,6 +4,7 @@
 
 #include "core/models/attention_capture.h"
 #include "core/models/layers.h"
+#include "core/models/recompute.h"
 
 namespace antidiffusion {
 
@@ -55,7 +56,7 @@ struct Transformer2DShape {
 };
 
 // Self-attention, cross-attention, feed-forward; each with a residual around it.
-class BasicTransformerBlockImpl : public torch::nn::Module {
+class BasicTransformerBlockImpl : public RecomputableModule {
  public:
   BasicTransformerBlockImpl(const Transformer2DShape& shape, const at::TensorOptions& options);
 
@@ -64,6 +65,9 @@ class BasicTransformerBlockImpl : public torch::nn::Module {
                         AttentionCapture* capture);
 
  private:
+  torch::Tensor Compute(const torch::Tensor& x, const torch::Tensor& context,
+                        AttentionCapture* capture);
+
   LayerNorm norm1_, norm2_, norm3_;
   Attention attn1_, attn2_;
   FeedForward ff_;

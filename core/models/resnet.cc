@@ -22,6 +22,13 @@ ResnetBlock2DImpl::ResnetBlock2DImpl(const ResnetShape& shape, const at::TensorO
 }
 
 torch::Tensor ResnetBlock2DImpl::forward(const torch::Tensor& x, const torch::Tensor& time) {
+  if (!time_emb_proj_) {
+    return Run([this](const auto& inputs) { return Residual(inputs[0], {}); }, {x});
+  }
+  return Run([this](const auto& inputs) { return Residual(inputs[0], inputs[1]); }, {x, time});
+}
+
+torch::Tensor ResnetBlock2DImpl::Residual(const torch::Tensor& x, const torch::Tensor& time) {
   torch::Tensor h = conv1_(at::silu(norm1_(x)));
   if (time_emb_proj_) h = h + time_emb_proj_(time).unsqueeze(-1).unsqueeze(-1);
   h = conv2_(at::silu(norm2_(h)));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/models/layers.h"
+#include "core/models/recompute.h"
 
 namespace antidiffusion {
 
@@ -13,7 +14,7 @@ struct ResnetShape {
   double norm_eps = 1e-5;
 };
 
-class ResnetBlock2DImpl : public torch::nn::Module {
+class ResnetBlock2DImpl : public RecomputableModule {
  public:
   ResnetBlock2DImpl(const ResnetShape& shape, const at::TensorOptions& options);
 
@@ -22,6 +23,8 @@ class ResnetBlock2DImpl : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& time = {});
 
  private:
+  torch::Tensor Residual(const torch::Tensor& x, const torch::Tensor& time);
+
   GroupNorm norm1_, norm2_;
   Conv2d conv1_, conv2_;
   Linear time_emb_proj_{nullptr};

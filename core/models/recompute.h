@@ -1,0 +1,44 @@
+// Memory for time: a part of a network whose inner results are not kept for back-propagation.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include <functional>
+#include <utility>
+#include <vector>
+
+namespace antidiffusion {
+
+using RecomputedBody = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
+
+// body(inputs), of which back-propagation keeps the inputs alone and computes the rest once more
+// when it needs it (Chen et al. 2016): one more forward pass of `body`, and only one body's inner
+// results at a time. Values and gradients, also those of weights that `body` uses, are the same bit
+// for bit as without it where the device's kernels are deterministic. `body` must depend on its
+// inputs and on weights only (no random numbers, nothing appended), must not give an input back,
+// and is kept, with all that it refers to, until the gradient was taken. Autocast is as it is now
+// in both passes. Where nothing asks for a gradient this is body(inputs).
+at::Tensor Recomputed(RecomputedBody body, const std::vector<at::Tensor>& inputs);
+
+// A part of a network that can be told to recompute. Off at first.
+class RecomputableModule : public torch::nn::Module {
+ public:
+  void set_recompute(bool on) { recompute_ = on; }
+
+ protected:
+  // body(inputs), recomputed if so told.
+  at::Tensor Run(RecomputedBody body, const std::vector<at::Tensor>& inputs) {
+    return recompute_ ? Recomputed(std::move(body), inputs) : body(inputs);
+  }
+
+ private:
+  bool recompute_ = false;
+};
+
+// Tells all such parts of `network`: the resnets of UNet and VAE, and the UNet's transformer blocks
+// (but not in passes that capture their attention). A pass with gradients then keeps about one
+// tensor for each of them, and takes about a third longer.
+void SetRecompute(torch::nn::Module& network, bool on);
+
+}  // namespace antidiffusion
