@@ -12,7 +12,7 @@
 #include "core/checkpoint/safetensors.h"
 #include "core/checkpoint/tensor_source.h"
 #include "core/models/config.h"
-#include "core/surrogate/model_config.h"
+#include "core/surrogate/encoder_config.h"
 #include "core/surrogate/noise_schedule.h"
 #include "core/text/clip_tokenizer.h"
 

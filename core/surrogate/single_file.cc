@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status_macros.h"
+#include "core/surrogate/model_config.h"
 #include "core/surrogate/original_text.h"
 #include "core/surrogate/original_unet.h"
 #include "core/surrogate/original_vae.h"
