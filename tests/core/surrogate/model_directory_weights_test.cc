@@ -208,15 +208,15 @@ TEST(ModelDirectoryWeightsTest, NamesTenOfManyMissingKeys) {
   const ModelFolder folder("sd1-like");
   folder.EditTensors(kVaeWeights, [](TensorMap& tensors) {
     for (auto item = tensors.begin(); item != tensors.end();) {
-      item = absl::StartsWith(item->first, "decoder.up_blocks.") ? tensors.erase(item) : ++item;
+      item = absl::StartsWith(item->first, "encoder.down_blocks.") ? tensors.erase(item) : ++item;
     }
   });
   const auto loaded = folder.Load();
   EXPECT_THAT(loaded, StatusIs(kDataLoss, "first 10"));
   const std::string message(loaded.status().message());
   size_t named = 0;
-  for (size_t at = message.find("missing decoder."); at != std::string::npos;
-       at = message.find("missing decoder.", at + 1)) {
+  for (size_t at = message.find("missing encoder."); at != std::string::npos;
+       at = message.find("missing encoder.", at + 1)) {
     ++named;
   }
   EXPECT_EQ(named, 10U);
