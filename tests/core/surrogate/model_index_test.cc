@@ -85,7 +85,7 @@ TEST(PartsTest, WidthsAndNumberOfTextEncodersMustFit) {
   EXPECT_THAT(CheckPartsFit(unet, vae, {first, second}), IsOk());
   EXPECT_THAT(CheckPartsFit(unet, vae, {first}), StatusIs(kFailedPrecondition, "1 text encoders"));
   EXPECT_THAT(CheckPartsFit(unet, vae, {first, first}),
-              StatusIs(kFailedPrecondition, "1536 together"));
+              StatusIs(kFailedPrecondition, "hidden_size 768 + 768 is not"));
   second.projection_dim = 1024;
   EXPECT_THAT(CheckPartsFit(unet, vae, {first, second}),
               StatusIs(kFailedPrecondition, "projection_dim 1024 is not the 1280"));
