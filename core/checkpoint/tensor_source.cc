@@ -45,7 +45,7 @@ absl::StatusOr<std::string> DigestOfTensors(const TensorSources& sources) {
     const at::Tensor values = tensor.to(at::kFloat);
     // A 1x1 convolution and a matrix are the same numbers in the same order.
     std::vector<int64_t> shape = values.sizes().vec();
-    if (source.pointwise && shape.size() == 4 && shape[2] == 1 && shape[3] == 1) shape.resize(2);
+    if (shape.size() == 4 && shape[2] == 1 && shape[3] == 1) shape.resize(2);
     sha.Update(absl::StrCat(name, "[", absl::StrJoin(shape, ","), "]\n"));
     sha.Update({static_cast<const char*>(values.const_data_ptr()), values.nbytes()});
   }

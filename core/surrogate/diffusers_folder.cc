@@ -7,6 +7,7 @@
 #include "core/base/json_file.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/load_module.h"
+#include "core/surrogate/model_config.h"
 #include "core/surrogate/source_parts.h"
 #include "core/surrogate/weight_files.h"
 

@@ -7,12 +7,12 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/models/config.h"
+#include "core/surrogate/encoder_config.h"
 #include "core/surrogate/noise_schedule.h"
 
 namespace antidiffusion {
@@ -42,7 +42,6 @@ absl::StatusOr<TinyVaeConfig> ParseTinyVaeConfig(const nlohmann::json& json,
                                                  const std::string& file);
 
 // The config.json of an autoencoder alone, told by its `_class_name`, which must be there.
-using EncoderConfig = std::variant<VaeConfig, TinyVaeConfig>;
 absl::StatusOr<EncoderConfig> ParseEncoderConfig(const nlohmann::json& json,
                                                  const std::string& file);
 

@@ -98,7 +98,8 @@ absl::Status CheckNetwork(const char* part, const TensorSources& tensors, const 
 
 absl::StatusOr<ModelSource> ReadAnySource(const std::string& path, const SourceOptions& options) {
   std::error_code error;
-  if (!fs::exists(path, error)) return absl::NotFoundError(absl::StrCat(path, ": no such folder"));
+  if (!fs::exists(path, error))
+    return absl::NotFoundError(absl::StrCat(path, ": no such file or folder"));
   if (fs::is_directory(path, error)) {
     if (Exists(fs::path(path) / "model_index.json")) return ReadPipelineFolder(path);
     if (Exists(fs::path(path) / "config.json")) return ReadEncoderFolder(path);

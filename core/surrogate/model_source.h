@@ -12,7 +12,7 @@
 #include "core/checkpoint/safetensors.h"
 #include "core/checkpoint/tensor_source.h"
 #include "core/models/config.h"
-#include "core/surrogate/model_config.h"
+#include "core/surrogate/encoder_config.h"
 #include "core/surrogate/noise_schedule.h"
 #include "core/text/clip_tokenizer.h"
 
@@ -53,9 +53,10 @@ struct ModelSource {
 };
 
 struct SourceOptions {
-  // Folder of tokenizers for checkpoints that have none of their own: `clip` (SD 1.x, the first of
-  // SDXL) and `open_clip` (SD 2.x, the second of SDXL).
-  std::string tokenizers;
+  // Folder of tokenizers for checkpoints in one file, which have none of their own: `clip` (SD 1.x,
+  // the first of SDXL) and `open_clip` (SD 2.x, the second of SDXL), as in models/tokenizers.
+  // Empty: the folder `tokenizers` beside the file.
+  std::string tokenizers = {};
 };
 
 // `path`: a folder in the diffusers layout (model_index.json), a folder of an autoencoder alone

@@ -45,15 +45,15 @@ TensorSource OriginalKeys::Source(const std::string& name) const {
   return source;
 }
 
-void OriginalKeys::MapUnder(const std::string& from, const std::string& to, const Renames& renames,
-                            bool pointwise) {
+void OriginalKeys::MapUnder(const std::string& from, const std::string& to,
+                            absl::Span<const Rename> renames, bool pointwise) {
   const std::string full = absl::StrCat(prefix_, from);
   for (auto item = shapes_.lower_bound(full);
        item != shapes_.end() && absl::StartsWith(item->first, full); ++item) {
     std::string rest = item->first.substr(full.size());
-    for (const auto& [old_name, new_name] : renames) {
-      if (!absl::StartsWith(rest, old_name)) continue;
-      rest = absl::StrCat(new_name, rest.substr(old_name.size()));
+    for (const Rename& rename : renames) {
+      if (!absl::StartsWith(rest, rename.from)) continue;
+      rest = absl::StrCat(rename.to, rest.substr(rename.from.size()));
       break;
     }
     TensorSource source = Source(item->first.substr(prefix_.size()));

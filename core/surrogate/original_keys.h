@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "core/checkpoint/tensor_source.h"
 
 namespace antidiffusion {
@@ -22,13 +23,15 @@ struct OriginalPart {
   TensorSources tensors;  // by the network's names
 };
 
+// The beginning of a name, or of a part of it, and what takes its place.
+struct Rename {
+  absl::string_view from, to;
+};
+
 // A part of a checkpoint: the tensors whose names begin with `prefix`, which the names below leave
 // out. Not thread-safe.
 class OriginalKeys {
  public:
-  // The beginning of a name or of a part of it, and what takes its place.
-  using Renames = std::vector<std::pair<std::string, std::string>>;
-
   // `shapes` must outlive this. `file` is where the sources will say that they lie; it may be null
   // where only names and shapes matter.
   OriginalKeys(const NamedShapes& shapes, std::string prefix, const SafetensorsFile* file);
@@ -47,8 +50,8 @@ class OriginalKeys {
 
   // Each tensor under `from` becomes `to` + the rest of its name, whose beginning is renamed by the
   // first of `renames` that fits. Those that are missing are left for CheckParameters to find.
-  void MapUnder(const std::string& from, const std::string& to, const Renames& renames = {},
-                bool pointwise = false);
+  void MapUnder(const std::string& from, const std::string& to,
+                absl::Span<const Rename> renames = {}, bool pointwise = false);
 
   TensorSources Take() { return std::move(tensors_); }
 

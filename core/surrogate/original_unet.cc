@@ -21,13 +21,10 @@ struct Level {
   int64_t transformers = 0;  // layers of each of its transformers; 0: it has none
 };
 
-const OriginalKeys::Renames& ResnetNames() {
-  static const auto* const kNames = new OriginalKeys::Renames{
-      {"in_layers.0.", "norm1."},          {"in_layers.2.", "conv1."},
-      {"emb_layers.1.", "time_emb_proj."}, {"out_layers.0.", "norm2."},
-      {"out_layers.3.", "conv2."},         {"skip_connection.", "conv_shortcut."}};
-  return *kNames;
-}
+constexpr Rename kResnetNames[] = {
+    {"in_layers.0.", "norm1."},          {"in_layers.2.", "conv1."},
+    {"emb_layers.1.", "time_emb_proj."}, {"out_layers.0.", "norm2."},
+    {"out_layers.3.", "conv2."},         {"skip_connection.", "conv_shortcut."}};
 
 int64_t TransformerLayers(const OriginalKeys& keys, const std::string& transformer) {
   return keys.Count(absl::StrCat(transformer, "transformer_blocks."));
@@ -49,7 +46,7 @@ std::vector<Level> MapDownBlocks(OriginalKeys& keys) {
     if (!keys.Has(from + "0.in_layers.2.weight")) return levels;
     Level& level = levels.back();
     const std::string number = absl::StrCat(level.resnets++, ".");
-    keys.MapUnder(from + "0.", to + "resnets." + number, ResnetNames());
+    keys.MapUnder(from + "0.", to + "resnets." + number, kResnetNames);
     level.channels = keys.Side(from + "0.in_layers.2.weight", 0);
     keys.MapUnder(from + "1.", to + "attentions." + number);
     level.transformers = std::max(level.transformers, TransformerLayers(keys, from + "1."));
@@ -57,9 +54,9 @@ std::vector<Level> MapDownBlocks(OriginalKeys& keys) {
 }
 
 void MapMidBlock(OriginalKeys& keys) {
-  keys.MapUnder("middle_block.0.", "mid_block.resnets.0.", ResnetNames());
+  keys.MapUnder("middle_block.0.", "mid_block.resnets.0.", kResnetNames);
   keys.MapUnder("middle_block.1.", "mid_block.attentions.0.");
-  keys.MapUnder("middle_block.2.", "mid_block.resnets.1.", ResnetNames());
+  keys.MapUnder("middle_block.2.", "mid_block.resnets.1.", kResnetNames);
 }
 
 // The way up, from the last level to the first. Which of its blocks have transformers.
@@ -72,7 +69,7 @@ std::vector<bool> MapUpBlocks(const std::vector<Level>& levels, OriginalKeys& ke
     for (int64_t i = 0; i <= levels[levels.size() - 1 - up].resnets; ++i, ++block) {
       const std::string from = absl::StrCat("output_blocks.", block, ".");
       const std::string number = absl::StrCat(i, ".");
-      keys.MapUnder(from + "0.", to + "resnets." + number, ResnetNames());
+      keys.MapUnder(from + "0.", to + "resnets." + number, kResnetNames);
       const bool transformer = keys.HasAnyUnder(from + "1.transformer_blocks.");
       if (transformer) keys.MapUnder(from + "1.", to + "attentions." + number);
       has_transformers.back() = has_transformers.back() || transformer;

@@ -4,7 +4,18 @@
 
 namespace antidiffusion {
 
+namespace {
+
 using Json = nlohmann::json;
+
+constexpr Rename kResnetNames[] = {{"nin_shortcut.", "conv_shortcut."}};
+constexpr Rename kAttentionNames[] = {{"norm.", "group_norm."},
+                                      {"q.", "to_q."},
+                                      {"k.", "to_k."},
+                                      {"v.", "to_v."},
+                                      {"proj_out.", "to_out.0."}};
+
+}  // namespace
 
 OriginalPart ReadOriginalVae(const NamedShapes& shapes, const std::string& prefix,
                              const SafetensorsFile* file) {
@@ -12,7 +23,6 @@ OriginalPart ReadOriginalVae(const NamedShapes& shapes, const std::string& prefi
   OriginalPart part;
   Json& config = part.config;
   config["_class_name"] = "AutoencoderKL";
-  const OriginalKeys::Renames resnet = {{"nin_shortcut.", "conv_shortcut."}};
 
   const int64_t levels = keys.Count("encoder.down.");
   for (int64_t i = 0; i < levels; ++i) {
@@ -21,7 +31,7 @@ OriginalPart ReadOriginalVae(const NamedShapes& shapes, const std::string& prefi
     const int64_t blocks = keys.Count(from + "block.");
     for (int64_t j = 0; j < blocks; ++j) {
       keys.MapUnder(absl::StrCat(from, "block.", j, "."), absl::StrCat(to, "resnets.", j, "."),
-                    resnet);
+                    kResnetNames);
     }
     keys.MapUnder(from + "downsample.conv.", to + "downsamplers.0.conv.");
     config["block_out_channels"].push_back(keys.Side(from + "block.0.conv2.weight", 0));
@@ -29,14 +39,9 @@ OriginalPart ReadOriginalVae(const NamedShapes& shapes, const std::string& prefi
     config["up_block_types"].push_back("UpDecoderBlock2D");
     config["layers_per_block"] = blocks;
   }
-  keys.MapUnder("encoder.mid.block_1.", "encoder.mid_block.resnets.0.", resnet);
-  keys.MapUnder("encoder.mid.block_2.", "encoder.mid_block.resnets.1.", resnet);
-  keys.MapUnder("encoder.mid.attn_1.", "encoder.mid_block.attentions.0.",
-                {{"norm.", "group_norm."},
-                 {"q.", "to_q."},
-                 {"k.", "to_k."},
-                 {"v.", "to_v."},
-                 {"proj_out.", "to_out.0."}},
+  keys.MapUnder("encoder.mid.block_1.", "encoder.mid_block.resnets.0.", kResnetNames);
+  keys.MapUnder("encoder.mid.block_2.", "encoder.mid_block.resnets.1.", kResnetNames);
+  keys.MapUnder("encoder.mid.attn_1.", "encoder.mid_block.attentions.0.", kAttentionNames,
                 /*pointwise=*/true);
   keys.MapUnder("encoder.conv_in.", "encoder.conv_in.");
   keys.MapUnder("encoder.norm_out.", "encoder.conv_norm_out.");

@@ -1,14 +1,13 @@
 // A checkpoint in one file, in the original layout, with what stands beside it: NAME.json.
+#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "absl/strings/string_view.h"
 #include "core/base/status_macros.h"
+#include "core/surrogate/model_config.h"
 #include "core/surrogate/original_text.h"
 #include "core/surrogate/original_unet.h"
 #include "core/surrogate/original_vae.h"
@@ -184,14 +183,14 @@ absl::Status ParseDenoiser(const std::string& path, OriginalModel& model, const 
 
 absl::Status ReadTokenizers(const std::string& path, const OriginalModel& model,
                             const SourceOptions& options, DenoiserSource& denoiser) {
-  if (options.tokenizers.empty()) {
-    return Refuse(path, "has no tokenizer of its own, and no folder of tokenizers was given");
-  }
+  const std::string folder =
+      options.tokenizers.empty()
+          ? (std::filesystem::path(path).parent_path() / "tokenizers").string()
+          : options.tokenizers;
   for (size_t i = 0; i < denoiser.text.size(); ++i) {
-    AD_ASSIGN_OR_RETURN(
-        denoiser.text[i].tokenizer,
-        ClipTokenizer::Create(absl::StrCat(options.tokenizers, "/", model.tokenizers[i]),
-                              denoiser.text[i].config.vocab_size));
+    AD_ASSIGN_OR_RETURN(denoiser.text[i].tokenizer,
+                        ClipTokenizer::Create(absl::StrCat(folder, "/", model.tokenizers[i]),
+                                              denoiser.text[i].config.vocab_size));
   }
   return absl::OkStatus();
 }

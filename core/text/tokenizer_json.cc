@@ -22,72 +22,76 @@ using Json = nlohmann::json;
 constexpr int64_t kMaxFileBytes = int64_t{8} << 20;  // that of the published vocabulary: 3.6 MB
 constexpr size_t kMaxSteps = 16;
 
-// The member `key` of an object, or null.
-const Json& Member(const Json& json, const char* key) {
-  static const Json kNull;
-  const auto found = json.find(key);
-  return found == json.end() ? kNull : *found;
+// The member `key` of an object; null when there is none, or no object.
+const Json* Find(const Json* json, const char* key) {
+  if (json == nullptr) return nullptr;
+  const auto found = json->find(key);
+  return found == json->end() ? nullptr : &*found;
 }
 
+bool Is(const Json* value, const char* wanted) { return value != nullptr && *value == wanted; }
+
 // The steps of a normalizer or pre-tokenizer: those of a Sequence, or the one.
-std::vector<Json> Steps(const Json& step, const char* list_key) {
-  if (Member(step, "type") != "Sequence") return {step};
-  const Json& list = Member(step, list_key);
-  if (!list.is_array() || list.size() > kMaxSteps) return {};
-  return {list.begin(), list.end()};
+std::vector<Json> Steps(const Json* step, const char* list_key) {
+  if (step == nullptr) return {};
+  if (!Is(Find(step, "type"), "Sequence")) return {*step};
+  const Json* list = Find(step, list_key);
+  if (list == nullptr || !list->is_array() || list->size() > kMaxSteps) return {};
+  return {list->begin(), list->end()};
 }
 
 bool AllOfTypes(const std::vector<Json>& steps, std::initializer_list<const char*> types) {
   return std::all_of(steps.begin(), steps.end(), [&types](const Json& step) {
     return std::any_of(types.begin(), types.end(),
-                       [&step](const char* type) { return Member(step, "type") == type; });
+                       [&step](const char* type) { return Is(Find(&step, "type"), type); });
   });
 }
 
 const Json* FirstOfType(const std::vector<Json>& steps, const char* type) {
   const auto found = std::find_if(steps.begin(), steps.end(), [type](const Json& step) {
-    return Member(step, "type") == type;
+    return Is(Find(&step, "type"), type);
   });
   return found == steps.end() ? nullptr : &*found;
 }
 
-bool IsAbsent(const Json& value) {
-  return value.is_null() || value == "" || value == false || value == 0;
+bool IsAbsent(const Json* value) {
+  return value == nullptr || value->is_null() || *value == "" || *value == false || *value == 0;
 }
 
 // The step in which the file departs from CLIP's tokenizer, or "".
-absl::string_view StepThatIsNotClips(const Json& file) {
-  const std::vector<Json> normalizers = Steps(Member(file, "normalizer"), "normalizers");
+absl::string_view StepThatIsNotClips(const Json* file) {
+  const std::vector<Json> normalizers = Steps(Find(file, "normalizer"), "normalizers");
   if (FirstOfType(normalizers, "Lowercase") == nullptr ||
       !AllOfTypes(normalizers, {"NFC", "Replace", "Lowercase"})) {
     return "normalizer";
   }
-  const std::vector<Json> splits = Steps(Member(file, "pre_tokenizer"), "pretokenizers");
+  const std::vector<Json> splits = Steps(Find(file, "pre_tokenizer"), "pretokenizers");
   const Json* split = FirstOfType(splits, "Split");
   if (split == nullptr || FirstOfType(splits, "ByteLevel") == nullptr ||
       !AllOfTypes(splits, {"Split", "ByteLevel"})) {
     return "pre_tokenizer";
   }
-  const Json& pattern = Member(Member(*split, "pattern"), "Regex");
-  if (!pattern.is_string() ||
-      !absl::EndsWith(pattern.get_ref<const std::string&>(),
+  const Json* pattern = Find(Find(split, "pattern"), "Regex");
+  if (pattern == nullptr || !pattern->is_string() ||
+      !absl::EndsWith(pattern->get_ref<const std::string&>(),
                       "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+")) {
     return "pre_tokenizer";
   }
-  const Json& model = Member(file, "model");
-  if (Member(model, "type") != "BPE") return "model.type";
-  if (Member(model, "end_of_word_suffix") != "</w>") return "model.end_of_word_suffix";
+  const Json* model = Find(file, "model");
+  if (!Is(Find(model, "type"), "BPE")) return "model.type";
+  if (!Is(Find(model, "end_of_word_suffix"), "</w>")) return "model.end_of_word_suffix";
   for (const char* key : {"continuing_subword_prefix", "byte_fallback", "dropout"}) {
-    if (!IsAbsent(Member(model, key))) return "model";
+    if (!IsAbsent(Find(model, key))) return "model";
   }
   return "";
 }
 
-absl::Status ReadVocabulary(const Json& vocab, const std::string& path, int64_t vocab_size,
+absl::Status ReadVocabulary(const Json* vocab, const std::string& path, int64_t vocab_size,
                             TokenizerFiles& files) {
-  if (!vocab.is_object()) return absl::DataLossError(absl::StrCat(path, ": no model.vocab"));
-  files.vocabulary.reserve(vocab.size());
-  for (const auto& [token, value] : vocab.items()) {
+  if (vocab == nullptr || !vocab->is_object())
+    return absl::DataLossError(absl::StrCat(path, ": no model.vocab"));
+  files.vocabulary.reserve(vocab->size());
+  for (const auto& [token, value] : vocab->items()) {
     AD_ASSIGN_OR_RETURN(const int64_t id, TokenId(value, token, vocab_size));
     files.vocabulary.emplace(token, id);
   }
@@ -95,10 +99,11 @@ absl::Status ReadVocabulary(const Json& vocab, const std::string& path, int64_t 
 }
 
 // A merge is "a b", or in newer files ["a", "b"].
-absl::Status ReadMerges(const Json& merges, const std::string& path, TokenizerFiles& files) {
-  if (!merges.is_array()) return absl::DataLossError(absl::StrCat(path, ": no model.merges"));
-  files.merges.reserve(merges.size());
-  for (const Json& merge : merges) {
+absl::Status ReadMerges(const Json* merges, const std::string& path, TokenizerFiles& files) {
+  if (merges == nullptr || !merges->is_array())
+    return absl::DataLossError(absl::StrCat(path, ": no model.merges"));
+  files.merges.reserve(merges->size());
+  for (const Json& merge : *merges) {
     std::vector<std::string> pair;
     if (merge.is_string()) {
       pair = absl::StrSplit(merge.get_ref<const std::string&>(), ' ');
@@ -115,15 +120,17 @@ absl::Status ReadMerges(const Json& merges, const std::string& path, TokenizerFi
   return absl::OkStatus();
 }
 
-absl::Status ReadAddedTokens(const Json& tokens, const std::string& path, int64_t vocab_size,
+absl::Status ReadAddedTokens(const Json* tokens, const std::string& path, int64_t vocab_size,
                              TokenizerFiles& files) {
-  if (tokens.is_null()) return absl::OkStatus();
-  if (!tokens.is_array()) {
+  if (tokens == nullptr) return absl::OkStatus();
+  if (!tokens->is_array()) {
     return absl::DataLossError(absl::StrCat(path, ": added_tokens is no list"));
   }
-  for (const Json& value : tokens) {
+  for (const Json& value : *tokens) {
     AD_ASSIGN_OR_RETURN(const std::string token, TokenContent(value, "added_tokens"));
-    AD_ASSIGN_OR_RETURN(files.added[token], TokenId(Member(value, "id"), token, vocab_size));
+    const Json* id = Find(&value, "id");
+    AD_ASSIGN_OR_RETURN(files.added[token],
+                        TokenId(id == nullptr ? Json() : *id, token, vocab_size));
   }
   return absl::OkStatus();
 }
@@ -132,14 +139,14 @@ absl::Status ReadAddedTokens(const Json& tokens, const std::string& path, int64_
 
 absl::Status ReadTokenizerJson(const std::string& path, int64_t vocab_size, TokenizerFiles& files) {
   AD_ASSIGN_OR_RETURN(const Json file, ReadJsonFile(path, kMaxFileBytes));
-  if (const absl::string_view step = StepThatIsNotClips(file); !step.empty()) {
+  if (const absl::string_view step = StepThatIsNotClips(&file); !step.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat(path, ": ", step, " is not that of CLIP's tokenizer"));
   }
-  const Json& model = Member(file, "model");
-  AD_RETURN_IF_ERROR(ReadVocabulary(Member(model, "vocab"), path, vocab_size, files));
-  AD_RETURN_IF_ERROR(ReadMerges(Member(model, "merges"), path, files));
-  return ReadAddedTokens(Member(file, "added_tokens"), path, vocab_size, files);
+  const Json* model = Find(&file, "model");
+  AD_RETURN_IF_ERROR(ReadVocabulary(Find(model, "vocab"), path, vocab_size, files));
+  AD_RETURN_IF_ERROR(ReadMerges(Find(model, "merges"), path, files));
+  return ReadAddedTokens(Find(&file, "added_tokens"), path, vocab_size, files);
 }
 
 }  // namespace antidiffusion

@@ -240,6 +240,9 @@ def tokenizers():
             {"tokenizer_class": "CLIPTokenizer", "bos_token": "<|startoftext|>", "eos_token": token,
              "unk_token": token, "pad_token": "!",
              "added_tokens_decoder": {"0": token | {"content": "!"}, "7": token}})}))
+    folder = GOLDEN.parent / "tokenizer_json/sd2-base-like"
+    write("tokenizer_files", "one-file", tokenizer_folder(
+        {name: (folder / name).read_text() for name in ("tokenizer.json", "tokenizer_config.json")}))
     prompts = {"plain": "a photo of sks person", "special": "<|startoftext|>x<|endoftext|> !",
                "apostrophes": "I'll say it's what they've done 2023", "cjk": "中文 日本語 한국어",
                "marks": "e\u0301 \u00c5ngstr\u00f6m \u017fs \u0345", "emoji": "👩‍👩‍👧 \u200b\u00ad"}
@@ -256,6 +259,17 @@ def configs():
         write("model_config", f"{model}-index", (GOLDEN / model / "model_index.json").read_bytes())
 
 
+def original_layouts():
+    """Names and shapes out of the headers of single-file checkpoints."""
+    for model in ("inpaint-like", "sd2-v-like", "sdxl-like"):
+        data = (GOLDEN.parent / "single_files" / f"{model}.safetensors").read_bytes()
+        header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
+        write("original_layout", model, "".join(
+            " ".join([name, *map(str, entry["shape"])]) + "\n"
+            for name, entry in sorted(header.items())
+            if name != "__metadata__" and ".decoder." not in name and not name.endswith(".bias")))
+
+
 if __name__ == "__main__":
     for old in CORPUS.glob("*/seed-*"):
         old.unlink()
@@ -266,3 +280,4 @@ if __name__ == "__main__":
     key_files()
     tokenizers()
     configs()
+    original_layouts()

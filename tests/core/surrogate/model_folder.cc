@@ -1,17 +1,28 @@
 #include "tests/core/surrogate/model_folder.h"
 
-#include <ATen/Functions.h>
+#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <filesystem>
 #include <utility>
 
+#include "core/base/status_macros.h"
+#include "core/models/clip_text_model.h"
+#include "core/models/unet.h"
+#include "core/models/vae.h"
+#include "core/surrogate/networks.h"
+
 namespace antidiffusion {
 
+std::string GoldenModelPath(const std::string& name) {
+  const std::string golden = std::string(ANTIDIFFUSION_SOURCE_DIR) + "/tests/golden/";
+  const std::string path = golden + "models/" + name;
+  return std::filesystem::exists(path) ? path : golden + "families/models/" + name;
+}
+
 ModelFolder::ModelFolder(const std::string& golden_name) {
-  std::filesystem::copy(
-      std::string(ANTIDIFFUSION_SOURCE_DIR) + "/tests/golden/models/" + golden_name, dir_.path(),
-      std::filesystem::copy_options::recursive);
+  std::filesystem::copy(GoldenModelPath(golden_name), dir_.path(),
+                        std::filesystem::copy_options::recursive);
 }
 
 void ModelFolder::Write(const std::string& name, const std::string& contents) const {
@@ -40,18 +51,22 @@ void ModelFolder::EditTensors(const std::string& name,
   WriteSafetensors(dir_.File(name), tensors);
 }
 
-absl::StatusOr<LoadedModel> ModelFolder::Load() const {
-  return LoadModelDirectory(dir_.path(), c10::kCPU, c10::kFloat);
-}
+absl::StatusOr<ModelSource> ModelFolder::Load() const { return ReadModelSource(dir_.path(), {}); }
 
-at::Tensor Outputs(StableDiffusion& model) {
+absl::StatusOr<at::Tensor> Outputs(const ModelSource& source) {
   const at::NoGradGuard no_grad;
-  const at::Tensor context = model.EncodePrompt("a photo of a cat!");
-  const int64_t side = model.native_side();
+  const DenoiserSource& denoiser = *source.denoiser;
+  const TextSource& text = denoiser.text.front();
+  const auto vae_config = std::get<VaeConfig>(source.encoder_config);
+  AD_ASSIGN_OR_RETURN(auto encoder, ReadNetwork<ClipTextModel>(text.config, text.tensors, {}));
+  AD_ASSIGN_OR_RETURN(auto vae, ReadNetwork<Vae>(vae_config, source.encoder, {}));
+  AD_ASSIGN_OR_RETURN(auto unet, ReadNetwork<UNet>(denoiser.config, denoiser.tensors, {}));
+  const at::Tensor context =
+      encoder(at::tensor(text.tokenizer->Encode("a photo of a cat!"), at::kLong).unsqueeze(0));
+  const int64_t side = denoiser.config.sample_size * vae_config.factor();
   const at::Tensor image = at::linspace(-1, 1, 3 * side * side).view({1, 3, side, side});
-  const at::Tensor latent = model.EncodeImage(image).mean;
-  const at::Tensor timestep = at::full({1}, 500, at::kLong);
-  const at::Tensor prediction = model.unet()(latent, timestep, context);
+  const at::Tensor latent = vae->encode(image).mean * vae_config.scaling_factor;
+  const at::Tensor prediction = unet(latent, at::full({1}, 500, at::kLong), context);
   return at::cat({context.flatten(), latent.flatten(), prediction.flatten()});
 }
 

@@ -6,11 +6,14 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "core/surrogate/model_directory.h"
+#include "core/surrogate/model_source.h"
 #include "tests/core/checkpoint/safetensors_writer.h"
 #include "tests/testing/temp_dir.h"
 
 namespace antidiffusion {
+
+// The folder of a golden model: sd1-like, inpaint-like, ...
+std::string GoldenModelPath(const std::string& name);
 
 // Throws where a file cannot be read or written (the test then fails).
 class ModelFolder {
@@ -26,8 +29,7 @@ class ModelFolder {
   void EditJson(const std::string& name, const std::function<void(nlohmann::json&)>& edit) const;
   void EditTensors(const std::string& name, const std::function<void(TensorMap&)>& edit) const;
 
-  // On the CPU in fp32.
-  absl::StatusOr<LoadedModel> Load() const;
+  absl::StatusOr<ModelSource> Load() const;
 
  private:
   const TempDir dir_;
@@ -37,8 +39,9 @@ inline constexpr char kUNetWeights[] = "unet/diffusion_pytorch_model.safetensors
 inline constexpr char kVaeWeights[] = "vae/diffusion_pytorch_model.safetensors";
 inline constexpr char kTextWeights[] = "text_encoder/model.safetensors";
 
-// What a model computes with each of its parts: the prompt's embedding, the mean of an image's
-// posterior, and a prediction, in one vector. Equal weights give equal numbers.
-at::Tensor Outputs(StableDiffusion& model);
+// What a model of SD 1.x or 2.x computes with each of its parts: the prompt's embedding, the mean
+// of an image's posterior, and a prediction, in one vector. Equal weights give equal numbers.
+// Errors as ReadNetwork's.
+absl::StatusOr<at::Tensor> Outputs(const ModelSource& source);
 
 }  // namespace antidiffusion

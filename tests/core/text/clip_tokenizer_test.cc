@@ -199,6 +199,7 @@ TEST(ClipTokenizerTest, RefusesOneFileThatDoesNotAddUp) {
                                                  {"/model/merges/0", {"a", 1}},
                                                  {"/added_tokens", "x"},
                                                  {"/added_tokens/0", {{"content", "x"}}},
+                                                 {"/added_tokens/0", "x"},
                                                  {"/added_tokens/0/id", 5000},
                                                  {"/added_tokens/0/content", ""}};
   for (const auto& [pointer, value] : kEdits) {
