@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/api/loaded_models.h"
@@ -25,6 +26,7 @@ struct ModelInfo {
   std::string device;           // cpu, cuda:0
   std::string precision;        // fp32, bf16
   int latent_channels = 0;
+  std::vector<std::string> notes;  // for the log: what was guessed or left unread in loading
   // What it can do (capabilities.h).
   bool denoises = false;  // has a UNet: denoising objectives, prompt and surrogate tuning
   bool has_semantic_layers = false;  // cross-attention at a quarter of the latent's side
@@ -65,15 +67,16 @@ class Protector {
   virtual ~Protector() = default;
 
   // Blocks for seconds to minutes. On one CPU equal image, options, build and thread count give
-  // equal bytes. On CUDA deterministic kernels are preferred where there are some (the backward
-  // pass of attention may have none), so equal bytes are not promised there.
-  // Errors: INVALID_ARGUMENT (options, what the model cannot do, a side under 64 px, a long side
-  // over 193 short ones); NOT_FOUND (a model of options.also, by name); CANCELLED or
-  // DEADLINE_EXCEEDED (`run` is asked before every optimiser step); RESOURCE_EXHAUSTED with reason
-  // DEVICE_MEMORY; INTERNAL (the device failed, or the numbers left the finite).
-  // Usable again after any of them; the model's weights are then bit-identical to those loaded.
-  // The exception is INTERNAL with reason WEIGHTS_NOT_RESTORED: that could not be brought about.
-  // This and every later job then fail with it, and so does SelfTest: the process must end.
+  // equal bytes, unless memory is so short that a wide image has to be worked on in smaller pieces.
+  // On CUDA deterministic kernels are preferred where there are some (the backward pass of
+  // attention may have none), so equal bytes are not promised there. Errors: INVALID_ARGUMENT
+  // (options, what the model cannot do, a side under 64 px, a long side over 193 short ones);
+  // NOT_FOUND (a model of options.also, by name); CANCELLED or DEADLINE_EXCEEDED (`run` is asked
+  // before every optimiser step); RESOURCE_EXHAUSTED with reason DEVICE_MEMORY; INTERNAL (the
+  // device failed, or the numbers left the finite). Usable again after any of them; the model's
+  // weights are then bit-identical to those loaded. The exception is INTERNAL with reason
+  // WEIGHTS_NOT_RESTORED: that could not be brought about. This and every later job then fail with
+  // it, and so does SelfTest: the process must end.
   virtual absl::StatusOr<ProtectionResult> Protect(const Image& image,
                                                    const ProtectionOptions& options,
                                                    const RunContext& run) = 0;
@@ -87,10 +90,11 @@ class Protector {
 };
 
 struct LoadOptions {
-  std::string directory;           // a model's folder or file; its name is the model's
+  std::string directory;           // a model's folder, or NAME.safetensors; named like that
   std::string device = "auto";     // auto (cuda:0 if there is one, else cpu), cpu, cuda, cuda:N
   std::string precision = "auto";  // auto (from the device), fp32, bf16
   int threads = 0;                 // of the CPU; 0: one for each physical core
+  std::string tokenizers = "";     // a folder of those for files that have none of their own
 };
 
 // Loads a model onto a device; seconds. Its encoder is in `loaded` as long as the protector lives,

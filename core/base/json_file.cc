@@ -51,10 +51,10 @@ absl::StatusOr<Json> ReadJsonFile(const std::string& path, int64_t max_bytes) {
   return ParseJsonObject(bytes, path);
 }
 
-absl::StatusOr<Json> ParseJsonObject(const std::string& bytes, const std::string& name) {
+absl::StatusOr<Json> ParseJsonObject(absl::string_view bytes, const std::string& name) {
   DocumentCheck check;
   Json document = Json::parse(
-      bytes,
+      bytes.begin(), bytes.end(),
       [&check](int depth, Json::parse_event_t event, Json& value) {
         return check(depth, event, value);
       },

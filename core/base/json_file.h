@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace antidiffusion {
 
@@ -15,6 +16,6 @@ namespace antidiffusion {
 absl::StatusOr<nlohmann::json> ReadJsonFile(const std::string& path, int64_t max_bytes);
 
 // The same for bytes that have been read; errors begin with `name`.
-absl::StatusOr<nlohmann::json> ParseJsonObject(const std::string& bytes, const std::string& name);
+absl::StatusOr<nlohmann::json> ParseJsonObject(absl::string_view bytes, const std::string& name);
 
 }  // namespace antidiffusion

@@ -43,6 +43,8 @@ c10::ScalarType ScalarTypeOf(SafetensorsDtype dtype) {
       return c10::kByte;
     case SafetensorsDtype::kBool:
       return c10::kBool;
+    case SafetensorsDtype::kF8:  // refused by then
+      break;
   }
   return c10::kByte;
 }
@@ -69,6 +71,13 @@ struct SafetensorsFile::Mapping {
           absl::StrCat(path, ": no tensor \"", absl::CHexEscape(name), "\""));
     }
     return &position->second;
+  }
+
+  absl::Status RefuseF8(absl::string_view name, const SafetensorsEntry& entry) const {
+    if (entry.dtype != SafetensorsDtype::kF8) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": \"", absl::CHexEscape(name),
+                     "\" is stored as fp8; take the file in fp16, or convert it"));
   }
 
   std::string path;
@@ -107,6 +116,8 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
 
 const std::string& SafetensorsFile::path() const { return mapping_->path; }
 
+absl::string_view SafetensorsFile::bytes() const { return mapping_->bytes; }
+
 std::vector<std::string> SafetensorsFile::names() const {
   std::vector<std::string> names;
   names.reserve(mapping_->entries.size());
@@ -121,8 +132,17 @@ absl::StatusOr<std::vector<int64_t>> SafetensorsFile::Shape(absl::string_view na
   return entry->shape;
 }
 
+absl::Status SafetensorsFile::CheckIsWeight(absl::string_view name) const {
+  AD_ASSIGN_OR_RETURN(const SafetensorsEntry* entry, mapping_->Find(name));
+  AD_RETURN_IF_ERROR(mapping_->RefuseF8(name, *entry));
+  if (c10::isFloatingType(ScalarTypeOf(entry->dtype))) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(mapping_->path, ": \"", absl::CHexEscape(name),
+                                          "\" holds integers, weights are floating point"));
+}
+
 absl::StatusOr<at::Tensor> SafetensorsFile::Read(absl::string_view name) const {
   AD_ASSIGN_OR_RETURN(const SafetensorsEntry* entry, mapping_->Find(name));
+  AD_RETURN_IF_ERROR(mapping_->RefuseF8(name, *entry));
   const absl::string_view data = mapping_->bytes.substr(entry->begin, entry->end - entry->begin);
   if (entry->dtype == SafetensorsDtype::kBool &&
       std::any_of(data.begin(), data.end(), [](char c) { return c != 0 && c != 1; })) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
@@ -26,14 +27,20 @@ class SafetensorsFile {
   ~SafetensorsFile();
 
   const std::string& path() const;
+  absl::string_view bytes() const;         // of the whole file: what Read reads from
   std::vector<std::string> names() const;  // sorted
   bool Contains(absl::string_view name) const;
 
   // Without reading the data. NOT_FOUND.
   absl::StatusOr<std::vector<int64_t>> Shape(absl::string_view name) const;
 
-  // A copy in torch's own (64-byte aligned) memory, in the file's dtype, on the CPU. NOT_FOUND, or
-  // DATA_LOSS for a BOOL that is neither 0 nor 1. Throws c10::Error when memory runs out.
+  // OK for weights that Read can give, without reading them. NOT_FOUND; DATA_LOSS: integers;
+  // FAILED_PRECONDITION: 8-bit floating point.
+  absl::Status CheckIsWeight(absl::string_view name) const;
+
+  // A copy in torch's own (64-byte aligned) memory, in the file's dtype, on the CPU. NOT_FOUND,
+  // DATA_LOSS for a BOOL that is neither 0 nor 1, FAILED_PRECONDITION for 8-bit floating point.
+  // Throws c10::Error when memory runs out.
   absl::StatusOr<at::Tensor> Read(absl::string_view name) const;
 
  private:

@@ -7,15 +7,22 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/json_file.h"
 #include "core/base/status_macros.h"
 
 namespace antidiffusion {
 namespace {
 
+using Json = nlohmann::json;
+
 constexpr size_t kLengthBytes = 8;
-constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // as the reference implementation has it
+// Published checkpoints have at most 1 MB; the rest is for notes of training tools. Parsed it takes
+// some ten times as much memory.
+constexpr uint64_t kMaxHeaderBytes = 16'000'000;
 constexpr size_t kMaxNameBytes = 1024;
 constexpr size_t kMaxRank = 64;  // torch's own limit
 constexpr char kMetadataKey[] = "__metadata__";
@@ -23,166 +30,15 @@ constexpr char kMetadataKey[] = "__metadata__";
 std::optional<SafetensorsDtype> DtypeByName(absl::string_view name) {
   using Dtype = SafetensorsDtype;
   static constexpr std::pair<absl::string_view, Dtype> kDtypes[] = {
-      {"F64", Dtype::kF64}, {"F32", Dtype::kF32},  {"F16", Dtype::kF16}, {"BF16", Dtype::kBF16},
-      {"I64", Dtype::kI64}, {"I32", Dtype::kI32},  {"I16", Dtype::kI16}, {"I8", Dtype::kI8},
-      {"U8", Dtype::kU8},   {"BOOL", Dtype::kBool}};
+      {"F64", Dtype::kF64},   {"F32", Dtype::kF32},    {"F16", Dtype::kF16},
+      {"BF16", Dtype::kBF16}, {"I64", Dtype::kI64},    {"I32", Dtype::kI32},
+      {"I16", Dtype::kI16},   {"I8", Dtype::kI8},      {"U8", Dtype::kU8},
+      {"BOOL", Dtype::kBool}, {"F8_E4M3", Dtype::kF8}, {"F8_E5M2", Dtype::kF8}};
   for (const auto& [known, dtype] : kDtypes) {
     if (name == known) return dtype;
   }
   return std::nullopt;
 }
-
-// Receives the events of the JSON parser and fills the entries. Offsets stay relative to the data.
-// Returning false ends the parse; `error` then says why. Nesting is bounded by the states: deeper
-// than an array in an object in the root is refused at once.
-class HeaderHandler {
- public:
-  using Json = nlohmann::json;
-
-  SafetensorsEntries TakeEntries() { return std::move(entries_); }
-  const std::string& error() const { return error_; }
-
-  bool start_object(size_t /*elements*/) {
-    if (state_ == State::kStart) return Enter(State::kRoot);
-    if (state_ == State::kRoot && in_metadata_) return Enter(State::kMetadata);
-    if (state_ == State::kRoot) {
-      field_ = Field::kNone;
-      seen_fields_ = 0;
-      return Enter(State::kTensor);
-    }
-    return Fail("an object where none belongs");
-  }
-
-  bool key(std::string& name) {
-    if (name.size() > kMaxNameBytes) return Fail("a name of over 1024 bytes");
-    if (state_ == State::kRoot) return BeginMember(name);
-    if (state_ == State::kTensor) return BeginField(name);
-    return true;  // of the metadata, which nobody reads
-  }
-
-  bool end_object() {
-    if (state_ == State::kTensor && seen_fields_ != 7) {
-      return Fail("dtype, shape or data_offsets is missing");
-    }
-    return Enter(state_ == State::kRoot ? State::kEnd : State::kRoot);
-  }
-
-  bool start_array(size_t /*elements*/) {
-    if (state_ != State::kTensor) return Fail("an array where none belongs");
-    if (field_ == Field::kShape) return Enter(State::kShape);
-    if (field_ == Field::kOffsets) return Enter(State::kOffsets);
-    return Fail("an array where none belongs");
-  }
-
-  bool end_array() {
-    if (state_ == State::kOffsets && offset_count_ != 2)
-      return Fail("data_offsets needs 2 numbers");
-    return Enter(State::kTensor);
-  }
-
-  bool number_unsigned(uint64_t value) {
-    if (state_ == State::kShape) return AddDimension(value);
-    if (state_ == State::kOffsets) return AddOffset(value);
-    return Fail("a number where none belongs");
-  }
-
-  bool string(std::string& value) {
-    if (state_ == State::kMetadata) return true;
-    if (state_ != State::kTensor || field_ != Field::kDtype) {
-      return Fail("a string where none belongs");
-    }
-    const std::optional<SafetensorsDtype> dtype = DtypeByName(value);
-    if (!dtype.has_value()) {
-      return Fail(absl::StrCat("unsupported dtype ", absl::CHexEscape(value.substr(0, 32))));
-    }
-    entry_->dtype = *dtype;
-    return true;
-  }
-
-  bool null() { return Fail("null"); }
-  bool boolean(bool /*value*/) { return Fail("a boolean"); }
-  bool number_integer(int64_t /*value*/) { return Fail("a negative number"); }
-  bool number_float(double /*value*/, const std::string& /*text*/) {
-    return Fail("a number that is no 64-bit integer");
-  }
-  bool binary(Json::binary_t& /*value*/) { return Fail("binary"); }
-  bool parse_error(size_t position, const std::string& /*token*/,
-                   const nlohmann::detail::exception& /*exception*/) {
-    return Fail(absl::StrCat("broken JSON at byte ", position));
-  }
-
- private:
-  enum class State { kStart, kRoot, kMetadata, kTensor, kShape, kOffsets, kEnd };
-  enum class Field { kNone, kDtype, kShape, kOffsets };
-
-  bool Enter(State state) {
-    state_ = state;
-    return true;
-  }
-
-  bool Fail(absl::string_view reason) {
-    error_ = name_.empty() ? std::string(reason)
-                           : absl::StrCat("at \"", absl::CHexEscape(name_), "\": ", reason);
-    return false;
-  }
-
-  bool BeginMember(const std::string& name) {
-    name_ = name;
-    in_metadata_ = name == kMetadataKey;
-    if (in_metadata_) {
-      if (std::exchange(seen_metadata_, true)) return Fail("repeated");
-      return true;
-    }
-    const auto [position, is_new] = entries_.try_emplace(name);
-    if (!is_new) return Fail("repeated");
-    entry_ = &position->second;
-    return true;
-  }
-
-  bool BeginField(const std::string& name) {
-    if (name == "dtype") {
-      field_ = Field::kDtype;
-    } else if (name == "shape") {
-      field_ = Field::kShape;
-    } else if (name == "data_offsets") {
-      field_ = Field::kOffsets;
-      offset_count_ = 0;
-    } else {
-      return Fail(absl::StrCat("unknown key ", absl::CHexEscape(name)));
-    }
-    const unsigned bit = 1U << (static_cast<unsigned>(field_) - 1);
-    if ((seen_fields_ & bit) != 0) return Fail(absl::StrCat(name, " is repeated"));
-    seen_fields_ |= bit;
-    return true;
-  }
-
-  bool AddDimension(uint64_t value) {
-    if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-      return Fail("a dimension beyond 2^63");
-    }
-    if (entry_->shape.size() == kMaxRank) return Fail("over 64 dimensions");
-    entry_->shape.push_back(static_cast<int64_t>(value));
-    return true;
-  }
-
-  bool AddOffset(uint64_t value) {
-    if (offset_count_ == 2) return Fail("data_offsets needs 2 numbers");
-    (offset_count_ == 0 ? entry_->begin : entry_->end) = value;
-    ++offset_count_;
-    return true;
-  }
-
-  State state_ = State::kStart;
-  Field field_ = Field::kNone;
-  std::string name_;  // of the member being read
-  bool in_metadata_ = false;
-  bool seen_metadata_ = false;
-  unsigned seen_fields_ = 0;  // a bit a Field
-  int offset_count_ = 0;
-  SafetensorsEntry* entry_ = nullptr;  // into entries_, whose nodes stay where they are
-  SafetensorsEntries entries_;
-  std::string error_;
-};
 
 absl::Status Broken(absl::string_view reason) {
   return absl::DataLossError(absl::StrCat("not a valid safetensors file: ", reason));
@@ -190,6 +46,83 @@ absl::Status Broken(absl::string_view reason) {
 
 absl::Status BrokenEntry(absl::string_view name, absl::string_view reason) {
   return Broken(absl::StrCat("\"", absl::CHexEscape(name), "\": ", reason));
+}
+
+absl::Status CheckMetadata(const Json& metadata) {
+  if (metadata.is_object() &&
+      std::all_of(metadata.begin(), metadata.end(), [](const Json& v) { return v.is_string(); })) {
+    return absl::OkStatus();
+  }
+  return BrokenEntry(kMetadataKey, "no object of strings");
+}
+
+// The numbers of a list; nullopt unless it holds up to `most` whole ones in [0, 2^63).
+std::optional<std::vector<uint64_t>> Numbers(const Json& list, size_t most) {
+  if (!list.is_array() || list.size() > most) return std::nullopt;
+  std::vector<uint64_t> numbers;
+  for (const Json& value : list) {
+    if (!value.is_number_unsigned() || value.get<uint64_t>() >> 63 != 0) return std::nullopt;
+    numbers.push_back(value.get<uint64_t>());
+  }
+  return numbers;
+}
+
+absl::StatusOr<SafetensorsEntry> ParseEntry(const std::string& name, const Json& json) {
+  const auto dtype_name = json.find("dtype");
+  const auto shape_list = json.find("shape");
+  const auto offset_list = json.find("data_offsets");
+  if (json.size() != 3 || dtype_name == json.end() || shape_list == json.end() ||
+      offset_list == json.end() || !dtype_name->is_string()) {
+    return BrokenEntry(name, "needs a dtype, a shape and data_offsets, and nothing else");
+  }
+  const auto& word = dtype_name->get_ref<const std::string&>();
+  const std::optional<SafetensorsDtype> dtype = DtypeByName(word);
+  if (!dtype.has_value()) {
+    return BrokenEntry(name,
+                       absl::StrCat("unsupported dtype ", absl::CHexEscape(word.substr(0, 32))));
+  }
+  const auto shape = Numbers(*shape_list, kMaxRank);
+  if (!shape.has_value()) {
+    return BrokenEntry(name, "its shape is no list of at most 64 dimensions below 2^63");
+  }
+  const auto offsets = Numbers(*offset_list, 2);
+  if (!offsets.has_value() || offsets->size() != 2) {
+    return BrokenEntry(name, "data_offsets needs 2 numbers below 2^63");
+  }
+  return SafetensorsEntry{
+      *dtype, {shape->begin(), shape->end()}, offsets->front(), offsets->back()};
+}
+
+// Offsets stay relative to the data.
+absl::StatusOr<SafetensorsEntries> ParseEntries(const Json& header) {
+  SafetensorsEntries entries;
+  for (const auto& [name, json] : header.items()) {
+    if (name.size() > kMaxNameBytes) return Broken("a name of over 1024 bytes");
+    if (name == kMetadataKey) {
+      AD_RETURN_IF_ERROR(CheckMetadata(json));
+      continue;
+    }
+    AD_ASSIGN_OR_RETURN(SafetensorsEntry entry, ParseEntry(name, json));
+    entries.emplace_hint(entries.end(), name, std::move(entry));
+  }
+  return entries;
+}
+
+// What people have under the name of a .safetensors file and take for one; "" for anything else.
+absl::string_view OtherKindOfFile(absl::string_view file) {
+  const std::string start =
+      absl::AsciiStrToLower(absl::StripLeadingAsciiWhitespace(file.substr(0, 64)));
+  if (absl::StartsWith(start, "version https://git-lfs")) {
+    return "a git-LFS pointer in place of the file; `git lfs pull` fetches it";
+  }
+  if (absl::StartsWith(start, "<!doctype") || absl::StartsWith(start, "<html")) {
+    return "an HTML page, as a download saves that needed a login or a licence accepted";
+  }
+  if (absl::StartsWith(file, "PK\x03\x04") || absl::StartsWith(file, "\x80\x02")) {
+    return "a pickled PyTorch file under another name";
+  }
+  if (absl::StartsWith(file, "GGUF")) return "a GGUF file";
+  return "";
 }
 
 // Bytes that `entry` should have; nullopt when they do not fit in 64 bits.
@@ -246,12 +179,17 @@ int64_t ByteSize(SafetensorsDtype dtype) {
     case SafetensorsDtype::kI8:
     case SafetensorsDtype::kU8:
     case SafetensorsDtype::kBool:
+    case SafetensorsDtype::kF8:
       return 1;
   }
   return 1;
 }
 
 absl::StatusOr<SafetensorsEntries> ParseSafetensorsHeader(absl::string_view file) {
+  const bool has_object = file.size() > kLengthBytes && file[kLengthBytes] == '{';
+  if (const absl::string_view other = has_object ? "" : OtherKindOfFile(file); !other.empty()) {
+    return Broken(other);
+  }
   if (file.size() < kLengthBytes) return Broken("shorter than 8 bytes");
   uint64_t header_bytes = 0;  // little-endian in the file
   for (size_t i = kLengthBytes; i-- > 0;) {
@@ -266,11 +204,9 @@ absl::StatusOr<SafetensorsEntries> ParseSafetensorsHeader(absl::string_view file
   const absl::string_view header = file.substr(kLengthBytes, header_bytes);
   if (header.empty() || header.front() != '{') return Broken("the header is no JSON object");
 
-  HeaderHandler handler;
-  if (!nlohmann::json::sax_parse(header.begin(), header.end(), &handler)) {
-    return Broken(handler.error());
-  }
-  SafetensorsEntries entries = handler.TakeEntries();
+  AD_ASSIGN_OR_RETURN(const Json json,
+                      ParseJsonObject(header, "not a valid safetensors file: header"));
+  AD_ASSIGN_OR_RETURN(SafetensorsEntries entries, ParseEntries(json));
   const uint64_t data_begin = kLengthBytes + header_bytes;
   AD_RETURN_IF_ERROR(CheckLayout(entries, file.size() - data_begin));
   for (auto& [name, entry] : entries) {

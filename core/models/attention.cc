@@ -6,6 +6,7 @@ namespace antidiffusion {
 namespace {
 
 constexpr double kLayerNormEps = 1e-5;
+constexpr double kGroupNormEps = 1e-6;
 constexpr int64_t kFeedForwardFactor = 4;
 
 }  // namespace
@@ -60,17 +61,18 @@ torch::Tensor FeedForwardImpl::forward(const torch::Tensor& x) {
   return out_(halves[0] * at::gelu(halves[1]));
 }
 
-BasicTransformerBlockImpl::BasicTransformerBlockImpl(int64_t channels, int64_t heads,
-                                                     int64_t context_channels,
+BasicTransformerBlockImpl::BasicTransformerBlockImpl(const Transformer2DShape& shape,
                                                      const at::TensorOptions& options)
-    : norm1_(register_module("norm1", LayerNorm(channels, kLayerNormEps, options))),
-      norm2_(register_module("norm2", LayerNorm(channels, kLayerNormEps, options))),
-      norm3_(register_module("norm3", LayerNorm(channels, kLayerNormEps, options))),
-      attn1_(
-          register_module("attn1", Attention(AttentionShape{channels, channels, heads}, options))),
+    : norm1_(register_module("norm1", LayerNorm(shape.channels, kLayerNormEps, options))),
+      norm2_(register_module("norm2", LayerNorm(shape.channels, kLayerNormEps, options))),
+      norm3_(register_module("norm3", LayerNorm(shape.channels, kLayerNormEps, options))),
+      attn1_(register_module(
+          "attn1",
+          Attention(AttentionShape{shape.channels, shape.channels, shape.heads}, options))),
       attn2_(register_module(
-          "attn2", Attention(AttentionShape{channels, context_channels, heads}, options))),
-      ff_(register_module("ff", FeedForward(channels, options))) {}
+          "attn2",
+          Attention(AttentionShape{shape.channels, shape.context_channels, shape.heads}, options))),
+      ff_(register_module("ff", FeedForward(shape.channels, options))) {}
 
 torch::Tensor BasicTransformerBlockImpl::forward(const torch::Tensor& x,
                                                  const torch::Tensor& context,
@@ -79,6 +81,37 @@ torch::Tensor BasicTransformerBlockImpl::forward(const torch::Tensor& x,
   torch::Tensor h = attn1_(normed, normed) + x;
   h = attn2_(norm2_(h), context, capture) + h;
   return ff_(norm3_(h)) + h;
+}
+
+Transformer2DImpl::Transformer2DImpl(const Transformer2DShape& shape,
+                                     const at::TensorOptions& options)
+    : norm_(register_module("norm",
+                            GroupNorm(shape.norm_groups, shape.channels, kGroupNormEps, options))),
+      blocks_(register_module("transformer_blocks", MakeNumbered<BasicTransformerBlock>())) {
+  const int64_t channels = shape.channels;
+  if (shape.use_linear_projection) {
+    linear_in_ = register_module("proj_in", Linear(channels, channels, options));
+    linear_out_ = register_module("proj_out", Linear(channels, channels, options));
+  } else {
+    const Conv2dShape point{channels, channels, 1, 1, 0};
+    conv_in_ = register_module("proj_in", Conv2d(point, options));
+    conv_out_ = register_module("proj_out", Conv2d(point, options));
+  }
+  for (int64_t i = 0; i < shape.layers; ++i) blocks_->Add(BasicTransformerBlock(shape, options));
+}
+
+torch::Tensor Transformer2DImpl::forward(const torch::Tensor& x, const torch::Tensor& context,
+                                         AttentionCapture* capture) {
+  const int64_t batch = x.size(0), channels = x.size(1), height = x.size(2), width = x.size(3);
+  torch::Tensor h = norm_(x);
+  if (conv_in_) h = conv_in_(h);
+  h = h.permute({0, 2, 3, 1}).reshape({batch, height * width, channels});
+  if (linear_in_) h = linear_in_(h);
+  for (BasicTransformerBlock& block : *blocks_) h = block(h, context, capture);
+  if (linear_out_) h = linear_out_(h);
+  h = h.view({batch, height, width, channels}).permute({0, 3, 1, 2});
+  if (conv_out_) h = conv_out_(h);
+  return h + x;
 }
 
 }  // namespace antidiffusion

@@ -1,4 +1,4 @@
-// Multi-head attention, the gated feed-forward, and the transformer block made of them.
+// Multi-head attention and the transformer of a UNet's feature maps that is made of it.
 // B batch, N positions, C channels, M positions attended to, D their width.
 #pragma once
 
@@ -45,10 +45,19 @@ class FeedForwardImpl : public torch::nn::Module {
 };
 TORCH_MODULE(FeedForward);
 
+struct Transformer2DShape {
+  int64_t channels = 0;
+  int64_t heads = 1;
+  int64_t context_channels = 0;
+  int64_t norm_groups = 32;
+  bool use_linear_projection = false;  // else 1x1 convolutions: SD 1.x
+  int64_t layers = 1;
+};
+
+// Self-attention, cross-attention, feed-forward; each with a residual around it.
 class BasicTransformerBlockImpl : public torch::nn::Module {
  public:
-  BasicTransformerBlockImpl(int64_t channels, int64_t heads, int64_t context_channels,
-                            const at::TensorOptions& options);
+  BasicTransformerBlockImpl(const Transformer2DShape& shape, const at::TensorOptions& options);
 
   // x [B,N,C], context [B,M,D] -> [B,N,C]. `capture` receives the cross-attention's maps.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& context,
@@ -60,5 +69,24 @@ class BasicTransformerBlockImpl : public torch::nn::Module {
   FeedForward ff_;
 };
 TORCH_MODULE(BasicTransformerBlock);
+
+// `layers` transformer blocks over the positions of a feature map, with a residual around them all.
+class Transformer2DImpl : public torch::nn::Module {
+ public:
+  Transformer2DImpl(const Transformer2DShape& shape, const at::TensorOptions& options);
+
+  // x [B,C,h,w], context [B,M,D] -> [B,C,h,w]. `capture` may be null; it receives one tensor from
+  // each layer.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& context,
+                        AttentionCapture* capture);
+
+ private:
+  GroupNorm norm_;
+  // One pair is set.
+  Linear linear_in_{nullptr}, linear_out_{nullptr};
+  Conv2d conv_in_{nullptr}, conv_out_{nullptr};
+  Numbered<BasicTransformerBlock> blocks_;
+};
+TORCH_MODULE(Transformer2D);
 
 }  // namespace antidiffusion

@@ -8,6 +8,14 @@ namespace {
 // The older approximation of GELU by a sigmoid, as CLIP ViT-L was trained with.
 torch::Tensor QuickGelu(const torch::Tensor& x) { return x * at::sigmoid(x * 1.702); }
 
+// An `eos_token_id` that stands for the largest id of the text.
+constexpr int64_t kLargestId = 2;
+
+// ids [B,T] -> [B], the place where each text ends.
+torch::Tensor EndOfText(const torch::Tensor& ids, int64_t eos_token_id) {
+  return at::argmax(eos_token_id == kLargestId ? ids : (ids == eos_token_id).to(at::kInt), -1);
+}
+
 }  // namespace
 
 ClipEncoderLayerImpl::ClipEncoderLayerImpl(const ClipTextConfig& config,
@@ -49,8 +57,9 @@ torch::Tensor ClipEncoderLayerImpl::forward(const torch::Tensor& x) {
   return h + fc2_(quick_gelu_ ? QuickGelu(inner) : at::gelu(inner));
 }
 
-ClipTextModelImpl::ClipTextModelImpl(const ClipTextConfig& config,
-                                     const at::TensorOptions& options) {
+ClipTextModelImpl::ClipTextModelImpl(const ClipTextConfig& config, const at::TensorOptions& options)
+    : eos_token_id_(config.eos_token_id) {
+  TORCH_CHECK(config.num_hidden_layers > 0, "num_hidden_layers ", config.num_hidden_layers);
   auto text_model = register_module("text_model", std::make_shared<torch::nn::Module>());
   auto embeddings =
       text_model->register_module("embeddings", std::make_shared<torch::nn::Module>());
@@ -65,13 +74,33 @@ ClipTextModelImpl::ClipTextModelImpl(const ClipTextConfig& config,
   }
   final_layer_norm_ = text_model->register_module(
       "final_layer_norm", LayerNorm(config.hidden_size, config.layer_norm_eps, options));
+  if (config.projection_dim > 0) {
+    text_projection_ =
+        register_module("text_projection",
+                        Linear(config.hidden_size, config.projection_dim, options, /*bias=*/false));
+  }
 }
 
 torch::Tensor ClipTextModelImpl::forward(const torch::Tensor& ids) {
+  return Outputs(ids).last_hidden;
+}
+
+ClipTextOutput ClipTextModelImpl::Outputs(const torch::Tensor& ids) {
   const torch::Tensor positions = at::arange(ids.size(1), ids.options());
+  ClipTextOutput output;
   torch::Tensor h = token_embedding_(ids) + position_embedding_(positions);
-  for (ClipEncoderLayer& layer : *layers_) h = layer(h);
-  return final_layer_norm_(h);
+  for (ClipEncoderLayer& layer : *layers_) {
+    output.penultimate = h;
+    h = layer(h);
+  }
+  output.last_hidden = final_layer_norm_(h);
+  if (text_projection_) {
+    const torch::Tensor end = EndOfText(ids, eos_token_id_).view({-1, 1, 1});
+    const torch::Tensor at_end =
+        output.last_hidden.gather(1, end.expand({-1, 1, output.last_hidden.size(2)})).squeeze(1);
+    output.pooled = text_projection_(at_end);
+  }
+  return output;
 }
 
 }  // namespace antidiffusion

@@ -20,8 +20,10 @@ Conv2dImpl::Conv2dImpl(const Conv2dShape& shape, const at::TensorOptions& option
     : shape_(shape),
       weight_(register_parameter(
           "weight", at::empty({shape.out, shape.in, shape.kernel, shape.kernel}, options),
-          kRequiresGrad)),
-      bias_(register_parameter("bias", at::empty({shape.out}, options), kRequiresGrad)) {}
+          kRequiresGrad)) {
+  if (shape.bias)
+    bias_ = register_parameter("bias", at::empty({shape.out}, options), kRequiresGrad);
+}
 
 torch::Tensor Conv2dImpl::forward(const torch::Tensor& x) const {
   return at::conv2d(x, weight_, bias_, shape_.stride, shape_.padding);

@@ -29,6 +29,7 @@ struct Conv2dShape {
   int64_t kernel = 3;
   int64_t stride = 1;
   int64_t padding = 1;
+  bool bias = true;
 };
 
 // [B,in,h,w] -> [B,out,h',w']

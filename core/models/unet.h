@@ -8,26 +8,38 @@
 
 namespace antidiffusion {
 
-// Predicts the noise (or v) in a latent: UNet2DConditionModel of SD 1.x and 2.x. Parameter names
-// equal the checkpoint's keys, so there is no name map. Throws c10::Error on a wrong shape, and on
-// a configuration that is not an SD 1.x/2.x UNet.
+// What a UNet with an added embedding (SDXL) is conditioned on beside the context.
+struct AddedConditioning {
+  torch::Tensor pooled;    // [B,P], the pooled text embedding, P = UNetConfig::pooled_dim()
+  torch::Tensor time_ids;  // [B,6] float: original height and width, top, left, target's sides
+};
+
+// Predicts the noise (or v) in a latent: UNet2DConditionModel of Stable Diffusion 1.x, 2.x and XL.
+// Parameter names equal the checkpoint's keys, so there is no name map. Throws c10::Error on a
+// wrong shape, and on a configuration that does not add up.
 class UNetImpl : public torch::nn::Module {
  public:
   // Parameters are left uninitialised, on the device of `options` (see layers.h).
   explicit UNetImpl(const UNetConfig& config, const at::TensorOptions& options = {});
 
-  // B batch, h w latent sides, T tokens, D = cross_attention_dim:
-  // latent [B,C,h,w] float, timestep [B] int64, context [B,T,D] -> [B,C,h,w].
-  // A non-null `capture` receives this pass's cross-attention probabilities in its layers.
-  torch::Tensor forward(const torch::Tensor& latent, const torch::Tensor& timestep,
-                        const torch::Tensor& context, AttentionCapture* capture = nullptr);
+  // B batch, h w latent sides, T tokens, D = cross_attention_dim: sample [B,in_channels,h,w] float
+  // (the noisy latent, and after it what else the model is fed), timestep [B] int64, context
+  // [B,T,D] -> [B,out_channels,h,w]. A non-null `capture` receives this pass's cross-attention
+  // probabilities in its layers. `added` is required with an added embedding, else it must be null.
+  torch::Tensor forward(const torch::Tensor& sample, const torch::Tensor& timestep,
+                        const torch::Tensor& context, AttentionCapture* capture = nullptr,
+                        const AddedConditioning* added = nullptr);
 
  private:
+  // [B,4*C0] after its SiLU, C0 the first level's channels: what all resnets are given.
+  torch::Tensor TimeEmbedding(const torch::Tensor& timestep, const AddedConditioning* added);
+
   UNetConfig config_;
   Conv2d conv_in_;
   TimestepEmbedding time_embedding_;
+  TimestepEmbedding add_embedding_{nullptr};  // null without an added embedding
   Numbered<UNetDownBlock> down_blocks_;
-  UNetMidBlock mid_block_{nullptr};
+  UNetMidBlock mid_block_{nullptr};  // null without `has_mid_block`
   Numbered<UNetUpBlock> up_blocks_;
   GroupNorm conv_norm_out_;
   Conv2d conv_out_;

@@ -3,9 +3,9 @@
 
 #include <vector>
 
+#include "core/models/attention.h"
 #include "core/models/attention_capture.h"
 #include "core/models/resnet.h"
-#include "core/models/transformer_2d.h"
 
 namespace antidiffusion {
 
@@ -13,7 +13,7 @@ namespace antidiffusion {
 struct LevelShape {
   ResnetShape resnet;              // `in` and `out` are set by each block
   Transformer2DShape transformer;  // `channels` is the level's
-  bool cross_attention = false;    // CrossAttnDownBlock2D or DownBlock2D
+  bool cross_attention = false;    // after each resnet
   int64_t resnets = 2;
 };
 

@@ -2,98 +2,86 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/isnan.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/where.h>
 
-#include <cmath>
+#include <limits>
+#include <optional>
 
 #include "core/base/status_macros.h"
 #include "core/protect/jpeg_simulation.h"
-#include "core/protect/pgd_loss.h"
-#include "core/protect/weight_gradients.h"
+#include "core/protect/released_script.h"
 
 namespace antidiffusion {
 namespace {
 
 constexpr double kSmallest = 1e-30;  // an image without any gradient stays where it is
 
+struct Ascent {
+  at::Tensor gradient;  // [1,3,H,W], the sum over the step's draws: PGD takes its sign
+  at::Tensor loss;      // a scalar, their mean
+};
+
 at::Tensor Project(const at::Tensor& image, const at::Tensor& centre, double budget) {
   return (centre + (image - centre).clamp(-budget, budget)).clamp(-1, 1);
 }
 
-// One draw's gradient, added to `variable.grad()`; returns the loss.
-double AddGradient(StableDiffusion& model, at::Tensor& variable, const at::Tensor& embedding,
-                   const PgdOptions& options, bool through_jpeg, bool gather_weight_gradients,
-                   StageContext& context) {
-  const at::Tensor seen =
-      through_jpeg ? SimulateJpeg(variable, options.refinements.jpeg_quality) : variable;
-  const PgdLoss loss = EvaluatePgdLoss(
-      model, seen, embedding, options.target, options.objective, options.semantic,
-      {options.refinements.timestep_min, options.refinements.timestep_max}, context);
-  if (context.trace() != nullptr && loss.semantic.defined() &&
-      context.trace()->tensors.count("first/sdl_grad") == 0) {
-    loss.semantic.backward({}, /*retain_graph=*/true, /*create_graph=*/false,
-                           at::TensorList(&variable, 1));
-    context.Keep("first/sdl_grad", variable.grad());
-    variable.mutable_grad() = at::Tensor();
+absl::StatusOr<Ascent> Climb(const ImageObjective& objective, const at::Tensor& image,
+                             const Conditioning& conditioning, const PgdPlan& pgd, int step,
+                             StageContext& context) {
+  at::Tensor variable = image.detach().requires_grad_(true);
+  at::Tensor loss;
+  for (int draw = 0; draw < pgd.draws; ++draw) {
+    if (draw > 0) AD_RETURN_IF_ERROR(context.Check(Stage::kPgd));
+    const bool through_jpeg = pgd.jpeg_quality > 0 && (step * pgd.draws + draw) % 2 == 1;
+    const at::Tensor seen = through_jpeg ? SimulateJpeg(variable, pgd.jpeg_quality) : variable;
+    const LossTerms terms = objective.Evaluate(seen, conditioning, context);
+    context.Observe([&](StepObserver& observer) { observer.OnPgdLoss(terms, variable); });
+    terms.total.backward();
+    context.Observe(
+        [&](StepObserver& observer) { observer.OnGradient(Stage::kPgd, variable.grad()); });
+    const at::Tensor part = terms.total.detach() / pgd.draws;
+    loss = loss.defined() ? loss + part : part;
   }
-  loss.total.backward();
-  if (options.objective.denoising_weight != 0 && options.objective.gradient_through_unet) {
-    context.CountBackward(gather_weight_gradients);
-  }
-  context.KeepFirst("first/pgd_grad", variable.grad());
-  if (context.trace() != nullptr) {
-    if (loss.denoising.defined()) context.AddToCurve("pgd_adv", loss.denoising.item<double>());
-    if (loss.semantic.defined()) context.AddToCurve("pgd_sdl", loss.semantic.item<double>());
-  }
-  return loss.total.item<double>();
+  return Ascent{variable.grad(), loss};
 }
 
-// The sum over the step's draws (PGD takes its sign); `value`: their mean loss.
-absl::StatusOr<at::Tensor> Gradient(StableDiffusion& model, const at::Tensor& image,
-                                    const at::Tensor& embedding, const PgdOptions& options,
-                                    int step, StageContext& context, double& value) {
-  const bool gather = options.gather_last_weight_gradients && step + 1 == options.steps;
-  if (gather) DropWeightGradients(model);
-  const WeightGradients weight_gradients(model, gather);
-  at::Tensor variable = image.detach().requires_grad_(true);
-  const int draws = options.refinements.draws;
-  for (int draw = 0; draw < draws; ++draw) {
-    if (draw > 0) AD_RETURN_IF_ERROR(context.Check(Stage::kPgd));
-    const bool through_jpeg =
-        options.refinements.jpeg_quality > 0 && (step * draws + draw) % 2 == 1;
-    value +=
-        AddGradient(model, variable, embedding, options, through_jpeg, gather, context) / draws;
-  }
-  context.AddToCurve("pgd_loss", value);
-  return variable.grad();
+// The loss as a number, or NaN where the gradient is not finite: one wait for the device. The sign
+// of NaN is 0, which would leave the image untouched, and an infinite gradient divided by its mean
+// magnitude is NaN for every pixel.
+double LossIfFinite(const Ascent& ascent) {
+  const at::Tensor finite = at::isfinite(ascent.gradient).all();
+  return at::where(finite, ascent.loss, std::numeric_limits<double>::quiet_NaN()).item<double>();
 }
 
 }  // namespace
 
-absl::StatusOr<at::Tensor> AscendImage(StableDiffusion& model, const at::Tensor& image,
-                                       const at::Tensor& centre, const at::Tensor& embedding,
-                                       const PgdOptions& options, StageContext& context) {
+absl::StatusOr<at::Tensor> AscendImage(const Surrogate& model, const ImageObjective& objective,
+                                       const at::Tensor& image, const at::Tensor& centre,
+                                       const Conditioning& conditioning, const Plan& plan,
+                                       int block, StageContext& context) {
   at::Tensor moved = image.detach();
   at::Tensor kept;  // the gradients so far, with momentum
-  for (const char* name : {"pgd_loss", "pgd_adv", "pgd_sdl"}) context.BeginCurve(name);
-  for (int step = 0; step < options.steps; ++step) {
+  for (int step = 0; step < plan.pgd.steps; ++step) {
     AD_RETURN_IF_ERROR(context.Check(Stage::kPgd));
-    double loss = 0;
-    AD_ASSIGN_OR_RETURN(at::Tensor gradient,
-                        Gradient(model, moved, embedding, options, step, context, loss));
-    const at::NoGradGuard no_grad;
-    // The sign of what is not a number is 0: the image would come back untouched, as a success.
-    if (!std::isfinite(loss) || at::isnan(gradient).any().item<bool>()) {
-      return absl::InternalError("the protection diverged: not a number");
+    std::optional<TrainableWeights::WithGradients> weight_gradients;
+    if (LeavesWeightGradientsInPgd(plan, block, step)) {
+      model.denoiser->weights().DropGradients();
+      weight_gradients.emplace(model.denoiser->weights(), true);
     }
-    if (options.tie_channels) gradient = gradient.sum(1, /*keepdim=*/true);
-    if (options.refinements.momentum > 0) {
+    AD_ASSIGN_OR_RETURN(Ascent ascent,
+                        Climb(objective, moved, conditioning, plan.pgd, step, context));
+    const at::NoGradGuard no_grad;
+    const double loss = LossIfFinite(ascent);
+    at::Tensor gradient = ascent.gradient;
+    if (plan.grey) gradient = gradient.sum(1, /*keepdim=*/true);
+    if (plan.pgd.momentum > 0) {
       gradient = gradient / gradient.abs().mean().clamp_min(kSmallest);
-      if (step > 0) gradient += options.refinements.momentum * kept;
+      if (step > 0) gradient += plan.pgd.momentum * kept;
       kept = gradient;
     }
-    moved = Project(moved + options.step_size * gradient.sign(), centre, options.budget);
-    context.StepDone(Stage::kPgd, loss);
+    moved = Project(moved + plan.pgd.step_size * gradient.sign(), centre, plan.budget);
+    AD_RETURN_IF_ERROR(context.FinishStep(Stage::kPgd, loss));
   }
   return moved;
 }

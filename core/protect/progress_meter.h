@@ -9,7 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "core/api/run_context.h"
-#include "core/protect/schedule.h"
+#include "core/protect/plan.h"
 
 namespace antidiffusion {
 

@@ -3,35 +3,26 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/protect/method_table.h"
-#include "core/protect/mode_rules.h"
-#include "core/protect/schedule.h"
+#include "core/protect/plan.h"
 #include "core/protect/stage_context.h"
-#include "core/surrogate/stable_diffusion.h"
-#include "core/surrogate/unet_snapshot.h"
+#include "core/surrogate/surrogate.h"
 
 namespace antidiffusion {
 
-struct ProtectionPlan {
-  MethodStages stages;
-  ModeRules rules;
-  Schedule schedule;
-  SemanticOptions semantic;
-  std::string prompt;
-  bool tie_channels = false;  // the image is grey: keep its channels equal
-};
-
-ProtectionPlan MakePlan(const ProtectionOptions& options, bool grey);
+// The reason of an INTERNAL error after which the model is no longer what was loaded.
+inline constexpr char kWeightsNotRestored[] = "WEIGHTS_NOT_RESTORED";
 
 // `original` [1,3,H,W] in [-1,1] on the model's device, sides as WorkGrid has them -> the protected
-// image, detached. `pristine` is the UNet as loaded: its weights are bit-identical to that on every
-// way out, also by an exception. CANCELLED, DEADLINE_EXCEEDED; INTERNAL: a loss or a gradient that
-// is not a number; INVALID_ARGUMENT: options.semantic_layers that the model has not.
-absl::StatusOr<at::Tensor> RunProtection(StableDiffusion& model, UNetSnapshot& pristine,
-                                         const at::Tensor& original, const ProtectionPlan& plan,
+// image, detached. `others`: the encoders of options.also. The model's weights are bit-identical to
+// those loaded on every way out, also when torch throws, but for one: INTERNAL with the reason
+// WEIGHTS_NOT_RESTORED, whatever else had happened. Other errors: CANCELLED, DEADLINE_EXCEEDED;
+// INTERNAL: a loss or a gradient that is not finite, or what torch threw; RESOURCE_EXHAUSTED.
+absl::StatusOr<at::Tensor> RunProtection(const Surrogate& model,
+                                         const std::vector<LatentEncoder*>& others,
+                                         const at::Tensor& original, const Plan& plan,
                                          StageContext& context);
 
 }  // namespace antidiffusion

@@ -25,20 +25,25 @@ constexpr int kJpegQuality = 75;
 constexpr double kBlurSigma = 1;
 constexpr int64_t kBlurRadius = 3;
 
-Probe Measure(StableDiffusion& model, const Image& image, const WorkGrid& grid) {
+absl::StatusOr<Probe> Measure(const Surrogate& model, const Image& image, const WorkGrid& grid,
+                              const ProgressMeter& progress) {
   const at::NoGradGuard no_grad;
+  Denoiser& denoiser = *model.denoiser;
   const at::Tensor pixels =
-      Resize(ImageToTensor(image), grid.height, grid.width).clamp(-1, 1).to(model.device());
-  const at::Tensor latent = model.EncodeImage(pixels).mean;
-  const at::Tensor prompt = model.EncodePrompt("");
+      Resize(ImageToTensor(image), grid.height, grid.width).clamp(-1, 1).to(model.device);
+  const EncodedImage encoded = model.Encode(pixels);
+  const at::Tensor& latent = encoded.posterior.mean;
+  const Conditioning prompt = denoiser.Condition("", grid.height, grid.width);
   Random random(kProbeSeed);
   Probe probe;
   for (int64_t i = 0; i < kProbes; ++i) {
-    const at::Tensor noise = random.Normal(latent.sizes()).to(model.device());
-    const int64_t t = (2 * i + 1) * model.schedule().timesteps() / (2 * kProbes);
-    const at::Tensor timestep = at::full({1}, t, at::kLong).to(model.device());
+    AD_RETURN_IF_ERROR(progress.Check(Stage::kReport));
+    NoiseDraw draw;
+    draw.noise = random.Normal(latent.sizes()).to(model.device);
+    const int64_t t = (2 * i + 1) * denoiser.timesteps() / (2 * kProbes);
+    draw.timestep = at::full({1}, t, at::kLong).to(model.device);
     AttentionCapture capture;
-    const at::Tensor loss = model.DenoisingLoss(latent, noise, timestep, prompt, &capture);
+    const at::Tensor loss = DenoisingLoss(denoiser, latent, draw, prompt, encoded.extra, &capture);
     probe.denoising_loss += loss.item<double>() / kProbes;
     probe.attention_concentration += SemanticLoss(capture, {}).item<double>() / kProbes;
   }
@@ -89,15 +94,14 @@ double GainLeft(const Probe& probe, const Probe& before, const Probe& after) {
 
 }  // namespace
 
-absl::StatusOr<FullReport> MakeFullReport(StableDiffusion& model, const Image& before,
+absl::StatusOr<FullReport> MakeFullReport(const Surrogate& model, const Image& before,
                                           const Image& after, const WorkGrid& grid,
                                           ProgressMeter& progress) {
   const ImagePiece& piece = grid.pieces[grid.pieces.size() / 2];
   const Image clean = Cut(before, piece);
   const Image protected_piece = Cut(after, piece);
   const auto measure = [&](const Image& image, Probe& probe) -> absl::Status {
-    AD_RETURN_IF_ERROR(progress.Check(Stage::kReport));
-    probe = Measure(model, image, grid);
+    AD_ASSIGN_OR_RETURN(probe, Measure(model, image, grid, progress));
     progress.StepDone(Stage::kReport, probe.denoising_loss);
     return absl::OkStatus();
   };

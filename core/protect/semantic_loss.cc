@@ -27,11 +27,27 @@ at::Tensor Measure(const at::Tensor& maps, SemanticForm form) {
 
 }  // namespace
 
-at::Tensor SemanticLoss(const AttentionCapture& capture, const SemanticLossOptions& options) {
+CapturedLayers CapturedOf(SemanticLayers layers) {
+  switch (layers) {
+    case SemanticLayers::kWhole:
+      return {.levels = 1U << 0};
+    case SemanticLayers::kHalf:
+      return {.levels = 1U << 1};
+    case SemanticLayers::kQuarter:
+      return {.levels = 1U << 2};
+    case SemanticLayers::kMid:
+      return {.levels = 0, .mid = true};
+    case SemanticLayers::kAll:
+      return {.levels = ~0U, .mid = true};
+  }
+  return {};
+}
+
+at::Tensor SemanticLoss(const AttentionCapture& capture, const SemanticMeasure& measure) {
   std::map<int64_t, std::vector<at::Tensor>> by_positions;
   for (const at::Tensor& layer : capture.probabilities) {
     const at::Tensor heads = layer.flatten(0, 1);  // [heads,positions,T]
-    by_positions[heads.size(1)].push_back(options.all_heads ? heads
+    by_positions[heads.size(1)].push_back(measure.all_heads ? heads
                                                             : heads.slice(0, heads.size(0) / 2));
   }
   if (by_positions.empty()) return at::zeros({}, at::kFloat);
@@ -39,7 +55,7 @@ at::Tensor SemanticLoss(const AttentionCapture& capture, const SemanticLossOptio
   for (const auto& [positions, maps] : by_positions) {
     const at::Tensor stack = at::cat(maps, 0).to(at::kFloat);
     losses.push_back(
-        Measure(options.mean_heads ? stack.sum(0) / stack.size(0) : stack, options.form));
+        Measure(measure.mean_heads ? stack.sum(0) / stack.size(0) : stack, measure.form));
   }
   return losses.size() == 1 ? losses.front() : at::stack(losses).mean();
 }

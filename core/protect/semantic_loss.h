@@ -3,18 +3,13 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "core/api/options.h"
 #include "core/models/attention_capture.h"
+#include "core/protect/plan.h"
 
 namespace antidiffusion {
 
-struct SemanticLossOptions {
-  bool all_heads = true;                             // false: the second half of each layer's heads
-  bool mean_heads = true;                            // false: each head's map by itself
-  SemanticForm form = SemanticForm::kConcentration;  // not kOfMode
-  CapturedLayers layers = {};
-  double weight = 1;  // what the caller multiplies the loss by
-};
+// The layers whose maps a pass has to keep for a measure.
+CapturedLayers CapturedOf(SemanticLayers layers);
 
 // The semantic disturbance loss (Zheng et al. 2025) of captured probabilities
 // [1,heads,positions,T], a scalar on their graph, unweighted; 0 without a captured layer.
@@ -26,6 +21,6 @@ struct SemanticLossOptions {
 //                               which means nothing
 // Layers of different sides have a loss each, and so have heads without `mean_heads`: the result is
 // the mean of theirs.
-at::Tensor SemanticLoss(const AttentionCapture& capture, const SemanticLossOptions& options);
+at::Tensor SemanticLoss(const AttentionCapture& capture, const SemanticMeasure& measure);
 
 }  // namespace antidiffusion

@@ -1,39 +1,41 @@
 #include "core/protect/stage_context.h"
 
+#include <ATen/TensorOperators.h>
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+
 namespace antidiffusion {
 
-at::Tensor StageContext::NoiseLike(const at::Tensor& like) {
-  at::Tensor noise = random_.Normal(like.sizes());
-  if (trace_ != nullptr) trace_->draws.push_back(noise);
-  return noise.to(like.device());
+absl::Status StageContext::FinishStep(Stage stage, double loss) {
+  if (!std::isfinite(loss)) {
+    return absl::InternalError(absl::StrCat("the protection diverged: a loss or gradient of ",
+                                            StageName(stage), " is not finite"));
+  }
+  Observe([&](StepObserver& observer) { observer.OnStep(stage, loss); });
+  progress_.StepDone(stage, loss);
+  return absl::OkStatus();
 }
 
-at::Tensor StageContext::Timestep(int64_t limit, c10::Device device) {
-  at::Tensor timestep = random_.Timestep(limit);
-  if (trace_ != nullptr) trace_->draws.push_back(timestep);
-  return timestep.to(device);
+at::Tensor StageContext::Normal(const at::Tensor& like) {
+  return Drawn(random_.Normal(like.sizes()), like);
 }
 
-void StageContext::CountBackward(bool weight_gradients) {
-  if (trace_ == nullptr) return;
-  ++trace_->unet_backwards;
-  if (weight_gradients) ++trace_->weight_gradient_backwards;
+at::Tensor StageContext::Uniform(const at::Tensor& like) {
+  return Drawn(random_.Uniform(like.sizes(), 0, 1), like);
 }
 
-void StageContext::BeginCurve(const std::string& name) {
-  if (trace_ != nullptr) trace_->curves[name].emplace_back();
+NoiseDraw StageContext::Noise(const at::Tensor& latent, int64_t begin, int64_t end) {
+  NoiseDraw draw;
+  draw.noise = Normal(latent);
+  draw.timestep = Drawn(random_.Timestep(end - begin), latent) + begin;
+  return draw;
 }
 
-void StageContext::AddToCurve(const std::string& name, double value) {
-  if (trace_ != nullptr) trace_->curves[name].back().push_back(value);
-}
-
-void StageContext::Keep(const std::string& name, const at::Tensor& tensor) {
-  if (trace_ != nullptr) trace_->tensors[name] = tensor.detach().clone();
-}
-
-void StageContext::KeepFirst(const std::string& name, const at::Tensor& tensor) {
-  if (trace_ != nullptr && trace_->tensors.count(name) == 0) Keep(name, tensor);
+at::Tensor StageContext::Drawn(const at::Tensor& draw, const at::Tensor& like) {
+  Observe([&](StepObserver& observer) { observer.OnDraw(draw); });
+  return draw.to(like.device());
 }
 
 }  // namespace antidiffusion

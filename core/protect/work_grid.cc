@@ -7,20 +7,23 @@
 
 #include <algorithm>
 #include <numeric>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_details.h"
+#include "core/base/status_macros.h"
 
 namespace antidiffusion {
 namespace {
 
 constexpr int64_t kMaxPieceRatio = 4;  // long side of a piece, in short sides
+constexpr int64_t kOverlapShare = 4;   // of a piece's length: one part in four
 constexpr int64_t kMaxPieces = 64;
 // Pieces of four short sides that overlap by one are three apart.
 constexpr int64_t kMaxImageRatio = kMaxPieces * (kMaxPieceRatio - 1) + 1;
-constexpr int64_t kLatentMultiple = 4;  // the captured attention grid is a quarter of the latent
 constexpr int64_t kLargeNativeSide = 512;
+constexpr int64_t kMostOwnSide = 1024;
 
 // The multiple of `step` nearest to `value` * numerator / denominator.
 int64_t NearestMultiple(int64_t numerator, int64_t denominator, int64_t step) {
@@ -50,10 +53,39 @@ at::Tensor RampWeights(int start, int end, int previous_end, int next_start) {
   return weights;
 }
 
+int64_t StepOf(const WorkRules& rules) {
+  if (rules.native_side == 0) return rules.side_multiple;
+  return std::lcm(rules.native_side < kLargeNativeSide ? int64_t{32} : int64_t{64},
+                  rules.side_multiple);
+}
+
+int64_t ShortSide(int64_t image_short, int64_t step, const WorkRules& rules) {
+  if (rules.native_side > 0) return rules.native_side;
+  const int64_t most = std::max(step, kMostOwnSide / step * step);
+  return std::clamp(NearestMultiple(image_short, 1, step), step, most);
+}
+
+absl::Status OutOfMemory(const MemoryPlan& memory, int64_t pixels) {
+  const std::string needed = absl::StrCat(memory.Needed(pixels));
+  const std::string available = absl::StrCat(memory.available);
+  return WithReason(absl::ResourceExhaustedError(
+                        absl::StrCat("not enough device memory for this image: about ", needed,
+                                     " bytes are needed, ", available, " are available")),
+                    {"DEVICE_MEMORY", {{"needed", needed}, {"available", available}}});
+}
+
+// The longest side of a piece: of four short sides, and of what memory takes, but not under one.
+absl::StatusOr<int64_t> MostLongSide(int64_t work_short, int64_t step, const MemoryPlan& memory) {
+  int64_t most = NearestMultiple(kMaxPieceRatio * work_short, 1, step);
+  while (most > work_short && !memory.Fits(work_short * most)) most -= step;
+  most = std::max(most, work_short);
+  if (!memory.Fits(work_short * most)) return OutOfMemory(memory, work_short * most);
+  return most;
+}
+
 }  // namespace
 
-absl::StatusOr<WorkGrid> PlanWork(int image_height, int image_width, int64_t native_side,
-                                  int64_t latent_factor) {
+absl::StatusOr<WorkGrid> PlanWork(int image_height, int image_width, const WorkRules& rules) {
   const int image_short = std::min(image_height, image_width);
   const int image_long = std::max(image_height, image_width);
   const bool wide = image_width >= image_height;
@@ -61,26 +93,32 @@ absl::StatusOr<WorkGrid> PlanWork(int image_height, int image_width, int64_t nat
     return InvalidField("image", absl::StrCat(image_width, "x", image_height),
                         absl::StrCat("a long side of at most ", kMaxImageRatio, " short sides"));
   }
-  const int64_t step = std::lcm(native_side < kLargeNativeSide ? int64_t{32} : int64_t{64},
-                                kLatentMultiple * latent_factor);
-  int64_t work_long = native_side;
+  const int64_t step = StepOf(rules);
+  const int64_t work_short = ShortSide(image_short, step, rules);
+  int64_t work_long = work_short;
   if (image_long > image_short) {
-    work_long = std::max(native_side,
-                         NearestMultiple(int64_t{image_long} * native_side, image_short, step));
+    work_long = std::max(work_short, NearestMultiple(image_long * work_short, image_short, step));
   }
+  AD_ASSIGN_OR_RETURN(const int64_t most_long, MostLongSide(work_short, step, rules.memory));
   int piece_long = image_long;
-  if (work_long > kMaxPieceRatio * native_side) {
-    piece_long = static_cast<int>(std::min<int64_t>(image_long, kMaxPieceRatio * image_short));
-    work_long = NearestMultiple(kMaxPieceRatio * native_side, 1, step);
+  if (work_long > most_long) {
+    piece_long =
+        static_cast<int>(std::min<int64_t>(image_long, most_long * image_short / work_short));
+    work_long = most_long;
   }
   WorkGrid grid;
-  grid.height = wide ? native_side : work_long;
-  grid.width = wide ? work_long : native_side;
-  for (const int start : PieceStarts(image_long, piece_long, image_short)) {
+  grid.height = wide ? work_short : work_long;
+  grid.width = wide ? work_long : work_short;
+  const int overlap = static_cast<int>(piece_long / kOverlapShare);
+  for (const int start : PieceStarts(image_long, piece_long, overlap)) {
     grid.pieces.push_back(wide ? ImagePiece{0, start, image_short, piece_long}
                                : ImagePiece{start, 0, piece_long, image_short});
   }
-  return grid;
+  if (grid.pieces.size() <= kMaxPieces) return grid;
+  // What the most pieces allowed, overlapping by a quarter, would take each.
+  const int64_t whole = image_long * work_short / image_short;
+  return OutOfMemory(rules.memory,
+                     work_short * (kOverlapShare * whole / ((kOverlapShare - 1) * kMaxPieces + 1)));
 }
 
 Image Cut(const Image& image, const ImagePiece& piece) {

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/image/image.h"
+#include "core/protect/memory_plan.h"
 
 namespace antidiffusion {
 
@@ -28,13 +29,23 @@ struct WorkGrid {
   std::vector<ImagePiece> pieces;
 };
 
-// Short side: the model's native side. Long side: the multiple of 64 (of 32 for native sides under
-// 512; always of four latent cells) nearest to the image's ratio. An image whose long side would be
-// more than four native sides is cut into pieces of four short sides that overlap by at least one.
-// Sides of the image are positive. INVALID_ARGUMENT (field "image"): more than 64 pieces, each of
-// which costs a whole protection.
-absl::StatusOr<WorkGrid> PlanWork(int image_height, int image_width, int64_t native_side,
-                                  int64_t latent_factor);
+// What the models of a job ask of the size.
+struct WorkRules {
+  int64_t native_side = 0;    // of the first model, pixels; 0: it has none
+  int64_t side_multiple = 8;  // both sides are multiples of it
+  MemoryPlan memory;
+};
+
+// Short side: the model's native side; without one the image's own, to the nearest multiple, at
+// most 1024 (what models edit at: more detail would be resampled away). Long side: the multiple of
+// 64 (of 32 for native sides under 512, of side_multiple alone without one) nearest to the image's
+// ratio. An image whose long side would be more than four short sides, or that would need more
+// memory than there is, is cut into pieces along its long side; pieces are at least square and
+// overlap by at least a quarter of their length. Sides of the image are positive. INVALID_ARGUMENT
+// (field "image"): more than 64 pieces of four short sides, each of which costs a whole protection.
+// RESOURCE_EXHAUSTED (reason DEVICE_MEMORY, with the bytes `needed` and `available`): not even 64
+// smaller pieces fit.
+absl::StatusOr<WorkGrid> PlanWork(int image_height, int image_width, const WorkRules& rules);
 
 Image Cut(const Image& image, const ImagePiece& piece);
 

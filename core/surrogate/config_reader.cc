@@ -5,6 +5,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace antidiffusion {
 namespace {
@@ -30,6 +31,11 @@ const ConfigReader::Json* ConfigReader::Find(absl::string_view key) const {
 }
 
 bool ConfigReader::Has(absl::string_view key) const { return Find(key) != nullptr; }
+
+bool ConfigReader::IsNull(absl::string_view key) const {
+  const auto value = json_.find(std::string(key));
+  return value != json_.end() && value->is_null();
+}
 
 void ConfigReader::Unsupported(absl::string_view key, absl::string_view reason) {
   status_.Update(absl::FailedPreconditionError(absl::StrCat(file_, ": ", key, ": ", reason)));
@@ -133,6 +139,18 @@ std::vector<int64_t> ConfigReader::IntPerLevel(absl::string_view key, int64_t fa
   return numbers;
 }
 
+int64_t ConfigReader::ShorterSide(absl::string_view key, int64_t fallback, int64_t least,
+                                  int64_t greatest) {
+  const Json* value = Find(key);
+  if (value == nullptr || !value->is_array()) return Int(key, fallback, least, greatest);
+  const std::vector<int64_t> sides = IntList(key, {fallback, fallback}, least, greatest);
+  if (sides.size() != 2) {
+    Broken(key, absl::StrCat("has ", sides.size(), " entries, needs one number or two"));
+    return fallback;
+  }
+  return std::min(sides[0], sides[1]);
+}
+
 int64_t ConfigReader::UniformInt(absl::string_view key, int64_t fallback, int64_t least,
                                  int64_t greatest) {
   const Json* value = Find(key);
@@ -142,6 +160,42 @@ int64_t ConfigReader::UniformInt(absl::string_view key, int64_t fallback, int64_
     Unsupported(key, "differs from level to level, which is not supported");
   }
   return numbers.front();
+}
+
+void ConfigReader::CheckKnown(absl::string_view key, const std::string& value,
+                              std::initializer_list<absl::string_view> known) {
+  if (std::find(known.begin(), known.end(), value) == known.end()) {
+    Unsupported(key,
+                absl::StrCat(Shown(value), " is not supported, only ", absl::StrJoin(known, ", ")));
+  }
+}
+
+std::string ConfigReader::Choice(absl::string_view key, absl::string_view fallback,
+                                 std::initializer_list<absl::string_view> known) {
+  const Json* value = Find(key);
+  const bool is_list = value != nullptr && value->is_array();
+  const std::string chosen =
+      is_list ? StringList(key, {std::string(fallback)}).front() : String(key, fallback);
+  if (is_list && value->size() > 1) Broken(key, "is a list of more than one string");
+  CheckKnown(key, chosen, known);
+  return chosen;
+}
+
+std::vector<std::string> ConfigReader::ChoicePerLevel(
+    absl::string_view key, const std::vector<std::string>& fallback, size_t levels,
+    std::initializer_list<absl::string_view> known) {
+  const std::vector<std::string> chosen = StringList(key, fallback);
+  if (chosen.size() != levels) {
+    Broken(key, absl::StrCat("has ", chosen.size(), " entries, block_out_channels ", levels));
+  }
+  for (const std::string& value : chosen) CheckKnown(key, value, known);
+  return chosen;
+}
+
+void ConfigReader::CheckDivides(absl::string_view key, int64_t divisor, int64_t channels) {
+  if (channels % divisor != 0) {
+    Broken(key, absl::StrCat(divisor, " does not divide ", channels, " channels"));
+  }
 }
 
 void ConfigReader::Require(absl::string_view key, const Json& only) {

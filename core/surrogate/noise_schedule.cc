@@ -43,6 +43,16 @@ at::Tensor CosineBetas(int64_t timesteps) {
   return at::tensor(betas, at::kDouble).to(at::kFloat);
 }
 
+// By way of betas again and in this order of operations, as diffusers has it, so that the values
+// agree to the last bit.
+at::Tensor WithZeroTerminalSnr(const at::Tensor& betas) {
+  const at::Tensor root = at::cumprod(1.0 - betas, 0).sqrt();
+  const at::Tensor first = root[0], last = root[-1];
+  const at::Tensor abar = ((root - last) * (first / (first - last))).square();
+  const at::Tensor ratios = abar.slice(0, 1) / abar.slice(0, 0, -1);
+  return 1.0 - at::cat({abar.slice(0, 0, 1), ratios});
+}
+
 }  // namespace
 
 absl::StatusOr<NoiseSchedule> NoiseSchedule::Create(const NoiseScheduleConfig& config) {
@@ -66,6 +76,12 @@ absl::StatusOr<NoiseSchedule> NoiseSchedule::Create(const NoiseScheduleConfig& c
     return absl::InvalidArgumentError(
         absl::StrCat("beta_schedule ", config.beta_schedule,
                      ", allowed: linear, scaled_linear, squaredcos_cap_v2"));
+  }
+  if (config.rescale_betas_zero_snr) betas = WithZeroTerminalSnr(betas);
+  if (!at::isfinite(betas).all().item<bool>()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rescale_betas_zero_snr with ", config.num_train_timesteps, " betas from ",
+                     config.beta_start, " to ", config.beta_end, ": no finite schedule"));
   }
   return NoiseSchedule(config, at::cumprod(1.0 - betas, 0));
 }

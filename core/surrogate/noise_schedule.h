@@ -19,13 +19,15 @@ struct NoiseScheduleConfig {
   double beta_end = 0.02;
   std::string beta_schedule = "linear";  // linear, scaled_linear, squaredcos_cap_v2
   PredictionType prediction_type = PredictionType::kEpsilon;
+  // Shifts and scales sqrt(abar) so that its last value is 0 (Lin et al. 2023, algorithm 1).
+  bool rescale_betas_zero_snr = false;
 };
 
 // Immutable, so thread-safe.
 class NoiseSchedule {
  public:
   // INVALID_ARGUMENT: an unknown beta_schedule, or not 1 to 100,000 timesteps with
-  // 0 < beta_start <= beta_end < 1.
+  // 0 < beta_start <= beta_end < 1; betas that cannot be rescaled, as of a single timestep.
   static absl::StatusOr<NoiseSchedule> Create(const NoiseScheduleConfig& config);
 
   // B batch; latent and noise [B,C,h,w], timestep [B] int64 in [0, timesteps()).

@@ -1,22 +1,17 @@
 #include "core/surrogate/weight_files.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <system_error>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
 #include "core/base/json_file.h"
 #include "core/base/status_macros.h"
 
@@ -27,7 +22,6 @@ using Json = nlohmann::json;
 
 constexpr int64_t kMaxIndexBytes = int64_t{64} << 20;
 constexpr size_t kMaxShards = 1000;
-constexpr size_t kReadBytes = size_t{1} << 20;
 
 bool Exists(const std::string& path) {
   std::error_code error;
@@ -70,23 +64,33 @@ absl::StatusOr<std::vector<std::string>> ShardsOfIndex(const std::string& folder
   return paths;
 }
 
-struct CloseContext {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-
 }  // namespace
+
+bool IsPickleName(const std::string& path) {
+  const std::string extension = std::filesystem::path(path).extension().string();
+  for (const char* pickled : {".bin", ".ckpt", ".pt", ".pth", ".pkl"}) {
+    if (extension == pickled) return true;
+  }
+  return false;
+}
 
 std::string FindPickle(const std::string& folder) {
   std::vector<std::string> names;
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
        entry.increment(error)) {
-    const std::string extension = entry->path().extension().string();
-    for (const char* pickled : {".bin", ".ckpt", ".pt", ".pth", ".pkl"}) {
-      if (extension == pickled) names.push_back(entry->path().filename().string());
-    }
+    const std::string name = entry->path().filename().string();
+    if (IsPickleName(name)) names.push_back(name);
   }
   return names.empty() ? "" : absl::CHexEscape(*std::min_element(names.begin(), names.end()));
+}
+
+absl::Status PickledCheckpoint(const std::string& path) {
+  return absl::FailedPreconditionError(absl::StrCat(
+      path,
+      ": a pickled checkpoint, which may run code when it is read; take its .safetensors form, or "
+      "convert it with diffusers' scripts/convert_original_stable_diffusion_to_diffusers.py "
+      "--to_safetensors"));
 }
 
 absl::StatusOr<std::vector<std::string>> FindWeightFiles(const std::string& folder,
@@ -112,25 +116,15 @@ absl::StatusOr<std::vector<std::string>> FindWeightFiles(const std::string& fold
       "safe_serialization=True)"));
 }
 
-absl::StatusOr<std::string> Sha256OfFiles(const std::vector<std::string>& paths) {
-  const std::unique_ptr<EVP_MD_CTX, CloseContext> context(EVP_MD_CTX_new());
-  if (context == nullptr || EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) != 1) {
-    return absl::InternalError("OpenSSL has no SHA-256");
-  }
-  std::vector<char> buffer(kReadBytes);
+absl::StatusOr<std::vector<SafetensorsFile>> OpenWeightFiles(const std::string& folder,
+                                                             const std::string& stem) {
+  AD_ASSIGN_OR_RETURN(const std::vector<std::string> paths, FindWeightFiles(folder, stem));
+  std::vector<SafetensorsFile> files;
   for (const std::string& path : paths) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) return absl::ErrnoToStatus(errno, path);
-    while (file) {
-      file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-      EVP_DigestUpdate(context.get(), buffer.data(), static_cast<size_t>(file.gcount()));
-    }
-    if (file.bad()) return absl::DataLossError(absl::StrCat(path, ": cannot be read"));
+    AD_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(path));
+    files.push_back(std::move(file));
   }
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  EVP_DigestFinal_ex(context.get(), digest, &size);
-  return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest), size));
+  return files;
 }
 
 }  // namespace antidiffusion

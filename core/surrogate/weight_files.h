@@ -1,10 +1,12 @@
-// Which files of a model folder hold the weights, and their digest.
+// Which files of a model folder hold the weights.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/checkpoint/safetensors.h"
 
 namespace antidiffusion {
 
@@ -20,8 +22,14 @@ absl::StatusOr<std::vector<std::string>> FindWeightFiles(const std::string& fold
 // The name of a pickled checkpoint (.bin, .ckpt, ...) in a folder, or "".
 std::string FindPickle(const std::string& folder);
 
-// SHA-256, in hex, of the contents of all files one after the other: what `cat FILES | sha256sum`
-// prints. Reads in small pieces. NOT_FOUND and the like where a file cannot be read.
-absl::StatusOr<std::string> Sha256OfFiles(const std::vector<std::string>& paths);
+// Whether a path ends as those of pickled checkpoints do.
+bool IsPickleName(const std::string& path);
+
+// FAILED_PRECONDITION that tells how to convert the single pickled checkpoint at `path`.
+absl::Status PickledCheckpoint(const std::string& path);
+
+// Opens them. Errors as FindWeightFiles' and SafetensorsFile::Open's.
+absl::StatusOr<std::vector<SafetensorsFile>> OpenWeightFiles(const std::string& folder,
+                                                             const std::string& stem);
 
 }  // namespace antidiffusion

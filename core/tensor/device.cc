@@ -2,7 +2,6 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <ATen/cpu/Utils.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/DeviceGuard.h>
@@ -33,21 +32,14 @@ absl::StatusOr<c10::Device> CudaDevice(int64_t index) {
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
 
-// Whether bf16 is computed by the device itself. Emulated it is 10 to 50 times slower than fp32.
-bool HasNativeBf16(const c10::Device& device) {
-  if (device.is_cuda()) {
-    const c10::DeviceGuard guard(device);
-    // Asks the current device for compute capability 8.0.
-    return at::detail::getCUDAHooks().supportsBFloat16ConvolutionWithCuDNNv8();
-  }
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  for (const char* name : {"avx512_bf16", "amx_bf16"}) {
-    const auto found = capabilities.find(name);
-    if (found != capabilities.end() && found->second.isBool() && found->second.toBool()) {
-      return true;
-    }
-  }
-  return false;
+// Whether bf16 is computed by the device itself, and faster than fp32. No CPU counts: where there
+// are instructions for it, autocast's conversions of the weights cost what they gain
+// (docs/benchmarks.md).
+bool HasFastBf16(const c10::Device& device) {
+  if (!device.is_cuda()) return false;
+  const c10::DeviceGuard guard(device);
+  // Asks the current device for compute capability 8.0.
+  return at::detail::getCUDAHooks().supportsBFloat16ConvolutionWithCuDNNv8();
 }
 
 absl::Status OutOfMemory(absl::string_view message) {
@@ -89,7 +81,7 @@ absl::StatusOr<c10::Device> ParseDevice(const std::string& name) {
 absl::StatusOr<c10::ScalarType> ParsePrecision(const std::string& name, const c10::Device& device) {
   if (name == "fp32") return c10::kFloat;
   if (name == "bf16") return c10::kBFloat16;
-  if (name == "auto") return HasNativeBf16(device) ? c10::kBFloat16 : c10::kFloat;
+  if (name == "auto") return HasFastBf16(device) ? c10::kBFloat16 : c10::kFloat;
   return InvalidField("precision", name, "auto, fp32, bf16");
 }
 
@@ -103,7 +95,9 @@ MemoryUse GetMemoryUse(const c10::Device& device) {
   if (!device.is_cuda()) return {};
   c10::DeviceAllocator* allocator = c10::getDeviceAllocator(device.type());
   MemoryUse use;
-  use.total = static_cast<int64_t>(allocator->getMemoryInfo(device.index()).second);
+  const auto [free, total] = allocator->getMemoryInfo(device.index());
+  use.free = static_cast<int64_t>(free);
+  use.total = static_cast<int64_t>(total);
   if (!allocator->initialized()) return use;  // nothing was allocated yet
   const auto stats = allocator->getDeviceStats(device.index());
   constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);

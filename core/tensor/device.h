@@ -17,8 +17,8 @@ namespace antidiffusion {
 // INVALID_ARGUMENT: not a device's name; NOT_FOUND: no such device here.
 absl::StatusOr<c10::Device> ParseDevice(const std::string& name);
 
-// auto, fp32, bf16. auto: bf16 where the device computes it natively and faster (CUDA 8.0+; CPUs
-// with AVX512_BF16 or AMX), else fp32. INVALID_ARGUMENT: another word.
+// auto, fp32, bf16. auto: bf16 on CUDA 8.0+, which computes it natively and faster, else fp32, also
+// on every CPU. INVALID_ARGUMENT: another word.
 absl::StatusOr<c10::ScalarType> ParsePrecision(const std::string& name, const c10::Device& device);
 std::string PrecisionName(c10::ScalarType type);
 
@@ -27,6 +27,7 @@ struct MemoryUse {
   int64_t used = 0;      // by tensors
   int64_t reserved = 0;  // by the allocator, used or kept for reuse
   int64_t total = 0;     // of the device
+  int64_t free = 0;      // of the device, by nobody
 };
 MemoryUse GetMemoryUse(const c10::Device& device);
 

@@ -15,13 +15,14 @@ namespace antidiffusion {
 // Immutable after Create, so thread-safe.
 class ClipTokenizer {
  public:
-  // Reads a tokenizer folder: vocab.json and merges.txt, and where they exist
-  // tokenizer_config.json, special_tokens_map.json and added_tokens.json. The special tokens are
+  // Reads a tokenizer folder: vocab.json and merges.txt, or without a vocab.json tokenizer.json
+  // (see tokenizer_json.h), and where they exist tokenizer_config.json, special_tokens_map.json and
+  // added_tokens.json. The special tokens are
   // those of special_tokens_map.json, or of tokenizer_config.json when that lists
   // `added_tokens_decoder` (so do transformers: files of old releases may disagree, and SD 2.x pads
-  // with "!"). NOT_FOUND: no vocab.json or merges.txt; DATA_LOSS: a file does not add up, or an id
-  // is not below `vocab_size` (that of the text encoder); FAILED_PRECONDITION: another kind of
-  // tokenizer. Input is untrusted.
+  // with "!"). NOT_FOUND: none of these files, or no merges.txt; DATA_LOSS: a file does not add up,
+  // or an id is not below `vocab_size` (that of the text encoder); FAILED_PRECONDITION: another
+  // kind of tokenizer. Input is untrusted.
   static absl::StatusOr<std::unique_ptr<ClipTokenizer>> Create(
       const std::string& directory, int64_t vocab_size = std::numeric_limits<int64_t>::max());
 

@@ -1,6 +1,8 @@
 #include "core/text/tokenizer_files.h"
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
@@ -12,6 +14,8 @@
 #include "core/base/file.h"
 #include "core/base/json_file.h"
 #include "core/base/status_macros.h"
+#include "core/text/token_values.h"
+#include "core/text/tokenizer_json.h"
 
 namespace antidiffusion {
 namespace {
@@ -40,32 +44,6 @@ absl::StatusOr<Json> ReadOptional(const std::string& path) {
   absl::StatusOr<Json> json = ReadJsonFile(path, kMaxFileBytes);
   if (absl::IsNotFound(json.status())) return Json::object();
   return json;
-}
-
-// A token is written as a string or as an object with `content`.
-absl::StatusOr<std::string> TokenContent(const Json& token, absl::string_view where) {
-  const Json* content = &token;
-  if (token.is_object()) {
-    const auto single_word = token.find("single_word");
-    if (single_word != token.end() && *single_word == true) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("tokenizer: ", where, ": single_word is not supported"));
-    }
-    const auto found = token.find("content");
-    if (found != token.end()) content = &*found;
-  }
-  if (!content->is_string() || content->get_ref<const std::string&>().empty()) {
-    return absl::DataLossError(absl::StrCat("tokenizer: ", where, " is no token"));
-  }
-  return content->get<std::string>();
-}
-
-absl::StatusOr<int64_t> TokenId(const Json& id, absl::string_view token, int64_t vocab_size) {
-  if (!id.is_number_unsigned() || id.get<uint64_t>() >= static_cast<uint64_t>(vocab_size)) {
-    return absl::DataLossError(absl::StrCat("tokenizer: the id of \"", absl::CHexEscape(token),
-                                            "\" is not in [0, ", vocab_size, ")"));
-  }
-  return id.get<int64_t>();
 }
 
 absl::Status ReadVocabulary(const std::string& path, int64_t vocab_size, TokenizerFiles& files) {
@@ -162,14 +140,21 @@ absl::Status ReadSpecialTokens(const Json& tokens, int64_t vocab_size, Tokenizer
   return absl::OkStatus();
 }
 
-absl::Status CheckTokenizerClass(const Json& config) {
+// `in_one_file`: tokenizer.json, whose contents tell more than the names of general classes.
+absl::Status CheckTokenizerClass(const Json& config, bool in_one_file) {
   const auto name = config.find("tokenizer_class");
-  if (name == config.end() || *name == "CLIPTokenizer" || *name == "CLIPTokenizerFast") {
+  if (name == config.end() || *name == "CLIPTokenizer" || *name == "CLIPTokenizerFast" ||
+      (in_one_file && (*name == "TokenizersBackend" || *name == "PreTrainedTokenizerFast"))) {
     return absl::OkStatus();
   }
   return absl::FailedPreconditionError(
       absl::StrCat("tokenizer: needs a CLIPTokenizer, found ",
                    name->is_string() ? absl::CHexEscape(name->get<std::string>()) : "no name"));
+}
+
+bool Exists(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error);
 }
 
 }  // namespace
@@ -178,9 +163,15 @@ absl::StatusOr<TokenizerFiles> ReadTokenizerFiles(const std::string& directory,
                                                   int64_t vocab_size) {
   TokenizerFiles files;
   AD_ASSIGN_OR_RETURN(const Json config, ReadOptional(directory + "/tokenizer_config.json"));
-  AD_RETURN_IF_ERROR(CheckTokenizerClass(config));
-  AD_RETURN_IF_ERROR(ReadVocabulary(directory + "/vocab.json", vocab_size, files));
-  AD_RETURN_IF_ERROR(ReadMerges(directory + "/merges.txt", files));
+  const std::string one_file = directory + "/tokenizer.json";
+  const bool in_one_file = !Exists(directory + "/vocab.json") && Exists(one_file);
+  AD_RETURN_IF_ERROR(CheckTokenizerClass(config, in_one_file));
+  if (in_one_file) {
+    AD_RETURN_IF_ERROR(ReadTokenizerJson(one_file, vocab_size, files));
+  } else {
+    AD_RETURN_IF_ERROR(ReadVocabulary(directory + "/vocab.json", vocab_size, files));
+    AD_RETURN_IF_ERROR(ReadMerges(directory + "/merges.txt", files));
+  }
   AD_RETURN_IF_ERROR(ReadAddedTokens(directory, config, vocab_size, files));
   Json tokens = config;
   if (!config.contains(kDecoderKey)) {

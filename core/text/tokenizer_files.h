@@ -13,7 +13,7 @@
 namespace antidiffusion {
 
 struct TokenizerFiles {
-  absl::flat_hash_map<std::string, int64_t> vocabulary;  // vocab.json, then `added` over it
+  absl::flat_hash_map<std::string, int64_t> vocabulary;  // of the file, then `added` over it
   std::vector<std::pair<std::string, std::string>> merges;
   absl::btree_map<std::string, int64_t> added;  // special and added tokens: never cut into pieces
   int64_t begin_id = 0;

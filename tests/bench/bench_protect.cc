@@ -112,13 +112,14 @@ int Main(const std::vector<std::string>& arguments) {
   }
   const int rounds = arguments.size() > 2 ? std::max(1, std::atoi(arguments[2].c_str())) : 3;
   const std::string which = arguments.size() > 3 ? arguments[3] : "both";
+  LoadedModels loaded;
   std::map<std::string, std::unique_ptr<Protector>> protectors;
   for (const std::string precision : {"fp32", "bf16"}) {
     if (which != "both" && which != precision) continue;
     LoadOptions options;
     options.directory = arguments[0];
     options.precision = precision;
-    protectors[precision] = ValueOrExit(LoadProtector(options));
+    protectors[precision] = ValueOrExit(LoadProtector(options, loaded));
   }
   if (protectors.empty()) return 2;
   const ModelInfo& info = protectors.begin()->second->model();

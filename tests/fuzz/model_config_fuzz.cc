@@ -1,4 +1,4 @@
-// A JSON file of a model folder, read as each of the five that there are.
+// A JSON file of a model folder, read as each kind that there is.
 #include <string>
 
 #include "core/base/json_file.h"
@@ -16,8 +16,10 @@ void CheckCode(const absl::Status& status) {
 void CheckUNet(const UNetConfig& unet) {
   const size_t levels = unet.block_out_channels.size();
   Require(levels >= 1 && unet.down_block_types.size() == levels &&
-              unet.up_block_types.size() == levels && unet.attention_heads.size() == levels,
+              unet.up_block_types.size() == levels && unet.attention_heads.size() == levels &&
+              unet.layers_per_block.size() == levels && unet.transformer_layers.size() == levels,
           "levels that do not agree");
+  Require(!unet.has_added_embedding() || unet.pooled_dim() > 0, "no room for a pooled text");
   for (size_t i = 0; i < levels; ++i) {
     Require(unet.attention_heads[i] >= 1 && unet.norm_num_groups >= 1 &&
                 unet.block_out_channels[i] % unet.attention_heads[i] == 0 &&
@@ -27,13 +29,15 @@ void CheckUNet(const UNetConfig& unet) {
 }
 
 void Check(const nlohmann::json& json) {
-  CheckCode(CheckModelIndex(json, "f"));
+  const auto pipeline = ParseModelIndex(json, "f");
   const auto unet = ParseUNetConfig(json, "f");
   const auto vae = ParseVaeConfig(json, "f");
+  const auto tiny = ParseTinyVaeConfig(json, "f");
+  const auto encoder = ParseEncoderConfig(json, "f");
   const auto text = ParseClipTextConfig(json, "f");
   const auto schedule = ParseNoiseScheduleConfig(json, "f");
-  for (const absl::Status& status :
-       {unet.status(), vae.status(), text.status(), schedule.status()}) {
+  for (const absl::Status& status : {pipeline.status(), unet.status(), vae.status(), tiny.status(),
+                                     encoder.status(), text.status(), schedule.status()}) {
     CheckCode(status);
   }
   if (unet.ok()) CheckUNet(*unet);
@@ -45,7 +49,8 @@ void Check(const nlohmann::json& json) {
     Require(schedule->num_train_timesteps >= 1, "no timesteps");
   }
   CheckCode(CheckPartsFit(unet.value_or(UNetConfig()), vae.value_or(VaeConfig()),
-                          text.value_or(ClipTextConfig())));
+                          {text.value_or(ClipTextConfig())}));
+  CheckCode(CheckPipelineFits(pipeline.value_or(Pipeline::kXl), unet.value_or(UNetConfig())));
 }
 
 }  // namespace

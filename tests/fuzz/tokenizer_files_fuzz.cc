@@ -13,8 +13,12 @@ namespace {
 
 constexpr int64_t kVocabSize = 1000;
 constexpr int64_t kLength = 16;
-constexpr const char* kNames[] = {"vocab.json", "merges.txt", "tokenizer_config.json",
-                                  "special_tokens_map.json", "added_tokens.json"};
+constexpr const char* kNames[] = {"vocab.json",
+                                  "merges.txt",
+                                  "tokenizer.json",
+                                  "tokenizer_config.json",
+                                  "special_tokens_map.json",
+                                  "added_tokens.json"};
 constexpr char kText[] = "A photo of sks <|endoftext|> dog, 'll! 7 \xc3\xa9t\xc3\xa9";
 
 // Writes those of kNames that the input has; the others are removed.

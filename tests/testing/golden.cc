@@ -33,14 +33,7 @@ nlohmann::json ReadJson(const std::string& path) {
 
 template <typename Holder>
 Holder Filled(Holder module, const std::string& path) {
-  std::vector<SafetensorsFile> files;
-  files.push_back(ValueOrThrow(SafetensorsFile::Open(path)));
-  LoadRules rules;  // sd1-like spells its VAE's attention as old releases do
-  rules.renamed_parts = {
-      {"query", "to_q"}, {"key", "to_k"}, {"value", "to_v"}, {"proj_attn", "to_out.0"}};
-  rules.ignored = {"text_model.embeddings.position_ids"};
-  const absl::Status status = LoadParameters(files, *module, rules);
-  if (!status.ok()) throw std::runtime_error(std::string(status.ToString()));
+  LoadGoldenWeights(path, *module);
   return module;
 }
 
@@ -64,6 +57,18 @@ std::string GoldenTestName(std::string model) {
   return model;
 }
 
+void LoadGoldenWeights(const std::string& path, torch::nn::Module& module) {
+  std::vector<SafetensorsFile> files;
+  files.push_back(ValueOrThrow(SafetensorsFile::Open(path)));
+  LoadRules rules;  // sd1-like spells its VAE's attention as old releases do
+  rules.renamed_parts = {
+      {"query", "to_q"}, {"key", "to_k"}, {"value", "to_v"}, {"proj_attn", "to_out.0"}};
+  rules.ignored = {"text_model.embeddings.position_ids"};
+  rules.ignored_prefixes = {"decoder.", "post_quant_conv."};
+  const absl::Status status = LoadParameters(files, module, rules);
+  if (!status.ok()) throw std::runtime_error(std::string(status.ToString()));
+}
+
 UNetConfig GoldenUNetConfig(const std::string& model) {
   UNetConfig config;
   config.sample_size = 16;
@@ -77,6 +82,8 @@ UNetConfig GoldenUNetConfig(const std::string& model) {
   if (IsThreeLevels(model)) {
     config.sample_size = 12;
     config.block_out_channels = {16, 24, 32};
+    config.layers_per_block = {2, 2, 2};
+    config.transformer_layers = {1, 1, 1};
     config.attention_heads = {2, 3, 4};
     config.down_block_types = {"DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"};
     config.up_block_types = {"CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"};
@@ -84,7 +91,7 @@ UNetConfig GoldenUNetConfig(const std::string& model) {
   } else {
     config.block_out_channels = {16, 16, 32, 32};
     config.attention_heads = {2, 2, 4, 4};
-    config.layers_per_block = 1;
+    config.layers_per_block = {1, 1, 1, 1};
     config.cross_attention_dim = 48;
   }
   return config;
@@ -126,8 +133,12 @@ ClipTextModel LoadGoldenTextModel(const std::string& model) {
 
 GoldenValues::GoldenValues(const std::string& model, const std::string& file)
     : file_(ValueOrThrow(SafetensorsFile::Open(GoldenPath(model + "/" + file + ".safetensors")))) {
-  const nlohmann::json floors = ReadJson(GoldenPath("noise_floor.json"))["noise_floor"][model];
-  if (floors.contains(file)) noise_floor_ = floors[file].get<std::map<std::string, double>>();
+  nlohmann::json floors = ReadJson(GoldenPath("noise_floor.json"))["noise_floor"];
+  floors.update(ReadJson(GoldenPath("families/noise_floor.json")));
+  const auto files = floors.find(model);
+  if (files != floors.end() && files->contains(file)) {
+    noise_floor_ = (*files)[file].get<std::map<std::string, double>>();
+  }
 }
 
 at::Tensor GoldenValues::operator[](const std::string& key) const {

@@ -34,12 +34,16 @@ UNetConfig GoldenUNetConfig(const std::string& model);
 VaeConfig GoldenVaeConfig(const std::string& model);
 ClipTextConfig GoldenTextConfig(const std::string& model);
 
+// Fills the parameters of `module` from a file of weights. What only a decoder needs is not read.
+// Throws when the file does not fit.
+void LoadGoldenWeights(const std::string& path, torch::nn::Module& module);
+
 // The networks with their weights. Throw when a file does not fit.
 UNet LoadGoldenUNet(const std::string& model);
 Vae LoadGoldenVae(const std::string& model);
 ClipTextModel LoadGoldenTextModel(const std::string& model);
 
-// One file NAME/FILE.safetensors. A key that is not there throws.
+// One file NAME/FILE.safetensors; NAME may be families/NAME. A key that is not there throws.
 class GoldenValues {
  public:
   GoldenValues(const std::string& model, const std::string& file);
@@ -48,8 +52,8 @@ class GoldenValues {
   std::vector<std::string> keys() const { return file_.names(); }
 
   // Largest absolute deviation allowed: 20 times the distance of float32 from float64 that was
-  // measured for this value, and at least 2e-6 of its largest magnitude; 3e-7 of that for the
-  // schedule, whose values are a few exact operations.
+  // measured for this value, and at least 2e-6 of its largest magnitude. For values without a
+  // measured distance, which are a few exact operations, 3e-7 of the largest magnitude.
   double Tolerance(const std::string& key) const;
 
  private:

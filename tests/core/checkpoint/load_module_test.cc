@@ -27,9 +27,9 @@ constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
 class Plain : public torch::nn::Module {
  public:
   Plain(const std::vector<std::pair<std::string, std::vector<int64_t>>>& parameters,
-        c10::ScalarType type = c10::kFloat) {
+        c10::ScalarType type = c10::kFloat, c10::DeviceType device = c10::kCPU) {
     for (const auto& [name, shape] : parameters) {
-      register_parameter(name, at::zeros(shape, type));
+      register_parameter(name, at::zeros(shape, at::TensorOptions().dtype(type).device(device)));
     }
   }
 };
@@ -144,7 +144,7 @@ TEST_F(LoadModuleTest, TakesAnEmptyParameterAndAScalar) {
 }
 
 TEST_F(LoadModuleTest, RenamesPartsOfNames) {
-  const LoadRules rules = {{{"query", "to_q"}, {"proj_attn", "to_out.0"}}, {}, false};
+  const LoadRules rules = {.renamed_parts = {{"query", "to_q"}, {"proj_attn", "to_out.0"}}};
   const TensorMap old_names = {{"attention.query.weight", at::ones({2, 3})},
                                {"attention.proj_attn.weight", at::full({2, 3}, 2.0)}};
   Attention module;
@@ -160,20 +160,58 @@ TEST_F(LoadModuleTest, RenamesPartsOfNames) {
 
 TEST_F(LoadModuleTest, TakesPointwiseConvolutionsOnlyWhereAsked) {
   const at::Tensor value = at::arange(6, c10::kFloat).view({2, 3, 1, 1});
+  const LoadRules pointwise = {.accept_pointwise_convolutions = true};
   Plain module({{"w", {2, 3}}, {"b", {2}}});
   const TensorMap tensors = {{"w", value}, {"b", at::ones(2)}};
   EXPECT_THAT(Load({tensors}, module), StatusIs(kDataLoss, "misshapen w [2,3,1,1]"));
-  ASSERT_THAT(Load({tensors}, module, {{}, {}, true}), IsOk());
+  ASSERT_THAT(Load({tensors}, module, pointwise), IsOk());
   EXPECT_TRUE(module.named_parameters()["w"].equal(value.view({2, 3})));
-  EXPECT_THAT(Load({{{"w", value.view({1, 1, 2, 3})}, {"b", at::ones(2)}}}, module, {{}, {}, true}),
+  EXPECT_THAT(Load({{{"w", value.view({1, 1, 2, 3})}, {"b", at::ones(2)}}}, module, pointwise),
               StatusIs(kDataLoss, "misshapen w"));
+}
+
+TEST_F(LoadModuleTest, IgnoresKeysByTheirBeginning) {
+  Plain module({{"w", {1}}});
+  const TensorMap tensors = {
+      {"w", at::ones(1)}, {"decoder.a", at::ones(2)}, {"decoder.b", at::ones(3)}};
+  EXPECT_THAT(Load({tensors}, module), StatusIs(kDataLoss, "2 surplus"));
+  EXPECT_THAT(Load({tensors}, module, {.ignored_prefixes = {"decoder."}}), IsOk());
+}
+
+// What a loader does before it allocates a network.
+TEST_F(LoadModuleTest, ComparesWithAModuleOnTheMetaDevice) {
+  const int64_t huge = int64_t{1} << 40;  // 4 TiB
+  Plain module({{"w", {huge}}}, c10::kFloat, c10::kMeta);
+  WriteSafetensors(dir_.File("f"), {{"w", at::ones(3)}, {"x", at::ones(1)}});
+  std::vector<SafetensorsFile> files;
+  AD_ASSERT_OK_AND_ASSIGN(SafetensorsFile file, SafetensorsFile::Open(dir_.File("f")));
+  files.push_back(std::move(file));
+  AD_ASSERT_OK_AND_ASSIGN(const TensorSources sources, CollectSources(files));
+  EXPECT_THAT(CheckParameters(sources, module),
+              StatusIs(kDataLoss, "misshapen w [3] instead of [1099511627776]"));
+  std::vector<std::string> surplus;
+  const Plain fitting({{"w", {3}}}, c10::kFloat, c10::kMeta);
+  EXPECT_THAT(CheckParameters(sources, fitting), StatusIs(kDataLoss, "1 surplus"));
+  EXPECT_THAT(CheckParameters(sources, fitting, &surplus), IsOk());
+  EXPECT_THAT(surplus, testing::ElementsAre("x"));
+}
+
+TEST_F(LoadModuleTest, RefusesFp8BeforeReading) {
+  const std::string header = R"({"w":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}})";
+  dir_.Write("f", RawSafetensorsBytes(header, "xy"));
+  std::vector<SafetensorsFile> files;
+  AD_ASSERT_OK_AND_ASSIGN(SafetensorsFile file, SafetensorsFile::Open(dir_.File("f")));
+  files.push_back(std::move(file));
+  Plain module({{"w", {2}}});
+  EXPECT_THAT(LoadParameters(files, module),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "\"w\" is stored as fp8"));
 }
 
 TEST_F(LoadModuleTest, IgnoresNamedKeysOnly) {
   Plain module({{"w", {1}}});
   const TensorMap tensors = {{"w", at::ones(1)}, {"position_ids", at::arange(77).view({1, 77})}};
   EXPECT_THAT(Load({tensors}, module), StatusIs(kDataLoss, "surplus position_ids"));
-  EXPECT_THAT(Load({tensors}, module, {{}, {"position_ids"}, false}), IsOk());
+  EXPECT_THAT(Load({tensors}, module, {.ignored = {"position_ids"}}), IsOk());
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <ATen/ops/zeros.h>
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -99,7 +100,7 @@ TEST(SafetensorsTest, RefusesABadHeaderLength) {
     EXPECT_THAT(SafetensorsFile::Open(dir.Write("f", bytes)), StatusIs(kDataLoss, "8 bytes"));
   }
   EXPECT_THAT(OpenWithHeader("{}", 0, 3), StatusIs(kDataLoss, "3 bytes in a file of 10"));
-  EXPECT_THAT(OpenWithHeader("{}", 0, 100'000'001), StatusIs(kDataLoss, "limit 100000000"));
+  EXPECT_THAT(OpenWithHeader("{}", 0, 16'000'001), StatusIs(kDataLoss, "limit 16000000"));
   EXPECT_THAT(OpenWithHeader("{}", 0, std::numeric_limits<int64_t>::max()), StatusIs(kDataLoss));
   EXPECT_THAT(SafetensorsFile::Open(dir.Write("f", std::string(8, '\xff') + "{}")),
               StatusIs(kDataLoss, "limit"));
@@ -122,7 +123,6 @@ TEST(SafetensorsTest, RefusesAHeaderThatIsNotTheExpectedJson) {
            R"({"dtype":"F32","data_offsets":[0,4]})",
            R"({"dtype":"F32","shape":[1]})",
            R"({"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1})",
-           R"({"dtype":"F32","shape":[1],"data_offsets":[0,4],"dtype":"F32"})",
            R"({"dtype":"F32","shape":1,"data_offsets":[0,4]})",
            R"({"dtype":["F32"],"shape":[1],"data_offsets":[0,4]})",
            R"({"dtype":"F32","shape":["1"],"data_offsets":[0,4]})",
@@ -140,17 +140,77 @@ TEST(SafetensorsTest, RefusesAHeaderThatIsNotTheExpectedJson) {
 }
 
 TEST(SafetensorsTest, RefusesUnknownDtypes) {
-  for (const char* dtype : {"F8_E4M3", "f32", "", "C64", "U16"}) {
+  for (const char* dtype : {"F8_E3M4", "f32", "", "C64", "U16"}) {
     EXPECT_THAT(OpenWithHeader("{\"a\":" + Entry(dtype, "[1]", "[0,4]") + "}", 4),
                 StatusIs(kDataLoss, "unsupported dtype"));
   }
+}
+
+// The names are known, so that an fp8 checkpoint is told apart from a broken one.
+TEST(SafetensorsTest, OpensAFileOfFp8AndRefusesToReadIt) {
+  const TempDir dir;
+  for (const char* dtype : {"F8_E4M3", "F8_E5M2"}) {
+    const std::string header = "{\"a\":" + Entry(dtype, "[2]", "[0,2]") + "}";
+    AD_ASSERT_OK_AND_ASSIGN(
+        const SafetensorsFile file,
+        SafetensorsFile::Open(dir.Write("f", RawSafetensorsBytes(header, "xy"))));
+    EXPECT_THAT(file.Shape("a"), IsOk());
+    const absl::StatusCode code = absl::StatusCode::kFailedPrecondition;
+    EXPECT_THAT(file.Read("a"), StatusIs(code, "\"a\" is stored as fp8"));
+    EXPECT_THAT(file.CheckIsWeight("a"), StatusIs(code, "\"a\" is stored as fp8"));
+  }
+}
+
+TEST(SafetensorsTest, TellsWeightsFromIntegers) {
+  const TempDir dir;
+  WriteSafetensors(dir.File("f"),
+                   {{"half", at::ones(1, c10::kHalf)}, {"long", at::ones(1, c10::kLong)}});
+  AD_ASSERT_OK_AND_ASSIGN(const SafetensorsFile file, SafetensorsFile::Open(dir.File("f")));
+  EXPECT_THAT(file.CheckIsWeight("half"), IsOk());
+  EXPECT_THAT(file.CheckIsWeight("long"), StatusIs(kDataLoss, "\"long\" holds integers"));
+  EXPECT_THAT(file.CheckIsWeight("none"), StatusIs(kNotFound));
+}
+
+TEST(SafetensorsTest, NamesWhatPeopleTakeForASafetensorsFile) {
+  const std::pair<std::string, const char*> kOthers[] = {
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3438\n",
+       "git-LFS pointer"},
+      {"<!DOCTYPE html>\n<html><head><title>Log in</title>", "HTML page"},
+      {"\r\n <HTML lang=en>", "HTML page"},
+      {std::string("PK\x03\x04\0\0\x08\x08\0\0archive/data.pkl", 26), "pickled PyTorch file"},
+      {"\x80\x02}q\x01(X\x0a...", "pickled PyTorch file"},
+      {std::string("GGUF\3\0\0\0", 8), "GGUF"}};
+  const TempDir dir;
+  for (const auto& [bytes, kind] : kOthers) {
+    EXPECT_THAT(SafetensorsFile::Open(dir.Write("f", bytes)), StatusIs(kDataLoss, kind));
+  }
+}
+
+// A pickle's first two bytes are also those of a header of 640 bytes.
+TEST(SafetensorsTest, AHeaderOf640BytesIsNoPickle) {
+  std::string header = "{\"a\":" + Entry("F32", "[1]", "[0,4]") + "}";
+  header.resize(640, ' ');
+  EXPECT_THAT(OpenWithHeader(header, 4), IsOk());
+}
+
+TEST(SafetensorsTest, BytesAreThoseOfTheFileThatWasOpened) {
+  const TempDir dir;
+  WriteSafetensors(dir.File("f"), {{"a", at::ones(1)}});
+  const std::string bytes = SafetensorsBytes({{"a", at::ones(1)}});
+  AD_ASSERT_OK_AND_ASSIGN(const SafetensorsFile file, SafetensorsFile::Open(dir.File("f")));
+  WriteSafetensors(dir.File("other"), {{"a", at::zeros(1)}});
+  std::filesystem::rename(dir.File("other"), dir.File("f"));
+  EXPECT_EQ(file.bytes(), bytes);
 }
 
 TEST(SafetensorsTest, RefusesRepeatedKeys) {
   EXPECT_THAT(OpenWithHeader("{\"a\":" + Entry("F32", "[1]", "[0,4]") +
                                  ",\"a\":" + Entry("F32", "[1]", "[4,8]") + "}",
                              8),
-              StatusIs(kDataLoss, "\"a\": repeated"));
+              StatusIs(kDataLoss, "a key is repeated"));
+  EXPECT_THAT(
+      OpenWithHeader(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"dtype":"F32"}})", 4),
+      StatusIs(kDataLoss, "a key is repeated"));
   EXPECT_THAT(OpenWithHeader(R"({"__metadata__":{},"__metadata__":{}})", 0),
               StatusIs(kDataLoss, "repeated"));
 }
@@ -181,8 +241,10 @@ TEST(SafetensorsTest, RefusesALayoutThatDoesNotAddUp) {
               StatusIs(kDataLoss, "belong to no tensor"));
   EXPECT_THAT(open(f32("[1]", "[0,4]"), f32("[1]", "[4,8]"), 7), StatusIs(kDataLoss, "outside"));
   EXPECT_THAT(open(f32("[1]", "[0,4]"), f32("[1]", "[4,0]"), 8), StatusIs(kDataLoss, "outside"));
-  EXPECT_THAT(open(f32("[1]", "[0,4]"), f32("[1]", "[4,18446744073709551615]"), 8),
+  EXPECT_THAT(open(f32("[1]", "[0,4]"), f32("[1]", "[4,9223372036854775807]"), 8),
               StatusIs(kDataLoss, "outside"));
+  EXPECT_THAT(open(f32("[1]", "[0,4]"), f32("[1]", "[4,18446744073709551615]"), 8),
+              StatusIs(kDataLoss, "below 2^63"));
 }
 
 TEST(SafetensorsTest, RefusesASizeThatIsNotThatOfTheShape) {

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <functional>
 #include <limits>
 #include <memory>
 #include <stdexcept>
@@ -34,35 +33,33 @@ class ProtectionLoopTest : public testing::TestWithParam<Mode> {
  protected:
   ProtectionLoopTest() {
     ConfigureTorch(1);
-    loaded_ = LoadGoldenModel("sd2-v-like");
-    pristine_ = std::make_unique<UNetSnapshot>(model().unet());
-    for (const at::Tensor& weight : model().unet()->parameters()) {
+    model_ = LoadGoldenModel("sd2-v-like");
+    for (const at::Tensor& weight : weights()) {
       before_.push_back(weight.detach().clone());
     }
   }
 
-  StableDiffusion& model() const { return *loaded_.model; }
+  const std::vector<at::Tensor>& weights() const { return model_.denoiser->weights().tensors(); }
 
   absl::StatusOr<at::Tensor> Protect(const ProtectionOptions& options, const RunContext& run = {}) {
-    const ProtectionPlan plan = MakePlan(options, grey_);
+    const Plan plan = PlanFor(model_, options, grey_);
     Random random(5);
-    ProgressMeter progress(run, CountSteps(plan.schedule, options.mode), 0);
+    ProgressMeter progress(run, CountSteps(plan), 0);
     StageContext context(random, progress);
-    return RunProtection(model(), *pristine_, image_, plan, context);
+    return RunProtection(model_, {}, image_, plan, context);
   }
 
   // Every byte of every weight, and no trace of the job's gradients.
   void ExpectModelAsLoaded() {
-    const std::vector<at::Tensor> weights = model().unet()->parameters();
-    for (size_t i = 0; i < weights.size(); ++i) {
-      EXPECT_EQ(std::memcmp(weights[i].data_ptr(), before_[i].data_ptr(), before_[i].nbytes()), 0);
-      EXPECT_FALSE(weights[i].requires_grad());
-      EXPECT_FALSE(weights[i].grad().defined());
+    for (size_t i = 0; i < weights().size(); ++i) {
+      const at::Tensor& weight = weights()[i];
+      EXPECT_EQ(std::memcmp(weight.data_ptr(), before_[i].data_ptr(), before_[i].nbytes()), 0);
+      EXPECT_FALSE(weight.requires_grad());
+      EXPECT_FALSE(weight.grad().defined());
     }
   }
 
-  LoadedModel loaded_;
-  std::unique_ptr<UNetSnapshot> pristine_;
+  Surrogate model_;
   std::vector<at::Tensor> before_;
   at::Tensor image_ = (at::arange(3 * 64 * 32).view({1, 3, 64, 32}) * 0.37).sin();
   bool grey_ = false;
@@ -75,19 +72,28 @@ TEST_P(ProtectionLoopTest, ModelIsAsLoadedAfterAJob) {
   ExpectModelAsLoaded();
 }
 
-TEST_P(ProtectionLoopTest, WhatIsNotANumberIsNoSuccess) {
+TEST_P(ProtectionLoopTest, WhatIsNotFiniteIsNoSuccessInAnyStage) {
+  const auto expect_diverged = [this](const ProtectionOptions& options, const std::string& stage) {
+    EXPECT_THAT(Protect(options), StatusIs(absl::StatusCode::kInternal, stage + " is not finite"));
+  };
   ProtectionOptions options = ShortOptions();
   options.mode = GetParam();
-  at::Tensor weight = model().unet()->named_parameters()["conv_out.bias"];
-  weight.fill_(std::numeric_limits<float>::quiet_NaN());
-  EXPECT_THAT(Protect(options), StatusIs(absl::StatusCode::kInternal, "not a number"));
+  at::Tensor bias = weights().back();  // conv_out.bias
+  const at::Tensor before = bias.clone();
+  bias.fill_(std::numeric_limits<float>::quiet_NaN());
+  expect_diverged(options, "prompt_tuning");
+  options.prompt_steps = 0;
+  expect_diverged(options, "pgd");
+  options.pgd_steps = 0;
+  expect_diverged(options, "surrogate_tuning");
+  bias.copy_(before);
 }
 
 TEST_P(ProtectionLoopTest, CancelAtAnyStepEndsBeforeTheNextOne) {
   ProtectionOptions options = ShortOptions();
   options.mode = GetParam();
   const at::Tensor uncancelled = Protect(options).value();
-  const int total = CountSteps(ResolveSchedule(options), options.mode).total();
+  const int total = CountSteps(PlanFor(model_, options)).total();
   for (int last = 1; last < total; ++last) {
     std::stop_source stop;
     int seen = 0;
@@ -131,9 +137,51 @@ TEST_P(ProtectionLoopTest, ModelIsAsLoadedAfterAnException) {
     run.on_progress = [&](const Progress& progress) {
       if (progress.stage == stage && progress.step > 4) throw std::runtime_error("device fault");
     };
-    EXPECT_THROW(Protect(options, run).IgnoreError(), std::runtime_error) << stage;
+    EXPECT_THAT(Protect(options, run), StatusIs(absl::StatusCode::kInternal, "device fault"))
+        << stage;
     ExpectModelAsLoaded();
   }
+}
+
+TEST_P(ProtectionLoopTest, WeightsThatCannotBeRestoredAreToldWhateverElseHappened) {
+  ProtectionOptions options = ShortOptions();
+  options.mode = GetParam();
+  std::stop_source stop;
+  RunContext run;
+  run.stop = stop.get_token();
+  at::Tensor weight = weights().back();
+  run.on_progress = [&](const Progress& progress) {
+    if (progress.stage != "surrogate_tuning") return;
+    weight.set_data(at::zeros({7}));  // as if its memory were gone
+    stop.request_stop();
+  };
+  const auto result = Protect(options, run);
+  EXPECT_THAT(result, StatusIs(absl::StatusCode::kInternal));
+  EXPECT_THAT(result, HasReason(kWeightsNotRestored));
+}
+
+TEST_P(ProtectionLoopTest, TheWeightsAreCopiedWhenTheyAreFirstMoved) {
+  ProtectionOptions options = ShortOptions();
+  options.mode = GetParam();
+  options.epochs = 0;
+  EXPECT_THAT(Protect(options), IsOk());
+  EXPECT_FALSE(model_.denoiser->weights().has_copy());
+  options.epochs = 1;
+  EXPECT_THAT(Protect(options), IsOk());
+  EXPECT_TRUE(model_.denoiser->weights().has_copy());
+}
+
+TEST_P(ProtectionLoopTest, ARandomStartIsWithinTheBudgetAndIsLeftByTheFirstStep) {
+  ProtectionOptions options = ShortOptions();
+  options.mode = GetParam();
+  options.epochs = 0;
+  options.random_start = true;
+  options.step_size_levels = 0.5;
+  const at::Tensor change = (Protect(options).value() - image_).abs();
+  EXPECT_LE(change.max().item<double>(), options.budget_levels / 127.5 + 1e-6);
+  EXPECT_GT(change.max().item<double>(), 0.8 * options.budget_levels / 127.5);
+  options.pgd_steps = 0;  // no PGD, no start of it
+  EXPECT_TRUE(at::equal(Protect(options).value(), image_));
 }
 
 TEST_P(ProtectionLoopTest, GreyStaysGreyAndWithinTheBudget) {
@@ -178,9 +226,9 @@ TEST_P(MethodTest, PhotoGuardMovesTheLatentToTheTarget) {
   options.epochs = 0;
   options.pgd_steps = 10;
   const at::NoGradGuard no_grad;
-  const at::Tensor target = model().EncodeImage(at::zeros_like(image_)).mean;
+  const at::Tensor target = model_.encoder->Mean(at::zeros_like(image_));
   const auto distance = [&](const at::Tensor& image) {
-    return (model().EncodeImage(image).mean - target).square().mean().item<double>();
+    return (model_.encoder->Mean(image) - target).square().mean().item<double>();
   };
   at::Tensor moved;
   {
@@ -191,6 +239,36 @@ TEST_P(MethodTest, PhotoGuardMovesTheLatentToTheTarget) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, MethodTest, testing::Values(Mode::kPaper));
+
+// An encoder whose gradient is infinite where a pixel is black, with finite values everywhere.
+class RootEncoder : public LatentEncoder {
+ public:
+  RootEncoder() : LatentEncoder(EncoderSettings{.factor = 1, .latent_channels = 3}) {}
+
+ protected:
+  Output Run(const at::Tensor& image) override { return {(image + 1).sqrt(), {}}; }
+};
+
+// It is no NaN; momentum divides by its mean magnitude, and then every pixel would stay as it is.
+TEST(EncoderLoopTest, AnInfiniteGradientIsNoSuccess) {
+  Surrogate model;
+  model.family = "encoder";
+  model.encoder = std::make_unique<RootEncoder>();
+  ProtectionOptions options;
+  options.objectives = {{Objective::kTarget}};
+  options.momentum = 0.9;
+  const Plan plan = PlanFor(model, options);
+  const auto protect = [&](const at::Tensor& image) {
+    Random random(5);
+    ProgressMeter progress({}, CountSteps(plan), 0);
+    StageContext context(random, progress);
+    return RunProtection(model, {}, image, plan, context).status();
+  };
+  at::Tensor image = at::full({1, 3, 8, 8}, 0.5);
+  EXPECT_THAT(protect(image), IsOk());
+  image[0][0][0][0] = -1;
+  EXPECT_THAT(protect(image), StatusIs(absl::StatusCode::kInternal, "pgd is not finite"));
+}
 
 }  // namespace
 }  // namespace antidiffusion

@@ -28,17 +28,18 @@ ProtectionOptions ShortOptions() {
 
 class ProtectorTest : public testing::Test {
  protected:
-  static std::unique_ptr<Protector> Load(const std::string& precision) {
+  std::unique_ptr<Protector> Load(const std::string& precision) {
     LoadOptions options;
     options.directory = GoldenPath("models/sd2-v-like") + "/";
     options.device = "cpu";
     options.precision = precision;
     options.threads = 1;
-    auto loaded = LoadProtector(options);
+    auto loaded = LoadProtector(options, models_);
     if (!loaded.ok()) throw std::runtime_error(loaded.status().ToString());
     return *std::move(loaded);
   }
 
+  LoadedModels models_;
   std::unique_ptr<Protector> protector_ = Load("fp32");
 };
 
@@ -51,6 +52,10 @@ TEST_F(ProtectorTest, TellsAboutItsModel) {
   EXPECT_EQ(info.digest.size(), 64U);
   EXPECT_EQ(info.device, "cpu");
   EXPECT_EQ(info.precision, "fp32");
+  EXPECT_EQ(info.latent_channels, 4);
+  EXPECT_TRUE(info.denoises);
+  EXPECT_TRUE(info.has_semantic_layers);
+  EXPECT_FALSE(info.guides_by_image);
   EXPECT_EQ(protector_->memory().total, 0);
 }
 
@@ -82,28 +87,16 @@ TEST_F(ProtectorTest, SemanticOptionsSteerThePixels) {
   };
   ProtectionOptions without = ShortOptions();
   without.method = Method::kAntiDiffusionNoSdl;
-  ProtectionOptions weightless = ShortOptions();
-  weightless.semantic.weight = 0;
-  EXPECT_EQ(pixels(weightless), pixels(without));
   std::vector<std::vector<uint8_t>> found = {pixels(without)};
   ProtectionOptions heavy = ShortOptions();
-  heavy.semantic.weight = 1000;
+  heavy.objectives = {{Objective::kDenoising}, {Objective::kSemantic, 1000}};
   found.push_back(pixels(heavy));
-  heavy.semantic.layers = SemanticLayers::kAll;
+  heavy.experimental.semantic_layers = SemanticLayers::kAll;
   found.push_back(pixels(heavy));
-  heavy.semantic.heads = SemanticHeads::kEach;
+  heavy.experimental.semantic_heads = SemanticHeads::kEach;
   found.push_back(pixels(heavy));
   std::sort(found.begin(), found.end());
   EXPECT_EQ(std::unique(found.begin(), found.end()), found.end());
-}
-
-TEST_F(ProtectorTest, RefusesSemanticLayersThatTheModelHasNot) {
-  ProtectionOptions options = ShortOptions();
-  options.semantic.layers = SemanticLayers::kWhole;  // cross-attention begins a level further down
-  EXPECT_THAT(protector_->Protect(SyntheticImage(96, 96), options, {}),
-              ViolatesField("options.semantic_layers"));
-  options.method = Method::kAdvDm;  // asks for none
-  EXPECT_THAT(protector_->Protect(SyntheticImage(96, 96), options, {}), IsOk());
 }
 
 TEST_F(ProtectorTest, EqualInputsGiveEqualBytes) {
@@ -276,16 +269,17 @@ TEST_F(ProtectorTest, TestsItsDevice) {
 }
 
 TEST(LoadProtectorTest, RefusesWhatIsNotThere) {
+  LoadedModels models;
   LoadOptions options;
   options.directory = GoldenPath("models/no-such-model");
   options.device = "cpu";
-  EXPECT_THAT(LoadProtector(options), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(LoadProtector(options, models), StatusIs(absl::StatusCode::kNotFound));
   options.directory = GoldenPath("models/sd2-v-like");
   options.device = "tpu";
-  EXPECT_THAT(LoadProtector(options), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(LoadProtector(options, models), StatusIs(absl::StatusCode::kInvalidArgument));
   options.device = "cpu";
   options.precision = "fp8";
-  EXPECT_THAT(LoadProtector(options), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(LoadProtector(options, models), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 }  // namespace

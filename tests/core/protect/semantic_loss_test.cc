@@ -19,7 +19,7 @@ at::Tensor Pointed(int64_t heads, int64_t positions, int64_t token) {
   return map;
 }
 
-double Loss(const std::vector<at::Tensor>& layers, const SemanticLossOptions& options) {
+double Loss(const std::vector<at::Tensor>& layers, const SemanticMeasure& options) {
   return SemanticLoss({layers}, options).item<double>();
 }
 
@@ -69,7 +69,7 @@ TEST(SemanticLossTest, LayersOfDifferentSidesCountAlike) {
 TEST(SemanticLossTest, WithoutLayersThereIsNothingToSay) { EXPECT_EQ(Loss({}, {}), 0); }
 
 TEST(SemanticLossTest, StartTokenMeasureIsNothingWhenAllLookAtIt) {
-  const SemanticLossOptions options{.form = SemanticForm::kStartToken};
+  const SemanticMeasure options{.form = SemanticForm::kStartToken};
   EXPECT_NEAR(Loss({Pointed(2, 4, 0)}, options), 0, 1e-6);
   EXPECT_NEAR(Loss({Pointed(2, 4, 5)}, options), 1, 1e-6);
   EXPECT_NEAR(Loss({Even(2, 4)}, options), 1 - 1.0 / kTokens, 1e-6);

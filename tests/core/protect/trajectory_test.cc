@@ -17,7 +17,6 @@
 #include <vector>
 
 #include "core/protect/protection_loop.h"
-#include "core/surrogate/unet_snapshot.h"
 #include "core/tensor/device.h"
 #include "tests/core/protect/golden_model.h"
 #include "tests/testing/golden.h"
@@ -36,8 +35,9 @@ struct Trajectory {
   std::string name;
   ProtectionOptions options;
   std::unique_ptr<GoldenValues> golden;
-  std::unique_ptr<StableDiffusion> model;
-  Trace trace;
+  Surrogate model;
+  std::unique_ptr<RunRecorder> seen;
+  at::Tensor original;
   at::Tensor image;  // the last one
 
   at::Tensor Golden(const std::string& key) const { return (*golden)[key]; }
@@ -45,7 +45,7 @@ struct Trajectory {
 
 // What trajectory.json says of a run, as options of a caller.
 ProtectionOptions RecordedOptions(const Case& run) {
-  std::ifstream file(GoldenPath(run.model + "/trajectory.json"));
+  std::ifstream file(GoldenPath(GoldenValuesFolder(run.model) + "/trajectory.json"));
   const nlohmann::json recorded = nlohmann::json::parse(file).at(run.rules());
   const nlohmann::json& schedule = recorded.at("schedule");
   ProtectionOptions options;
@@ -65,21 +65,24 @@ ProtectionOptions RecordedOptions(const Case& run) {
 
 // `bend` may change the plan before it is run.
 std::unique_ptr<Trajectory> MakeTrajectory(
-    const Case& of, const std::function<void(ModeRules&)>& bend = [](ModeRules&) {}) {
+    const Case& of, const std::function<void(Plan&)>& bend = [](Plan&) {}) {
   ConfigureTorch(1);
   auto run = std::make_unique<Trajectory>();
   run->name = of.model + " " + of.rules();
   run->options = RecordedOptions(of);
-  run->golden = std::make_unique<GoldenValues>(of.model, "trajectory_" + of.rules());
-  run->model = std::move(LoadGoldenModel(of.model).model);
-  UNetSnapshot pristine(run->model->unet());
+  run->golden =
+      std::make_unique<GoldenValues>(GoldenValuesFolder(of.model), "trajectory_" + of.rules());
+  run->model = LoadGoldenModel(of.model);
+  run->seen = std::make_unique<RunRecorder>(run->model);
   Random random(*run->options.seed);
-  ProtectionPlan plan = MakePlan(run->options, /*grey=*/false);
-  bend(plan.rules);
-  ProgressMeter progress({}, CountSteps(plan.schedule, of.mode), /*report_steps=*/0);
-  StageContext context(random, progress, &run->trace);
-  run->image =
-      RunProtection(*run->model, pristine, run->Golden("image/original"), plan, context).value();
+  Plan plan = PlanFor(run->model, run->options);
+  bend(plan);
+  ProgressMeter progress({}, CountSteps(plan), /*report_steps=*/0);
+  StageContext context(random, progress, run->seen.get());
+  run->original = GoldenPicture(of.model);
+  run->seen->tensors["emb/init"] =
+      run->model.denoiser->Condition("", run->original.size(2), run->original.size(3)).context;
+  run->image = RunProtection(run->model, {}, run->original, plan, context).value();
   return run;
 }
 
@@ -122,18 +125,16 @@ class TrajectoryTest : public testing::TestWithParam<Case> {
   const Trajectory& run_ = TrajectoryOf(GetParam());
   Parity parity_{run_.name};
 
-  // A curve as [blocks, steps] float64, shaped as the golden one.
+  // A curve as float64, all blocks one after the other.
   at::Tensor Curve(const std::string& name) const {
-    std::vector<double> values;
-    const auto curve = run_.trace.curves.find(name);
-    if (curve == run_.trace.curves.end()) return at::empty({0});
-    for (const auto& row : curve->second) values.insert(values.end(), row.begin(), row.end());
-    return at::tensor(values, at::kDouble);
+    const auto curve = run_.seen->curves.find(name);
+    return curve == run_.seen->curves.end() ? at::empty({0})
+                                            : at::tensor(curve->second, at::kDouble);
   }
   at::Tensor GoldenCurve(const std::string& name) const {
     return run_.Golden("curve/" + name).flatten();
   }
-  const at::Tensor& Traced(const std::string& name) const { return run_.trace.tensors.at(name); }
+  const at::Tensor& Traced(const std::string& name) const { return run_.seen->tensors.at(name); }
   double epsilon() const { return run_.options.budget_levels / 127.5; }
 };
 
@@ -142,9 +143,9 @@ TEST_P(TrajectoryTest, DrawsEqualBitForBit) {
   for (const std::string& name : run_.golden->keys()) {
     if (name.rfind("draw/", 0) == 0) names.push_back(name);
   }
-  ASSERT_EQ(run_.trace.draws.size(), names.size());
+  ASSERT_EQ(run_.seen->draws.size(), names.size());
   for (size_t i = 0; i < names.size(); ++i) {
-    EXPECT_TRUE(at::equal(run_.trace.draws[i], run_.Golden(names[i]))) << names[i];
+    EXPECT_TRUE(at::equal(run_.seen->draws[i], run_.Golden(names[i]))) << names[i];
   }
 }
 
@@ -212,7 +213,7 @@ TEST_P(TrajectoryTest, EmbeddingsAndImagesFollow) {
       ExpectParity("embeddings, share beyond 1e-4", emb,
                    ShareBeyond(Traced(emb), run_.Golden(emb), 1e-4), 0.03);
     } else {
-      EXPECT_EQ(run_.trace.tensors.count(emb), 0U) << emb;
+      EXPECT_EQ(run_.seen->tensors.count(emb), 0U) << emb;
     }
     const std::string image = "image/" + std::to_string(block);
     const at::Tensor difference =
@@ -224,7 +225,7 @@ TEST_P(TrajectoryTest, EmbeddingsAndImagesFollow) {
 }
 
 TEST_P(TrajectoryTest, BudgetHoldsAroundTheOriginal) {
-  const at::Tensor original = run_.Golden("image/original");
+  const at::Tensor& original = run_.original;
   const double phases =
       GetParam().mode == Mode::kPaper ? 1 : static_cast<double>(*run_.options.epochs + 1);
   for (int block = 0; block <= *run_.options.epochs; ++block) {
@@ -234,18 +235,19 @@ TEST_P(TrajectoryTest, BudgetHoldsAroundTheOriginal) {
   }
 }
 
-TEST_P(TrajectoryTest, ProtectionWorksAsWellAsTheReferences) {
+using ProbeTest = TrajectoryTest;
+
+TEST_P(ProbeTest, ProtectionWorksAsWellAsTheReferences) {
   const GoldenValues probe(GetParam().model, "probe");
   const at::NoGradGuard no_grad;
   const auto losses = [&](const at::Tensor& image) {
-    const at::Tensor latent = run_.model->EncodeImage(image).mean;
-    const at::Tensor context = run_.model->EncodePrompt("");
+    const at::Tensor latent = run_.model.encoder->Mean(image);
+    const Conditioning prompt = run_.model.denoiser->Condition("", 64, 64);
     std::vector<double> values;
     for (int64_t i = 0; i < probe["t"].numel(); ++i) {
-      values.push_back(run_.model
-                           ->DenoisingLoss(latent, probe["noise"].slice(0, i, i + 1),
-                                           probe["t"].slice(0, i, i + 1), context)
-                           .item<double>());
+      const NoiseDraw draw = {probe["noise"].slice(0, i, i + 1), probe["t"].slice(0, i, i + 1)};
+      values.push_back(
+          DenoisingLoss(*run_.model.denoiser, latent, draw, prompt, {}).item<double>());
     }
     return at::tensor(values, at::kDouble);
   };
@@ -253,7 +255,7 @@ TEST_P(TrajectoryTest, ProtectionWorksAsWellAsTheReferences) {
   const std::string rules = GetParam().rules();
   const std::string last = "image/" + std::to_string(*run_.options.epochs);
   ExpectParity("probe losses of recorded images", "clean",
-               MaxAbs(losses(run_.Golden("image/original")), probe["loss/clean"]), 2e-5);
+               MaxAbs(losses(run_.original), probe["loss/clean"]), 2e-5);
   ExpectParity("probe losses of recorded images", rules,
                MaxAbs(losses(run_.Golden(last)), probe["loss/" + rules + "_float"]), 4e-5);
   ExpectParity("probe loss of our image, relative", rules,
@@ -261,7 +263,7 @@ TEST_P(TrajectoryTest, ProtectionWorksAsWellAsTheReferences) {
                0.05);
 }
 
-std::vector<Case> Cases() {
+std::vector<Case> FirstCases() {
   std::vector<Case> cases;
   for (const std::string& model : GoldenModelNames()) {
     for (const Mode mode : {Mode::kPaper, Mode::kReleased}) cases.push_back({model, mode});
@@ -269,53 +271,62 @@ std::vector<Case> Cases() {
   return cases;
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, TrajectoryTest, testing::ValuesIn(Cases()), [](const auto& of) {
+std::vector<Case> FamilyCases() {
+  std::vector<Case> cases;
+  for (const std::string& model : GoldenFamilyNames()) cases.push_back({model, Mode::kPaper});
+  return cases;
+}
+
+std::string NameOf(const testing::TestParamInfo<Case>& of) {
   return GoldenTestName(of.param.model) + "_" + of.param.rules();
-});
+}
+
+INSTANTIATE_TEST_SUITE_P(Golden, TrajectoryTest, testing::ValuesIn(FirstCases()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Families, TrajectoryTest, testing::ValuesIn(FamilyCases()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Golden, ProbeTest, testing::ValuesIn(FirstCases()), NameOf);
 
 // One rule of the released mode replaced by the paper's must show, far outside of the tolerances
 // above: else these tests would prove nothing about the rule.
 class BentRuleTest : public testing::Test {
  protected:
   // The relative deviation of a curve of the bent run from the golden one.
-  static double Deviation(const std::string& curve, const std::function<void(ModeRules&)>& bend) {
+  static double Deviation(const std::string& curve, const std::function<void(Plan&)>& bend) {
     const auto bent = MakeTrajectory({"sd2-v-like", Mode::kReleased}, bend);
-    std::vector<double> values;
-    for (const auto& row : bent->trace.curves.at(curve)) {
-      values.insert(values.end(), row.begin(), row.end());
-    }
-    return MaxRelative(at::tensor(values, at::kDouble), bent->Golden("curve/" + curve).flatten());
+    return MaxRelative(at::tensor(bent->seen->curves.at(curve), at::kDouble),
+                       bent->Golden("curve/" + curve).flatten());
   }
 };
 
 TEST_F(BentRuleTest, CentreShows) {
   const auto bent = MakeTrajectory({"sd2-v-like", Mode::kReleased},
-                                   [](ModeRules& rules) { rules.centre_on_original = true; });
+                                   [](Plan& plan) { plan.pgd.centre_on_original = true; });
   const at::Tensor equal =
-      Levels(bent->trace.tensors.at("image/1")).eq(Levels(bent->Golden("image/1")));
+      Levels(bent->seen->tensors.at("image/1")).eq(Levels(bent->Golden("image/1")));
   EXPECT_LT(equal.to(at::kDouble).mean().item<double>(), 0.6);
 }
 
 TEST_F(BentRuleTest, StaleGradientsShow) {
-  EXPECT_GT(Deviation("tune_grad_norm", [](ModeRules& rules) { rules.stale_gradients = false; }),
+  EXPECT_GT(Deviation("tune_grad_norm",
+                      [](Plan& plan) { plan.surrogate_tuning.stale_gradients = false; }),
             0.1);
 }
 
 TEST_F(BentRuleTest, ClippingShows) {
-  EXPECT_GT(Deviation("unet_drift", [](ModeRules& rules) { rules.clip_norm = 1; }), 2e-3);
+  EXPECT_GT(Deviation("unet_drift", [](Plan& plan) { plan.surrogate_tuning.clip_norm = 1; }), 2e-3);
 }
 
 TEST_F(BentRuleTest, HeadsShow) {
-  EXPECT_GT(Deviation("pgd_sdl", [](ModeRules& rules) { rules.all_heads = true; }), 4e-3);
+  EXPECT_GT(Deviation("pgd_sdl", [](Plan& plan) { plan.semantic.all_heads = true; }), 4e-3);
 }
 
 TEST_F(BentRuleTest, FormOfTheSemanticLossShows) {
-  EXPECT_GT(Deviation("pgd_sdl", [](ModeRules& rules) { rules.clamped_semantic_loss = false; }),
-            0.1);
+  EXPECT_GT(
+      Deviation("pgd_sdl", [](Plan& plan) { plan.semantic.form = SemanticForm::kConcentration; }),
+      0.1);
 }
 
 TEST_F(BentRuleTest, PromptTargetShows) {
-  EXPECT_GT(Deviation("pt_loss", [](ModeRules& rules) { rules.prompt_target_is_noise = false; }),
+  EXPECT_GT(Deviation("pt_loss", [](Plan& plan) { plan.prompt_tuning.target_is_noise = false; }),
             0.1);
 }
 

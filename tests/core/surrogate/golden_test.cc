@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "core/surrogate/stable_diffusion.h"
-#include "tests/core/surrogate/golden_stable_diffusion.h"
+#include "core/surrogate/surrogate.h"
+#include "core/surrogate/unet_denoiser.h"
+#include "tests/core/surrogate/golden_surrogate.h"
 #include "tests/testing/golden.h"
 
 namespace antidiffusion {
@@ -17,13 +17,20 @@ namespace {
 
 class GoldenLossTest : public testing::TestWithParam<std::string> {
  protected:
-  std::unique_ptr<StableDiffusion> model_ = MakeGoldenStableDiffusion(GetParam());
+  Denoiser& denoiser() const { return *model_.denoiser; }
+  static Conditioning Given(const at::Tensor& context) {
+    Conditioning conditioning;
+    conditioning.context = context;
+    return conditioning;
+  }
+
+  Surrogate model_ = MakeGoldenSurrogate(GetParam());
   Parity parity_{GetParam()};
 };
 
 // L2 norm, sum and largest magnitude of every weight's gradient: relative 1e-3 on norm and
 // magnitude where the norm is above 1e-5, the sum within 1e-3 norm sqrt(numel).
-void ExpectGradientStatistics(UNet& unet, const std::string& model, const at::Tensor& stats,
+void ExpectGradientStatistics(const UNet& unet, const std::string& model, const at::Tensor& stats,
                               Parity& parity) {
   constexpr double kTolerance = 1e-3;
   constexpr double kSmallestNorm = 1e-5;
@@ -51,25 +58,26 @@ void ExpectGradientStatistics(UNet& unet, const std::string& model, const at::Te
 TEST_P(GoldenLossTest, DenoisingLossAndItsGradients) {
   const GoldenValues golden(GetParam(), "unet");
   for (const std::string c : {"a/", "b/", "ns/"}) {
-    model_->SetUNetTrainable(false);  // drops the gradients of the case before
-    model_->SetUNetTrainable(true);
+    denoiser().weights().DropGradients();
+    const TrainableWeights::WithGradients gradients(denoiser().weights(), true);
     const at::Tensor latent = golden[c + "latent"].requires_grad_(true);
     const at::Tensor context = golden[c + "context"].requires_grad_(true);
     const at::Tensor noise = golden[c + "noise"], t = golden[c + "t"];
     parity_.Expect("schedule noised", golden, c + "noised",
-                   model_->schedule().AddNoise(latent, noise, t));
-    const at::Tensor loss = model_->DenoisingLoss(latent, noise, t, context);
+                   denoiser().AddNoise(latent, {noise, t}));
+    const at::Tensor loss = DenoisingLoss(denoiser(), latent, {noise, t}, Given(context), {});
     parity_.Expect("unet loss", golden, c + "loss", loss.view({1}));
     loss.backward();
     parity_.Expect("unet latent gradient", golden, c + "grad_latent", latent.grad());
     parity_.Expect("unet context gradient", golden, c + "grad_context", context.grad());
-    ExpectGradientStatistics(model_->unet(), GetParam(), golden[c + "grad_stats"], parity_);
+    const UNet& unet = dynamic_cast<UNetDenoiser&>(denoiser()).unet();
+    ExpectGradientStatistics(unet, GetParam(), golden[c + "grad_stats"], parity_);
     if (c != "a/") continue;
     int compared = 0;
     for (const std::string& key : golden.keys()) {
       const std::string prefix = "a/grad/";
       if (key.rfind(prefix, 0) != 0) continue;
-      const auto parameters = model_->unet()->named_parameters();
+      const auto parameters = unet->named_parameters();
       parity_.Expect("unet weight gradients", golden, key,
                      parameters[key.substr(prefix.size())].grad());
       ++compared;
@@ -85,8 +93,8 @@ TEST_P(GoldenLossTest, GradientsWithCapture) {
     const at::Tensor latent = golden[c + "latent"].requires_grad_(true);
     const at::Tensor context = golden[c + "context"].requires_grad_(true);
     AttentionCapture capture;
-    const at::Tensor loss =
-        model_->DenoisingLoss(latent, golden[c + "noise"], golden[c + "t"], context, &capture);
+    const at::Tensor loss = DenoisingLoss(
+        denoiser(), latent, {golden[c + "noise"], golden[c + "t"]}, Given(context), {}, &capture);
     EXPECT_FALSE(capture.probabilities.empty());
     loss.backward();
     parity_.Expect("unet latent gradient with capture", golden, c + "grad_latent", latent.grad());
@@ -97,12 +105,12 @@ TEST_P(GoldenLossTest, GradientsWithCapture) {
 
 TEST_P(GoldenLossTest, PromptEmbeddings) {
   const GoldenValues golden(GetParam(), "text");
-  const at::Tensor embedding = model_->EncodePrompt("");
+  const at::Tensor embedding = denoiser().Condition("", 64, 64).context;
   const at::Tensor expected = golden["last_hidden_state"].slice(0, 0, 1);
   ASSERT_EQ(embedding.sizes(), expected.sizes());
   parity_.ExpectDeviation("prompt embedding", "", (embedding - expected).abs().max().item<double>(),
                           golden.Tolerance("last_hidden_state"));
-  const at::Tensor sks = model_->EncodePrompt("a photo of sks person");
+  const at::Tensor sks = denoiser().Condition("a photo of sks person", 64, 64).context;
   parity_.ExpectDeviation(
       "prompt embedding", "a photo of sks person",
       (sks - golden["last_hidden_state"].slice(0, 1, 2)).abs().max().item<double>(),
@@ -124,13 +132,14 @@ TEST_P(GoldenLossTest, ProbeLosses) {
   };
   const at::NoGradGuard no_grad;
   const at::Tensor t = golden["t"], noise = golden["noise"];
-  const at::Tensor context = model_->EncodePrompt("");
+  const at::Tensor context = denoiser().Condition("", 64, 64).context;
   for (const auto& [name, image] : images) {
-    const at::Tensor latent = model_->EncodeImage(image).mean;
+    const at::Tensor latent = model_.encoder->Mean(image);
     std::vector<at::Tensor> losses;
     for (int64_t i = 0; i < t.size(0); ++i) {
-      losses.push_back(
-          model_->DenoisingLoss(latent, noise.slice(0, i, i + 1), t.slice(0, i, i + 1), context));
+      losses.push_back(DenoisingLoss(denoiser(), latent,
+                                     {noise.slice(0, i, i + 1), t.slice(0, i, i + 1)},
+                                     Given(context), {}));
     }
     parity_.Expect("probe losses", golden, "loss/" + name, at::stack(losses));
   }

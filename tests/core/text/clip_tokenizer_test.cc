@@ -6,6 +6,7 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
@@ -45,6 +46,29 @@ std::unique_ptr<ClipTokenizer> CreateOrDie(const std::string& directory) {
 std::vector<int64_t> Padded(std::vector<int64_t> ids, int64_t pad) {
   ids.resize(77, pad);
   return ids;
+}
+
+// The folder that transformers 5.24 writes for a tiny model: tokenizer.json, tokenizer_config.json.
+std::string OneFileFolder(const std::string& model) { return kGolden + "/tokenizer_json/" + model; }
+
+// Such a folder with the real vocabulary. `as_strings`: merges as "a b" instead of ["a", "b"].
+void WriteRealOneFileFolder(const TempDir& dir, bool as_strings) {
+  Json file = ReadJson(OneFileFolder("sd1-like") + "/tokenizer.json");
+  Json& model = file["model"];
+  model["vocab"] = ReadJson(kReal + "/vocab.json");
+  model["merges"] = Json::array();
+  std::ifstream merges(kReal + "/merges.txt");
+  std::string line;
+  std::getline(merges, line);  // the version
+  while (std::getline(merges, line)) {
+    const std::pair<std::string, std::string> pair = absl::StrSplit(line, ' ');
+    model["merges"].push_back(as_strings ? Json(line) : Json::array({pair.first, pair.second}));
+  }
+  file["added_tokens"][0]["id"] = 49406;
+  file["added_tokens"][1]["id"] = 49407;
+  dir.Write("tokenizer.json", file.dump());
+  std::filesystem::copy_file(OneFileFolder("sd1-like") + "/tokenizer_config.json",
+                             dir.File("tokenizer_config.json"));
 }
 
 // A tokenizer folder of five words; tests change one file of it.
@@ -98,6 +122,92 @@ TEST(ClipTokenizerTest, GivesTheIdsOfTheTinyModels) {
       EXPECT_EQ(tokenizer->Encode(pair["text"]), pair["ids"].get<std::vector<int64_t>>())
           << name << " " << pair["text"];
     }
+  }
+}
+
+TEST(ClipTokenizerTest, ReadsTheOneFileThatCurrentLibrariesWrite) {
+  for (const std::string name : {"sd1-like", "sd2-base-like"}) {
+    const auto tokenizer = CreateOrDie(OneFileFolder(name));
+    const Json pairs = ReadJson(absl::StrCat(kGolden, "/", name, "/tokenizer_pairs.json"));
+    ASSERT_FALSE(pairs.empty());
+    for (const Json& pair : pairs) {
+      EXPECT_EQ(tokenizer->Encode(pair["text"]), pair["ids"].get<std::vector<int64_t>>())
+          << name << " " << pair["text"];
+    }
+  }
+}
+
+TEST(ClipTokenizerTest, GivesTheSameIdsFromOneFileOfTheRealVocabulary) {
+  for (const bool as_strings : {false, true}) {
+    const TempDir dir;
+    WriteRealOneFileFolder(dir, as_strings);
+    const auto tokenizer = CreateOrDie(dir.path());
+    for (const Json& pair : ReadJson(kReal + "/pairs_sd1.json")) {
+      EXPECT_EQ(tokenizer->Encode(pair["text"]), pair["ids"].get<std::vector<int64_t>>())
+          << pair["text"];
+    }
+  }
+}
+
+TEST(ClipTokenizerTest, TakesAGeneralClassNameBesideOneFileOnly) {
+  for (const char* name : {"TokenizersBackend", "PreTrainedTokenizerFast"}) {
+    const std::string config = absl::StrCat(R"({"tokenizer_class": ")", name, R"("})");
+    const TempDir one;
+    std::filesystem::copy_file(OneFileFolder("sd1-like") + "/tokenizer.json",
+                               one.File("tokenizer.json"));
+    one.Write("tokenizer_config.json", config);
+    EXPECT_THAT(ClipTokenizer::Create(one.path()), IsOk());
+    const TempDir slow;
+    WriteSmallFolder(slow);
+    slow.Write("tokenizer_config.json", config);
+    EXPECT_THAT(ClipTokenizer::Create(slow.path()),
+                StatusIs(absl::StatusCode::kFailedPrecondition, name));
+  }
+}
+
+TEST(ClipTokenizerTest, RefusesOneFileWhoseStepsAreNotClips) {
+  const std::pair<const char*, Json> kEdits[] = {
+      {"/normalizer", nullptr},
+      {"/normalizer/normalizers/2/type", "StripAccents"},
+      {"/normalizer/normalizers", Json::array({{{"type", "NFC"}}})},
+      {"/pre_tokenizer", {{"type", "Whitespace"}}},
+      {"/pre_tokenizer/pretokenizers/0/pattern/Regex", "\\s+"},
+      {"/pre_tokenizer/pretokenizers/1/type", "Digits"},
+      {"/model/type", "WordPiece"},
+      {"/model/end_of_word_suffix", ""},
+      {"/model/byte_fallback", true},
+      {"/model/continuing_subword_prefix", "##"}};
+  for (const auto& [pointer, value] : kEdits) {
+    Json file = ReadJson(OneFileFolder("sd1-like") + "/tokenizer.json");
+    file[Json::json_pointer(pointer)] = value;
+    const TempDir dir;
+    dir.Write("tokenizer.json", file.dump());
+    EXPECT_THAT(ClipTokenizer::Create(dir.path()),
+                StatusIs(absl::StatusCode::kFailedPrecondition, "is not that of CLIP's tokenizer"))
+        << pointer;
+  }
+}
+
+TEST(ClipTokenizerTest, RefusesOneFileThatDoesNotAddUp) {
+  const std::pair<const char*, Json> kEdits[] = {{"/model/vocab", Json::array()},
+                                                 {"/model/vocab/a", -1},
+                                                 {"/model/vocab/a", 5000},
+                                                 {"/model/merges", nullptr},
+                                                 {"/model/merges/0", "a b c"},
+                                                 {"/model/merges/0", " a"},
+                                                 {"/model/merges/0", {"a", "b", "c"}},
+                                                 {"/model/merges/0", {"a", 1}},
+                                                 {"/added_tokens", "x"},
+                                                 {"/added_tokens/0", {{"content", "x"}}},
+                                                 {"/added_tokens/0/id", 5000},
+                                                 {"/added_tokens/0/content", ""}};
+  for (const auto& [pointer, value] : kEdits) {
+    Json file = ReadJson(OneFileFolder("sd1-like") + "/tokenizer.json");
+    file[Json::json_pointer(pointer)] = value;
+    const TempDir dir;
+    dir.Write("tokenizer.json", file.dump());
+    EXPECT_THAT(ClipTokenizer::Create(dir.path(), 1014), StatusIs(kDataLoss))
+        << pointer << " " << value;
   }
 }
 

@@ -1,0 +1,108 @@
+#include "core/protect/memory_plan.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "core/tensor/device.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+constexpr double kUsableShare = 0.9;
+constexpr int kGradientAndMoments = 3;
+
+// The first number of the line that begins with `key`, or `otherwise`.
+int64_t NumberAfter(const std::string& path, absl::string_view key, int64_t otherwise) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    absl::string_view rest = line;
+    if (!absl::ConsumePrefix(&rest, key)) continue;
+    std::istringstream words{std::string(rest)};
+    int64_t number = 0;
+    if (words >> number) return number;
+  }
+  return otherwise;
+}
+
+// What the group in `folder` leaves of its limit. A limit of "max", or none, is none.
+int64_t LeftOfGroup(const std::string& folder, const std::string& limit_file,
+                    const std::string& usage_file, absl::string_view reclaimable_key) {
+  const int64_t limit = NumberAfter(folder + limit_file, "", kNoLimit);
+  const int64_t usage = NumberAfter(folder + usage_file, "", -1);
+  if (limit == kNoLimit || usage < 0) return kNoLimit;
+  const int64_t files = NumberAfter(folder + "memory.stat", reclaimable_key, 0);
+  return std::max<int64_t>(0, limit - std::max<int64_t>(0, usage - files));
+}
+
+// Of this process's group and all groups above it, as far as they can be seen.
+int64_t LeftOfGroups(const std::string& root) {
+  const std::string mount = root + "sys/fs/cgroup";
+  int64_t left = LeftOfGroup(mount + "/memory/", "memory.limit_in_bytes", "memory.usage_in_bytes",
+                             "total_inactive_file ");
+  std::string group;
+  std::ifstream file(root + "proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {
+    if (absl::StartsWith(line, "0::/")) group = line.substr(3);
+  }
+  while (true) {
+    left = std::min(
+        left, LeftOfGroup(mount + group + "/", "memory.max", "memory.current", "inactive_file "));
+    if (group.empty()) return left;
+    group.resize(group.find_last_of('/'));
+  }
+}
+
+int64_t BytesOf(const std::vector<at::Tensor>& tensors) {
+  int64_t bytes = 0;
+  for (const at::Tensor& tensor : tensors) bytes += static_cast<int64_t>(tensor.nbytes());
+  return bytes;
+}
+
+}  // namespace
+
+MemoryPlan PlanMemory(const Surrogate& model, const std::vector<LatentEncoder*>& others,
+                      const Plan& plan, int64_t free) {
+  MemoryPlan memory;
+  memory.available = static_cast<int64_t>(kUsableShare * static_cast<double>(free));
+  if (plan.uniform_noise) return memory;
+  const ObjectiveWeights& raised = plan.raised;
+  const bool keeps_unet =
+      raised.denoising > 0 || raised.image_guidance > 0 || plan.prompt_tuning.steps > 0;
+  if (keeps_unet) {
+    const double passes = raised.image_guidance > 0 ? 2 : 1;  // guidance compares two
+    memory.bytes_a_pixel += passes * model.denoiser->activation_bytes_a_pixel();
+  }
+  if (raised.NeedUNet() || plan.compares_own_encoder) {
+    memory.bytes_a_pixel += model.encoder->activation_bytes_a_pixel();
+  }
+  for (const LatentEncoder* encoder : others) {
+    memory.bytes_a_pixel += encoder->activation_bytes_a_pixel();
+  }
+  if (plan.tunes_surrogate()) {
+    TrainableWeights& weights = model.denoiser->weights();
+    const int copies = kGradientAndMoments + (weights.has_copy() ? 0 : 1);
+    memory.fixed = copies * BytesOf(weights.tensors());
+  }
+  return memory;
+}
+
+int64_t FreeMemory(const c10::Device& device) {
+  if (device.is_cpu()) return FreeHostMemory();
+  const MemoryUse use = GetMemoryUse(device);
+  return use.free + use.reserved - use.used;
+}
+
+int64_t FreeHostMemory(const std::string& root) {
+  constexpr int64_t kKilobyte = 1024;
+  const int64_t kilobytes = NumberAfter(root + "proc/meminfo", "MemAvailable:", -1);
+  return std::min(kilobytes < 0 ? kNoLimit : kKilobyte * kilobytes, LeftOfGroups(root));
+}
+
+}  // namespace antidiffusion

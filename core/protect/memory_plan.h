@@ -1,0 +1,45 @@
+// What a job takes of its device's memory, and what there is: large pictures are worked on in
+// pieces that fit.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "core/protect/plan.h"
+#include "core/surrogate/surrogate.h"
+
+namespace antidiffusion {
+
+// In bytes. The defaults are those of a job without limit.
+struct MemoryPlan {
+  int64_t available = std::numeric_limits<int64_t>::max();
+  int64_t fixed = 0;         // whatever the picture's size
+  double bytes_a_pixel = 0;  // of the picture as it is worked on
+
+  int64_t Needed(int64_t pixels) const {
+    return fixed + static_cast<int64_t>(bytes_a_pixel * static_cast<double>(pixels));
+  }
+  bool Fits(int64_t pixels) const { return Needed(pixels) <= available; }
+};
+
+// Estimated from the models' architectures (core/surrogate/activation_memory.h): in PGD, what the
+// UNet and every encoder that takes part keep for the gradient; with surrogate tuning also the
+// weights' gradients, the optimiser's two moments and, where there is none yet, the pristine copy.
+// `free`: bytes, as FreeMemory says; nine tenths of it count as available.
+MemoryPlan PlanMemory(const Surrogate& model, const std::vector<LatentEncoder*>& others,
+                      const Plan& plan, int64_t free);
+
+// Bytes that a job may still take: of a GPU what nobody uses, with what torch has reserved and does
+// not use; of the host FreeHostMemory.
+int64_t FreeMemory(const c10::Device& device);
+
+// MemAvailable of `root`proc/meminfo, or what the control groups of this process (version 2, and
+// version 1 where that is mounted) leave of their limits, if that is less; files that a group could
+// give back count as free. What cannot be read is no limit. `root` ends in a slash.
+int64_t FreeHostMemory(const std::string& root = "/");
+
+}  // namespace antidiffusion

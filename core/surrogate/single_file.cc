@@ -1,0 +1,244 @@
+// A checkpoint in one file, in the original layout, with what stands beside it: NAME.json.
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "core/base/status_macros.h"
+#include "core/surrogate/original_text.h"
+#include "core/surrogate/original_unet.h"
+#include "core/surrogate/original_vae.h"
+#include "core/surrogate/prediction.h"
+#include "core/surrogate/sidecar.h"
+#include "core/surrogate/source_parts.h"
+
+namespace antidiffusion {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr char kUNet[] = "model.diffusion_model.";
+constexpr char kVae[] = "first_stage_model.";
+constexpr char kClip[] = "cond_stage_model.transformer.";
+constexpr char kOpenClip[] = "cond_stage_model.model.";
+constexpr char kXlClip[] = "conditioner.embedders.0.transformer.";
+constexpr char kXlOpenClip[] = "conditioner.embedders.1.model.";
+constexpr int64_t kSd2Layers = 23;  // of 24: SD 2.x reads the output of the last but one
+constexpr int64_t kAllLayers = 64;
+constexpr double kScaling = 0.18215, kXlScaling = 0.13025;
+
+// Kinds of file that are known by a tensor and cannot be used.
+struct OtherKind {
+  const char* beginning;
+  const char* kind;
+};
+constexpr OtherKind kOtherKinds[] = {
+    {"conditioner.embedders.0.model.", "an SDXL refiner"},
+    {"model.diffusion_model.joint_blocks.", "a Stable Diffusion 3 model"},
+    {"model.diffusion_model.double_blocks.", "a FLUX model"},
+    {"double_blocks.", "a FLUX model"},
+    {"joint_blocks.", "a Stable Diffusion 3 model"},
+    {"cond_stage_model.roberta.", "an AltDiffusion model"},
+    {"depth_model.", "a depth-guided model"},
+    {"embedder.model.", "an unCLIP model"},
+    {"edm_mean", "a model with the EDM schedule"},
+    {"edm_vpred.sigma_max", "a model with the EDM schedule"},
+    {"lora_unet_", "a LoRA, which only changes a model"},
+    {"lora_te_", "a LoRA, which only changes a model"},
+    {"control_model.", "a ControlNet"},
+    {"down_blocks.", "one network in the diffusers layout; give the folder of the whole model"},
+    {"text_model.",
+     "a text encoder in the transformers layout; give the folder of the whole model"},
+};
+
+bool HasAnyUnder(const NamedShapes& shapes, const std::string& beginning) {
+  return OriginalKeys(shapes, "", nullptr).HasAnyUnder(beginning);
+}
+
+// The networks of the file. Those that it has not are empty.
+struct OriginalModel {
+  OriginalPart unet, vae;
+  std::vector<OriginalPart> text;
+  std::vector<std::string> tokenizers;  // names of the folders, one for each of `text`
+  bool is_xl = false;
+};
+
+absl::Status Refuse(const std::string& path, absl::string_view reason) {
+  return absl::FailedPreconditionError(absl::StrCat(path, ": ", reason));
+}
+
+absl::StatusOr<OriginalModel> ReadNetworks(const std::string& path, const NamedShapes& shapes,
+                                           const SafetensorsFile* file) {
+  for (const OtherKind& other : kOtherKinds) {
+    if (HasAnyUnder(shapes, other.beginning)) return Refuse(path, other.kind);
+  }
+  OriginalModel model;
+  const bool has_vae = HasAnyUnder(shapes, std::string(kVae) + "encoder.down.0.");
+  if (!HasAnyUnder(shapes, kUNet)) {
+    const bool is_vae = HasAnyUnder(shapes, "encoder.down.0.block.");
+    if (!has_vae && !is_vae) return Refuse(path, "no checkpoint of a known layout");
+    model.vae = ReadOriginalVae(shapes, has_vae ? kVae : "", file);
+    return model;
+  }
+  if (!has_vae) return Refuse(path, "a UNet without the VAE (first_stage_model.*)");
+  model.unet = ReadOriginalUNet(shapes, kUNet, file);
+  model.vae = ReadOriginalVae(shapes, kVae, file);
+  if (HasAnyUnder(shapes, kXlOpenClip)) {
+    model.is_xl = true;
+    model.text.push_back(ReadOriginalClip(shapes, kXlClip, file));
+    model.text.push_back(
+        ReadOriginalOpenClip(shapes, kXlOpenClip, {.layers = kAllLayers, .projects = true}, file));
+    model.tokenizers = {"clip", "open_clip"};
+  } else if (HasAnyUnder(shapes, kOpenClip)) {
+    model.text.push_back(
+        ReadOriginalOpenClip(shapes, kOpenClip, {.layers = kSd2Layers, .projects = false}, file));
+    model.tokenizers = {"open_clip"};
+  } else if (HasAnyUnder(shapes, kClip)) {
+    model.text.push_back(ReadOriginalClip(shapes, kClip, file));
+    model.tokenizers = {"clip"};
+  } else {
+    return Refuse(path, "a UNet without the text encoder (cond_stage_model.*, conditioner.*)");
+  }
+  return model;
+}
+
+// FLUX.1 and SD 3 both have 16 latent channels; nothing tells one from the other.
+void DescribeScaling(const OriginalModel& model, Json& vae, ModelSource& source) {
+  vae["scaling_factor"] = model.is_xl ? kXlScaling : kScaling;
+  if (model.vae.config["latent_channels"] != 16) return;
+  vae["scaling_factor"] = 0.3611;
+  vae["shift_factor"] = 0.1159;
+  source.notes.push_back(
+      "vae: 16 latent channels, scaled as FLUX.1's (SD 3's differ; NAME.json: vae.scaling_factor, "
+      "vae.shift_factor)");
+}
+
+// The pipeline that feeds such a UNet.
+Pipeline PipelineOf(const UNetConfig& unet) {
+  if (unet.has_added_embedding()) return Pipeline::kXl;
+  if (unet.in_channels == 9) return Pipeline::kInpaint;
+  return unet.in_channels == 8 ? Pipeline::kInstructPix2Pix : Pipeline::kTextToImage;
+}
+
+// What the model was trained to predict, and for which side: by NAME.json, by the markers that
+// SDXL files carry, or left open (SD 2.x).
+void DescribePrediction(const NamedShapes& shapes, const OriginalModel& model,
+                        const Sidecar& sidecar, Json& scheduler, ModelSource& source) {
+  DenoiserSource& denoiser = *source.denoiser;
+  scheduler = {{"_class_name", "DDIMScheduler"},
+               {"beta_start", 0.00085},
+               {"beta_end", 0.012},
+               {"beta_schedule", "scaled_linear"},
+               {"num_train_timesteps", 1000},
+               {"prediction_type", "epsilon"}};
+  const std::string& said = sidecar.prediction_type;
+  const bool is_marked = model.is_xl && shapes.count("v_pred") != 0;
+  if (!said.empty() || is_marked) {
+    scheduler["prediction_type"] = said.empty() ? "v_prediction" : said;
+    if (is_marked && shapes.count("ztsnr") != 0) scheduler["rescale_betas_zero_snr"] = true;
+    source.notes.push_back(absl::StrCat("prediction type ",
+                                        scheduler["prediction_type"].get<std::string>(), ", by ",
+                                        said.empty() ? "the file's marker v_pred" : "NAME.json"));
+    return;
+  }
+  const bool is_sd2 = model.tokenizers.size() == 1 && model.tokenizers[0] == "open_clip";
+  denoiser.prediction_is_open = is_sd2 && model.unet.config["in_channels"] == 4;
+  if (!denoiser.prediction_is_open) {
+    source.notes.push_back("prediction type epsilon, as all published models of the family");
+  }
+}
+
+int64_t NativeLatentSide(const OriginalModel& model, const Json& scheduler) {
+  if (model.is_xl) return 128;
+  const bool is_v = scheduler["prediction_type"] == "v_prediction";
+  return is_v ? kVelocityLatentSide : kNoiseLatentSide;
+}
+
+absl::Status ParseDenoiser(const std::string& path, OriginalModel& model, const Json& scheduler,
+                           const Sidecar& sidecar, ModelSource& source) {
+  DenoiserSource& denoiser = *source.denoiser;
+  model.unet.config["sample_size"] = NativeLatentSide(model, scheduler);
+  AD_ASSIGN_OR_RETURN(denoiser.config,
+                      ParseUNetConfig(sidecar.Patched("unet", model.unet.config), path));
+  AD_ASSIGN_OR_RETURN(denoiser.schedule,
+                      ParseNoiseScheduleConfig(sidecar.Patched("scheduler", scheduler), path));
+  if (const absl::Status status = NoiseSchedule::Create(denoiser.schedule).status(); !status.ok()) {
+    return absl::DataLossError(absl::StrCat(path, ": scheduler: ", status.message()));
+  }
+  std::vector<ClipTextConfig> configs;
+  for (size_t i = 0; i < model.text.size(); ++i) {
+    TextSource& text = denoiser.text.emplace_back();
+    const char* key = i == 0 ? "text_encoder" : "text_encoder_2";
+    AD_ASSIGN_OR_RETURN(text.config,
+                        ParseClipTextConfig(sidecar.Patched(key, model.text[i].config), path));
+    configs.push_back(text.config);
+  }
+  absl::Status fit = CheckPipelineFits(PipelineOf(denoiser.config), denoiser.config);
+  fit.Update(CheckPartsFit(denoiser.config, std::get<VaeConfig>(source.encoder_config), configs));
+  return fit.ok() ? fit : absl::Status(fit.code(), absl::StrCat(path, ": ", fit.message()));
+}
+
+absl::Status ReadTokenizers(const std::string& path, const OriginalModel& model,
+                            const SourceOptions& options, DenoiserSource& denoiser) {
+  if (options.tokenizers.empty()) {
+    return Refuse(path, "has no tokenizer of its own, and no folder of tokenizers was given");
+  }
+  for (size_t i = 0; i < denoiser.text.size(); ++i) {
+    AD_ASSIGN_OR_RETURN(
+        denoiser.text[i].tokenizer,
+        ClipTokenizer::Create(absl::StrCat(options.tokenizers, "/", model.tokenizers[i]),
+                              denoiser.text[i].config.vocab_size));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<NamedShapes> ShapesOf(const SafetensorsFile& file) {
+  NamedShapes shapes;
+  for (const std::string& name : file.names()) {
+    AD_ASSIGN_OR_RETURN(shapes[name], file.Shape(name));
+  }
+  return shapes;
+}
+
+}  // namespace
+
+absl::StatusOr<ModelSource> ReadSingleFile(const std::string& path, const SourceOptions& options) {
+  ModelSource source;
+  AD_ASSIGN_OR_RETURN(SafetensorsFile opened, SafetensorsFile::Open(path));
+  source.files.emplace_back().push_back(std::move(opened));
+  const SafetensorsFile* file = &source.files.back().back();
+  AD_ASSIGN_OR_RETURN(const NamedShapes shapes, ShapesOf(*file));
+  AD_ASSIGN_OR_RETURN(const Sidecar sidecar, ReadSidecar(path));
+  AD_ASSIGN_OR_RETURN(OriginalModel model, ReadNetworks(path, shapes, file));
+
+  DescribeScaling(model, model.vae.config, source);
+  AD_ASSIGN_OR_RETURN(source.encoder_config,
+                      ParseEncoderConfig(sidecar.Patched("vae", model.vae.config), path));
+  std::vector<const OriginalPart*> parts = {&model.vae, &model.unet};
+  if (model.text.empty()) {
+    source.family = "encoder";
+  } else {
+    Json scheduler;
+    source.denoiser.emplace();
+    DescribePrediction(shapes, model, sidecar, scheduler, source);
+    AD_RETURN_IF_ERROR(ParseDenoiser(path, model, scheduler, sidecar, source));
+    AD_RETURN_IF_ERROR(ReadTokenizers(path, model, options, *source.denoiser));
+    source.family = FamilyOf(source.denoiser->config);
+    for (const OriginalPart& part : model.text) parts.push_back(&part);
+  }
+  NoteUnread("file", UnreadNames(shapes, parts), source);
+  source.encoder = std::move(model.vae.tensors);
+  if (source.denoiser.has_value()) {
+    source.denoiser->tensors = std::move(model.unet.tensors);
+    for (size_t i = 0; i < model.text.size(); ++i) {
+      source.denoiser->text[i].tensors = std::move(model.text[i].tensors);
+    }
+  }
+  return source;
+}
+
+}  // namespace antidiffusion

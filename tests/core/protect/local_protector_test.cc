@@ -1,0 +1,176 @@
+// What a protector does about its device's memory, weights that are lost, and other models.
+#include "core/protect/local_protector.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "core/protect/protection_loop.h"
+#include "core/tensor/device.h"
+#include "tests/core/protect/golden_model.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/synthetic_image.h"
+
+namespace antidiffusion {
+namespace {
+
+class LocalProtectorTest : public testing::Test {
+ protected:
+  LocalProtectorTest() { ConfigureTorch(1); }
+
+  std::unique_ptr<LocalProtector> Make(Surrogate model, const std::string& name) {
+    return std::make_unique<LocalProtector>(std::move(model), name, loaded_,
+                                            [this] { return free_; });
+  }
+  std::unique_ptr<LocalProtector> Make(const std::string& name) {
+    return Make(LoadGoldenModel(name), name);
+  }
+
+  static ProtectionOptions ShortOptions() {
+    ProtectionOptions options;
+    options.epochs = 0;
+    options.prompt_steps = 1;
+    options.pgd_steps = 2;
+    options.seed = 1;
+    return options;
+  }
+
+  LoadedModels loaded_;
+  int64_t free_ = std::numeric_limits<int64_t>::max();
+};
+
+TEST_F(LocalProtectorTest, WorksInSmallerPiecesWhereMemoryIsShort) {
+  const auto protector = Make("sd2-v-like");
+  const Image wide = SyntheticImage(384, 96);
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult whole,
+                          protector->Protect(wide, ShortOptions(), {}));
+  EXPECT_EQ(whole.unet_passes, 3);
+  const Surrogate facts = LoadGoldenModel("sd2-v-like");
+  const double bytes_a_pixel =
+      facts.encoder->activation_bytes_a_pixel() + facts.denoiser->activation_bytes_a_pixel();
+  free_ = static_cast<int64_t>(bytes_a_pixel * 96 * 96 * 1.2);
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult cut, protector->Protect(wide, ShortOptions(), {}));
+  EXPECT_EQ(cut.unet_passes, 5 * 3);
+  EXPECT_LE(cut.max_difference, cut.bound);
+  free_ = static_cast<int64_t>(bytes_a_pixel * 96 * 96);
+  const auto refused = protector->Protect(wide, ShortOptions(), {});
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(refused, HasReason("DEVICE_MEMORY"));
+}
+
+TEST_F(LocalProtectorTest, WeightsThatWereNotRestoredEndAllWork) {
+  Surrogate model = LoadGoldenModel("sd2-v-like");
+  at::Tensor weight = model.denoiser->weights().tensors().back();
+  const auto protector = Make(std::move(model), "sd2-v-like");
+  EXPECT_THAT(protector->SelfTest(), IsOk());
+  const Image image = SyntheticImage(96, 96);
+  ProtectionOptions options = ShortOptions();
+  options.epochs = 1;
+  options.tuning_steps = 1;
+  const at::Tensor before = weight.detach().clone();
+  RunContext run;
+  run.on_progress = [&](const Progress& progress) {
+    if (progress.stage == "surrogate_tuning") weight.set_data(at::zeros({7}));
+  };
+  EXPECT_THAT(protector->Protect(image, options, run), HasReason(kWeightsNotRestored));
+  weight.set_data(before);  // the device works again, and yet nobody knows what it holds
+  EXPECT_THAT(protector->Protect(image, ShortOptions(), {}), HasReason(kWeightsNotRestored));
+  EXPECT_THAT(protector->SelfTest(), HasReason(kWeightsNotRestored));
+}
+
+TEST_F(LocalProtectorTest, FurtherModelsSteerThePixels) {
+  const auto first = Make("sd2-base-like");
+  const auto second = Make("sd1-like");
+  const Image image = SyntheticImage(128, 128);
+  ProtectionOptions options = ShortOptions();
+  options.random_start = false;
+  options.also = {"sd1-like"};
+  options.objectives = {{Objective::kDenoising}, {Objective::kTarget, 100}};
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult with, first->Protect(image, options, {}));
+  options.also.clear();
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult own, first->Protect(image, options, {}));
+  EXPECT_NE(with.image, own.image);
+  EXPECT_LE(with.max_difference, with.bound);
+}
+
+TEST_F(LocalProtectorTest, FurtherModelsAreFoundByName) {
+  const auto first = Make("sd2-base-like");
+  ProtectionOptions options = ShortOptions();
+  options.also = {"sd1-like"};
+  const Image image = SyntheticImage(128, 128);
+  EXPECT_THAT(first->Protect(image, options, {}),
+              StatusIs(absl::StatusCode::kNotFound, "sd1-like"));
+  {
+    const auto second = Make("sd1-like");
+    EXPECT_THAT(first->Protect(image, options, {}), IsOk());
+  }
+  EXPECT_THAT(first->Protect(image, options, {}), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(LocalProtectorTest, OneEncoderUnderTwoNamesCountsOnce) {
+  const auto first = Make("sd2-base-like");
+  const auto second = Make(LoadGoldenModel("sd1-like"), "a");
+  const auto copy = Make(LoadGoldenModel("sd1-like"), "b");
+  const auto third = Make(LoadGoldenModel("sd2-v-like"), "c");
+  ProtectionOptions options = ShortOptions();
+  const Image image = SyntheticImage(128, 128);
+  options.also = {"a", "c"};
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult once, first->Protect(image, options, {}));
+  options.also = {"a", "b", "c"};
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult again, first->Protect(image, options, {}));
+  EXPECT_EQ(once.image, again.image);
+}
+
+TEST_F(LocalProtectorTest, RefusesWhatTheModelCannotDo) {
+  const auto protector = Make("sd2-v-like");
+  ProtectionOptions options = ShortOptions();
+  options.objectives = {{Objective::kImageGuidance}};
+  EXPECT_THAT(protector->Protect(SyntheticImage(96, 96), options, {}),
+              ViolatesField("options.objectives"));
+}
+
+TEST_F(LocalProtectorTest, NamesTheLayersThatTheModelHasNot) {
+  const auto protector = Make("sd2-v-like");
+  ProtectionOptions options = ShortOptions();
+  // Cross-attention begins a level further down; the mid block's is there.
+  options.experimental.semantic_layers = SemanticLayers::kWhole;
+  const auto refused = protector->Protect(SyntheticImage(96, 96), options, {});
+  EXPECT_THAT(refused, ViolatesField("options.experimental.semantic_layers"));
+  EXPECT_EQ(GetFieldViolation(refused.status())->value, "whole");
+  options.experimental.semantic_layers = SemanticLayers::kMid;
+  EXPECT_THAT(protector->Protect(SyntheticImage(96, 96), options, {}), IsOk());
+  options.experimental.semantic_layers = SemanticLayers::kWhole;
+  options.method = Method::kAdvDm;  // asks for none
+  EXPECT_THAT(protector->Protect(SyntheticImage(96, 96), options, {}), IsOk());
+}
+
+TEST_F(LocalProtectorTest, AsksBeforeEveryPassOfTheReport) {
+  const auto protector = Make("sd2-v-like");
+  ProtectionOptions options = ShortOptions();
+  options.report = ReportLevel::kFull;
+  const absl::Time now = absl::FromUnixSeconds(100);
+  bool in_report = false;
+  int asked = 0;
+  RunContext run;
+  run.deadline = now + absl::Seconds(1000);
+  run.now = [&] {
+    if (in_report) ++asked;
+    return now;
+  };
+  std::stop_source stop;
+  run.stop = stop.get_token();
+  run.on_progress = [&](const Progress& progress) {
+    if (progress.step == progress.total) in_report = true;
+    if (progress.stage == "report") stop.request_stop();
+  };
+  EXPECT_THAT(protector->Protect(SyntheticImage(96, 96), options, run),
+              StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_GE(asked, 8) << "once before each pass of the first probe";
+}
+
+}  // namespace
+}  // namespace antidiffusion

@@ -1,0 +1,83 @@
+#include "core/protect/memory_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "tests/core/protect/golden_model.h"
+#include "tests/testing/temp_dir.h"
+
+namespace antidiffusion {
+namespace {
+
+// A host's files below a folder of its own.
+class HostMemoryTest : public testing::Test {
+ protected:
+  void Write(const std::string& path, const std::string& text) { folder_.Write(path, text); }
+  std::string root() const { return folder_.path() + "/"; }
+
+  TempDir folder_;
+};
+
+TEST_F(HostMemoryTest, IsWhatTheKernelCallsAvailable) {
+  Write("proc/meminfo", "MemTotal:  9000 kB\nMemFree:  1 kB\nMemAvailable:   4000 kB\n");
+  EXPECT_EQ(FreeHostMemory(root()), 4000 * 1024);
+}
+
+TEST_F(HostMemoryTest, IsAtMostWhatTheControlGroupLeaves) {
+  Write("proc/meminfo", "MemAvailable:   4000 kB\n");
+  Write("proc/self/cgroup", "0::/outer/inner\n");
+  Write("sys/fs/cgroup/outer/inner/memory.max", "max\n");
+  Write("sys/fs/cgroup/outer/inner/memory.current", "7\n");
+  Write("sys/fs/cgroup/outer/memory.max", "1000000\n");
+  Write("sys/fs/cgroup/outer/memory.current", "600000\n");
+  Write("sys/fs/cgroup/outer/memory.stat", "anon 5\ninactive_file 100000\nactive_file 9\n");
+  EXPECT_EQ(FreeHostMemory(root()), 500000);
+}
+
+TEST_F(HostMemoryTest, KnowsTheFirstVersionOfControlGroups) {
+  Write("proc/meminfo", "MemAvailable:   4000 kB\n");
+  Write("sys/fs/cgroup/memory/memory.limit_in_bytes", "2000000\n");
+  Write("sys/fs/cgroup/memory/memory.usage_in_bytes", "1500000\n");
+  Write("sys/fs/cgroup/memory/memory.stat", "total_inactive_file 250000\n");
+  EXPECT_EQ(FreeHostMemory(root()), 750000);
+}
+
+TEST_F(HostMemoryTest, WhatCannotBeReadIsNoLimit) {
+  EXPECT_EQ(FreeHostMemory(root()), std::numeric_limits<int64_t>::max());
+}
+
+TEST(MemoryPlanTest, CountsWhatTheJobNeeds) {
+  const Surrogate model = LoadGoldenModel("sd2-base-like");
+  const auto plan = [&](const ProtectionOptions& options,
+                        const std::vector<LatentEncoder*>& others = {}) {
+    return PlanMemory(model, others, PlanFor(model, options), 1000);
+  };
+  ProtectionOptions options;  // standard: no tuning
+  const MemoryPlan standard = plan(options);
+  EXPECT_EQ(standard.available, 900);
+  EXPECT_EQ(standard.fixed, 0);
+  const double encoder = model.encoder->activation_bytes_a_pixel();
+  const double unet = model.denoiser->activation_bytes_a_pixel();
+  EXPECT_DOUBLE_EQ(standard.bytes_a_pixel, encoder + unet);
+  EXPECT_DOUBLE_EQ(plan(options, {model.encoder.get()}).bytes_a_pixel, 2 * encoder + unet);
+
+  options.objectives = {{Objective::kAway}};
+  EXPECT_DOUBLE_EQ(plan(options).bytes_a_pixel, encoder);
+  options.objectives.clear();
+  options.method = Method::kNoise;
+  EXPECT_DOUBLE_EQ(plan(options).bytes_a_pixel, 0);
+
+  options = {};
+  options.effort = Effort::kStrong;
+  int64_t weights = 0;
+  for (const at::Tensor& weight : model.denoiser->weights().tensors()) weights += weight.nbytes();
+  EXPECT_EQ(plan(options).fixed, 4 * weights);
+  model.denoiser->weights().BeginMoving();
+  EXPECT_EQ(plan(options).fixed, 3 * weights) << "the copy is there already";
+}
+
+}  // namespace
+}  // namespace antidiffusion
