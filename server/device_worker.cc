@@ -51,8 +51,12 @@ absl::Status DeviceWorker::LoadModels() {
 absl::Status DeviceWorker::Load(const ModelEntry& model) {
   with_.log.Info("loading model", {{"model", model.name}, {"device", place_.device}});
   const absl::Time start = with_.now();
-  auto protector = engine_->Load(
-      {model.directory, place_.device, settings_.precision, settings_.threads}, with_.stop_loading);
+  auto protector = engine_->Load({.directory = model.directory,
+                                  .device = place_.device,
+                                  .precision = settings_.precision,
+                                  .threads = settings_.threads,
+                                  .tokenizers = settings_.tokenizers},
+                                 with_.stop_loading);
   const double seconds = absl::ToDoubleSeconds(with_.now() - start);
   AD_RETURN_IF_ERROR(engine_->health());
   if (protector.ok()) {
@@ -90,6 +94,9 @@ void DeviceWorker::Announce(const ModelInfo& info, double seconds) {
                                   {"precision", info.precision},
                                   {"digest", info.digest},
                                   {"seconds", seconds}});
+  for (const std::string& note : info.notes) {
+    with_.log.Warning("note on a model", {{"model", info.name}, {"note", note}});
+  }
   with_.on_models_changed();
 }
 

@@ -41,7 +41,8 @@ struct WorkerSurroundings {
 struct WorkerSettings {
   std::vector<ModelEntry> models;
   std::string precision = "auto";
-  int threads = 0;  // of the CPU, as in LoadOptions
+  int threads = 0;         // of the CPU, as in LoadOptions
+  std::string tokenizers;  // as in LoadOptions
   // Idle for so long, the device is tested; zero: never.
   absl::Duration self_test_interval = absl::Minutes(1);
 };

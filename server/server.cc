@@ -249,6 +249,7 @@ void Server::StartWork(const ServerConfig& config, const std::vector<ModelEntry>
       WorkerSettings{.models = models,
                      .precision = config.precision,
                      .threads = config.threads,
+                     .tokenizers = config.tokenizers,
                      .self_test_interval = config.self_test_interval},
       WorkerSurroundings{.start_engine = std::move(engines),
                          .catalogue = *parts_->catalogue,

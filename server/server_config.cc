@@ -122,6 +122,9 @@ void AddModelFlags(CLI::App& app, ServerConfig& config) {
       "--model-repository", config.model_repository,
       "Folder of models: NAME/model_index.json (diffusers layout), NAME/config.json (an encoder), "
       "NAME.safetensors");
+  app.add_option("--tokenizers", config.tokenizers,
+                 "Folder of tokenizers for models NAME.safetensors; empty: the folder tokenizers "
+                 "beside the file");
   app.add_option("--load-model", config.load_models,
                  "Model to load; may be repeated. Without it every model is loaded")
       ->delimiter(',');
@@ -258,6 +261,7 @@ std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* a
                                                   std::ostream& out, std::ostream& err) {
   RawConfig raw;
   raw.config.model_repository = DefaultModelRepository();
+  raw.config.tokenizers = raw.config.model_repository + "/tokenizers";
   CLI::App app("antidiffusiond: protects photographs against diffusion models, over gRPC",
                "antidiffusiond");
   app.footer(

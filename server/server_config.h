@@ -28,6 +28,7 @@ struct ServerConfig {
   std::string api_key_file;  // of the tenants; "": everybody may call
 
   std::string model_repository;
+  std::string tokenizers;                // folder of those for single files
   std::vector<std::string> load_models;  // empty: all
   std::string default_model;             // empty: the first
   bool strict_readiness = true;          // ready once all models are loaded, else once one is

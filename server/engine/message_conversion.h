@@ -6,7 +6,7 @@
 
 namespace antidiffusion {
 
-// Without a state; `devices` is the one device, none where it is empty.
+// Without a state and notes; `devices` is the one device, none where it is empty.
 v1::Model ToProto(const ModelInfo& info);
 ModelInfo FromProto(const v1::Model& proto);
 

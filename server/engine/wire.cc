@@ -36,11 +36,16 @@ worker::v1::LoadRequest ToWire(const LoadOptions& options) {
   request.set_device(options.device);
   request.set_precision(options.precision);
   request.set_threads(options.threads);
+  request.set_tokenizers(options.tokenizers);
   return request;
 }
 
 LoadOptions FromWire(const worker::v1::LoadRequest& request) {
-  return {request.directory(), request.device(), request.precision(), request.threads()};
+  return {.directory = request.directory(),
+          .device = request.device(),
+          .precision = request.precision(),
+          .threads = request.threads(),
+          .tokenizers = request.tokenizers()};
 }
 
 worker::v1::DeviceMemory ToWire(const DeviceMemory& memory) {

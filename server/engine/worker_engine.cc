@@ -48,8 +48,9 @@ absl::StatusOr<std::unique_ptr<Protector>> WorkerEngine::Load(const LoadOptions&
   const grpc::Status status = stub_->Load(&context, ToWire(options), &reply);
   if (!status.ok()) return CallFailed(status, limit);
   if (reply.has_failure()) return FromWire(reply.failure());
-  return std::make_unique<RemoteProtector>(*this, FromProto(reply.model()),
-                                           FromWire(reply.memory()));
+  ModelInfo info = FromProto(reply.model());
+  info.notes = {reply.notes().begin(), reply.notes().end()};
+  return std::make_unique<RemoteProtector>(*this, std::move(info), FromWire(reply.memory()));
 }
 
 absl::Status WorkerEngine::health() const {

@@ -17,6 +17,7 @@ worker::v1::LoadReply WorkerModels::Load(const worker::v1::LoadRequest& request)
     return reply;
   }
   *reply.mutable_model() = ToProto((*loaded)->model());
+  for (const std::string& note : (*loaded)->model().notes) reply.add_notes(note);
   *reply.mutable_memory() = ToWire((*loaded)->memory());
   const std::string name = (*loaded)->model().name;
   models_[name] = *std::move(loaded);

@@ -26,6 +26,16 @@ TEST(WireTest, AFailureIsNeverOk) {
   }
 }
 
+TEST(WireTest, WhatToLoadKeepsItsPaths) {
+  const LoadOptions read =
+      FromWire(ToWire(LoadOptions{"models/\xff.safetensors", "cuda:1", "bf16", 3, "a/tokenizers"}));
+  EXPECT_EQ(read.directory, "models/\xff.safetensors");
+  EXPECT_EQ(read.device, "cuda:1");
+  EXPECT_EQ(read.precision, "bf16");
+  EXPECT_EQ(read.threads, 3);
+  EXPECT_EQ(read.tokenizers, "a/tokenizers");
+}
+
 TEST(WireTest, AResultKeepsAllButThePixels) {
   ProtectionResult result;
   result.image = SyntheticImage(80, 64, 1);

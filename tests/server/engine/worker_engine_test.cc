@@ -189,6 +189,7 @@ TEST(WorkerEngineTest, TheModelsAbilitiesAndTheOptionsTravel) {
   LoadedWorker worker;
   EXPECT_TRUE(worker.protector().model().denoises);
   EXPECT_EQ(worker.protector().model().latent_channels, 4);
+  EXPECT_EQ(worker.protector().model().notes, std::vector<std::string>{"nothing was computed"});
   ProtectionOptions options;
   options.seed = 7;
   options.report = ReportLevel::kFull;

@@ -56,6 +56,7 @@ class FakeModel : public Protector {
     info_.denoises = true;
     info_.has_semantic_layers = true;
     info_.latent_channels = 4;
+    info_.notes = {"nothing was computed"};
     loaded_.Add(info_.name, encoder_);
   }
   ~FakeModel() override { loaded_.Remove(info_.name, encoder_); }
