@@ -9,6 +9,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status_macros.h"
 #include "core/surrogate/config_reader.h"
@@ -75,10 +76,10 @@ absl::StatusOr<Pipeline> ParseModelIndex(const Json& json, const std::string& fi
   const std::string name = reader.String("_class_name", "");
   const std::optional<Pipeline> pipeline = FindPipeline(name);
   if (!pipeline.has_value()) {
-    reader.Unsupported("_class_name", absl::StrCat(Found(name),
-                                                   " is not supported; needs a pipeline of Stable "
-                                                   "Diffusion 1.x, 2.x (text to image, inpainting, "
-                                                   "InstructPix2Pix) or XL"));
+    reader.Unsupported("_class_name",
+                       absl::StrCat("needs a pipeline of Stable Diffusion 1.x, 2.x (text to image, "
+                                    "inpainting, InstructPix2Pix) or XL, found ",
+                                    Found(name)));
   }
   using Part = std::pair<absl::string_view, absl::string_view>;
   std::vector<Part> parts = {{"unet", "UNet2DConditionModel"},
@@ -208,8 +209,10 @@ absl::Status CheckPartsFit(const UNetConfig& unet, const VaeConfig& vae,
         absl::StrCat(text.size(), " text encoders, the UNet needs ", wanted));
   }
   int64_t width = 0;
+  std::vector<int64_t> widths;
   for (const ClipTextConfig& one : text) {
     width += one.hidden_size;
+    widths.push_back(one.hidden_size);
     if (one.max_position_embeddings < kPromptTokens) {
       return absl::FailedPreconditionError(
           absl::StrCat("the text encoder's max_position_embeddings ", one.max_position_embeddings,
@@ -217,9 +220,9 @@ absl::Status CheckPartsFit(const UNetConfig& unet, const VaeConfig& vae,
     }
   }
   if (width != unet.cross_attention_dim) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the text encoders' hidden_size, ", width,
-        " together, is not the UNet's cross_attention_dim ", unet.cross_attention_dim));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the text encoder's hidden_size ", absl::StrJoin(widths, " + "),
+                     " is not the UNet's cross_attention_dim ", unet.cross_attention_dim));
   }
   if (unet.has_added_embedding() && text.back().projection_dim != unet.pooled_dim()) {
     return absl::FailedPreconditionError(absl::StrCat(

@@ -30,7 +30,7 @@ Size Clothing() {
   Size size{"clothing", {}, {}};
   size.unet.sample_size = 16;
   size.unet.block_out_channels = {64, 128, 160, 192};
-  size.unet.layers_per_block = 1;
+  size.unet.layers_per_block = {1, 1, 1, 1};
   size.unet.norm_num_groups = 8;
   size.unet.cross_attention_dim = 128;
   size.unet.attention_heads = {4, 4, 4, 4};

@@ -1,57 +1,52 @@
-"""Write the tensor names and shapes of the published Stable Diffusion checkpoints into published/.
+"""Write the tensor names and shapes of published checkpoints into published/.
 
     python make_published.py            (needs torch, diffusers 0.35.2, transformers 4.57)
 
-One line a tensor, sorted: the checkpoint key, then its sizes. The libraries build the models of the
-published configurations on the meta device, so no weights are needed.
+published/NAME.json is a published config file, published/NAME.txt what the libraries build from it on the
+meta device, so no weights are needed: one line a tensor, sorted: the checkpoint key, then its sizes. Of
+autoencoders only the encoder's half is kept.
+
+Where the config files come from (values as they are; `_name_or_path` and line breaks left out):
+- sd15_*, sd15_inpainting_unet, sd21_*, sdxl_*, sd3_vae, flux1_vae: the copies of the Hugging Face repositories
+  runwayml/stable-diffusion-v1-5, runwayml/stable-diffusion-inpainting, stabilityai/stable-diffusion-2-1,
+  stabilityai/stable-diffusion-xl-base-1.0, stabilityai/stable-diffusion-3-medium-diffusers and
+  black-forest-labs/FLUX.1-dev in lllyasviel/stable-diffusion-webui-forge (backend/huggingface), commit dfdcbab.
+- bk_tiny_unet, bk_small_unet: Nota-NetsPresso/BK-SDM, src/unet_config, commits 9889d37 and f3d9882. (No copy of
+  segmind/tiny-sd's file was at hand; it is of this kind.)
+- pix2pix_unet: sd15_unet with `in_channels` 8; its authors and diffusers' train_instruct_pix2pix.py change nothing
+  else in the network. No copy of the published file was at hand.
+- taesd: the defaults of diffusers' AutoencoderTiny, written out; madebyollin/taesd is what they were made for.
 """
+import glob
+import json
 import os
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "published")
+DIFFUSERS = {c.__name__: c for c in (AutoencoderKL, AutoencoderTiny, UNet2DConditionModel)}
+TRANSFORMERS = {c.__name__: c for c in (CLIPTextModel, CLIPTextModelWithProjection)}
+DECODERS = ("decoder.", "post_quant_conv.")
 
 
-def unet(**kwargs):
-    return UNet2DConditionModel(
-        in_channels=4, out_channels=4, block_out_channels=[320, 640, 1280, 1280], layers_per_block=2,
-        down_block_types=["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
-        up_block_types=["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3, **kwargs)
-
-
-def text(width, inner, layers, heads, act):
-    return CLIPTextModel(CLIPTextConfig(
-        vocab_size=49408, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers,
-        num_attention_heads=heads, max_position_embeddings=77, hidden_act=act))
-
-
-def vae():
-    return AutoencoderKL(
-        in_channels=3, out_channels=3, latent_channels=4, block_out_channels=[128, 256, 512, 512],
-        layers_per_block=2, down_block_types=["DownEncoderBlock2D"] * 4,
-        up_block_types=["UpDecoderBlock2D"] * 4)
-
-
-MODELS = {
-    "sd15_unet": lambda: unet(cross_attention_dim=768, attention_head_dim=8),
-    "sd21_unet": lambda: unet(cross_attention_dim=1024, attention_head_dim=[5, 10, 20, 20],
-                              use_linear_projection=True),
-    "vae": vae,
-    "sd15_text_encoder": lambda: text(768, 3072, 12, 12, "quick_gelu"),
-    "sd21_text_encoder": lambda: text(1024, 4096, 23, 16, "gelu"),
-}
+def build(config):
+    if "_class_name" in config:
+        return DIFFUSERS[config["_class_name"]].from_config(config)
+    return TRANSFORMERS[config["architectures"][0]](CLIPTextConfig.from_dict(config))
 
 
 def main():
-    for name, build in MODELS.items():
+    for path in sorted(glob.glob(os.path.join(HERE, "*.json"))):
+        with open(path) as f:
+            config = json.load(f)
         with torch.device("meta"):
-            tensors = dict(build().named_parameters())
-        with open(os.path.join(HERE, name + ".txt"), "w") as f:
+            tensors = {k: t for k, t in build(config).named_parameters() if not k.startswith(DECODERS)}
+        with open(path.removesuffix("json") + "txt", "w") as f:
             for key in sorted(tensors):
                 f.write(" ".join([key, *map(str, tensors[key].shape)]) + "\n")
-        print(name, len(tensors), sum(t.numel() for t in tensors.values()))
+        print(os.path.basename(path), len(tensors), sum(t.numel() for t in tensors.values()))
 
 
 if __name__ == "__main__":

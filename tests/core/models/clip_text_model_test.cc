@@ -29,6 +29,57 @@ TEST(ClipTextModelTest, ShorterSequencesAreThePrefixOfLongerOnes) {
   EXPECT_LT((whole.slice(1, 0, 20) - part).abs().max().item<double>(), 3e-5);
 }
 
+// A model whose pooled output is the last hidden state itself, at the end of the text.
+ClipTextModel WithIdentityProjection(int64_t eos_token_id) {
+  ClipTextConfig config;
+  config.vocab_size = 20;
+  config.hidden_size = config.intermediate_size = config.projection_dim = 8;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 2;
+  config.eos_token_id = eos_token_id;
+  ClipTextModel model(config);
+  at::manual_seed(11);
+  const at::NoGradGuard no_grad;
+  for (auto& item : model->named_parameters()) {
+    item.value().normal_();
+    if (item.key() == "text_projection.weight") item.value().copy_(at::eye(8));
+  }
+  return model;
+}
+
+TEST(ClipTextModelTest, PooledIsTakenAtTheFirstEndOfText) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor ids = at::tensor({18, 5, 7, 19, 7, 7, 18, 7, 19, 3, 19, 7}).view({2, 6});
+  const auto pooled_at = [&ids](int64_t eos_token_id) {
+    ClipTextModel model = WithIdentityProjection(eos_token_id);
+    const ClipTextOutput output = model->Outputs(ids);
+    std::vector<int64_t> places;
+    for (int64_t row = 0; row < 2; ++row) {
+      const at::Tensor distance = (output.last_hidden[row] - output.pooled[row]).abs().amax({1});
+      EXPECT_LT(distance.min().item<double>(), 1e-6);
+      places.push_back(distance.argmin().item<int64_t>());
+    }
+    return places;
+  };
+  using Places = std::vector<int64_t>;
+  EXPECT_EQ(pooled_at(7), (Places{2, 1}));
+  EXPECT_EQ(pooled_at(2), (Places{3, 2})) << "2 stands for the largest id";
+  EXPECT_EQ(pooled_at(11), (Places{0, 0})) << "no such token";
+}
+
+TEST(ClipTextModelTest, PenultimateIsWhatTheLastLayerIsGiven) {
+  ClipTextModel model = WithIdentityProjection(2);
+  const at::NoGradGuard no_grad;
+  const at::Tensor ids = at::tensor({18, 5, 19}).view({1, 3});
+  const ClipTextOutput before = model->Outputs(ids);
+  for (auto& item : model->named_parameters()) {
+    if (item.key().rfind("text_model.encoder.layers.1.", 0) == 0) item.value().zero_();
+  }
+  const ClipTextOutput after = model->Outputs(ids);
+  EXPECT_TRUE(at::equal(before.penultimate, after.penultimate));
+  EXPECT_FALSE(at::equal(before.last_hidden, after.last_hidden));
+}
+
 TEST(ClipTextModelTest, UnknownActivationThrows) {
   ClipTextConfig config = GoldenTextConfig("sd1-like");
   config.hidden_act = "relu";

