@@ -187,7 +187,7 @@ TEST(ModelSourceTest, RefusesPartsThatDoNotFitTogether) {
   const ModelFolder context("sd1-like");
   context.EditJson("unet/config.json", [](Json& json) { json["cross_attention_dim"] = 768; });
   EXPECT_THAT(context.Load(), StatusIs(kFailedPrecondition,
-                                       "32 together, is not the UNet's cross_attention_dim 768"));
+                                       "hidden_size 32 is not the UNet's cross_attention_dim 768"));
   const ModelFolder latent("sd1-like");
   latent.EditJson("vae/config.json", [](Json& json) { json["latent_channels"] = 16; });
   EXPECT_THAT(latent.Load(), StatusIs(kFailedPrecondition, "latent_channels 16"));
