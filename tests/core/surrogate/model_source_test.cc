@@ -163,8 +163,7 @@ TEST(ModelSourceTest, RefusesOtherPipelinesByName) {
                            "StableDiffusionUpscalePipeline", "DDPMPipeline"}) {
     const ModelFolder folder("sd1-like");
     folder.EditJson("model_index.json", [name](Json& json) { json["_class_name"] = name; });
-    EXPECT_THAT(folder.Load(),
-                StatusIs(kFailedPrecondition, std::string("found ") + name));
+    EXPECT_THAT(folder.Load(), StatusIs(kFailedPrecondition, std::string("found ") + name));
   }
   const ModelFolder folder("sd1-like");
   folder.EditJson("model_index.json", [](Json& json) { json.erase("_class_name"); });
