@@ -69,14 +69,16 @@ class Protector {
   // Blocks for seconds to minutes. On one CPU equal image, options, build and thread count give
   // equal bytes, unless memory is so short that a wide image has to be worked on in smaller pieces.
   // On CUDA deterministic kernels are preferred where there are some (the backward pass of
-  // attention may have none), so equal bytes are not promised there. Errors: INVALID_ARGUMENT
-  // (options, what the model cannot do, a side under 64 px, a long side over 193 short ones);
-  // NOT_FOUND (a model of options.also, by name); CANCELLED or DEADLINE_EXCEEDED (`run` is asked
-  // before every optimiser step); RESOURCE_EXHAUSTED with reason DEVICE_MEMORY; INTERNAL (the
-  // device failed, or the numbers left the finite). Usable again after any of them; the model's
-  // weights are then bit-identical to those loaded. The exception is INTERNAL with reason
-  // WEIGHTS_NOT_RESTORED: that could not be brought about. This and every later job then fail with
-  // it, and so does SelfTest: the process must end.
+  // attention may have none), so equal bytes are not promised there.
+  //
+  // Errors: INVALID_ARGUMENT (options, what the model cannot do, a side under 64 px, a long side
+  // over 193 short ones); NOT_FOUND (a model of options.also, by name); CANCELLED or
+  // DEADLINE_EXCEEDED (`run` is asked before every optimiser step); RESOURCE_EXHAUSTED with reason
+  // DEVICE_MEMORY; INTERNAL (the device failed, or the numbers left the finite).
+  //
+  // Usable again after any of them; the model's weights are then bit-identical to those loaded.
+  // The exception is INTERNAL with reason WEIGHTS_NOT_RESTORED: that could not be brought about.
+  // This and every later job then fail with it, and so does SelfTest: the process must end.
   virtual absl::StatusOr<ProtectionResult> Protect(const Image& image,
                                                    const ProtectionOptions& options,
                                                    const RunContext& run) = 0;

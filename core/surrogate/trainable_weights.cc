@@ -47,8 +47,10 @@ void TrainableWeights::Restore() {
   if (!moved_) return;
   const at::NoGradGuard no_grad;
   at::_foreach_copy_(weights_, pristine_);
-  // A device reports what went wrong when it is waited for.
-  TORCH_CHECK(at::equal(weights_.back(), pristine_.back()), "weights were not written back");
+  // A device reports what went wrong when it is waited for. Compared are bits: NaN equals itself.
+  const auto bits = [](const at::Tensor& weight) { return weight.detach().view(at::kInt); };
+  TORCH_CHECK(at::equal(bits(weights_.back()), bits(pristine_.back())),
+              "weights were not written back");
   moved_ = false;
 }
 

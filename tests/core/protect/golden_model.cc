@@ -1,6 +1,7 @@
 #include "tests/core/protect/golden_model.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>

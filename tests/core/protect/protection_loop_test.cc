@@ -2,6 +2,7 @@
 #include "core/protect/protection_loop.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -243,10 +244,18 @@ INSTANTIATE_TEST_SUITE_P(Methods, MethodTest, testing::Values(Mode::kPaper));
 // An encoder whose gradient is infinite where a pixel is black, with finite values everywhere.
 class RootEncoder : public LatentEncoder {
  public:
-  RootEncoder() : LatentEncoder(EncoderSettings{.factor = 1, .latent_channels = 3}) {}
+  RootEncoder() : LatentEncoder(Settings()) {}
 
  protected:
   Output Run(const at::Tensor& image) override { return {(image + 1).sqrt(), {}}; }
+
+ private:
+  static EncoderSettings Settings() {
+    EncoderSettings settings;
+    settings.factor = 1;
+    settings.latent_channels = 3;
+    return settings;
+  }
 };
 
 // It is no NaN; momentum divides by its mean magnitude, and then every pixel would stay as it is.

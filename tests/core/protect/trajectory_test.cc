@@ -4,6 +4,7 @@
 // one rule of the algorithm flipped moves drift, gradient norm or semantic loss far outside of
 // these tolerances (tests/golden/README.md has the measurements).
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
