@@ -1,4 +1,5 @@
-// The names and shapes of a checkpoint in the original layout, a tensor a line: "NAME SIDE SIDE ...".
+// The names and shapes of a checkpoint in the original layout, a tensor a line: "NAME SIDE SIDE
+// ...".
 #include <string>
 #include <vector>
 
