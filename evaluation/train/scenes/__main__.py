@@ -1,13 +1,14 @@
 """python -m evaluation.train.scenes --data DIR --encoders DIR --work DIR: the stages, each resumed where cut off."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from . import cache, denoiser, text
+from . import cache, decoder, denoiser, distil, evaluate, sheets, text
 
-STAGES = ("latents-128", "text", "unet-128")
+STAGES = ("latents-128", "text", "unet-128", "latents-256", "encoder", "decoder", "unet-256", "evaluate", "sheets")
 
 
 def parse() -> argparse.Namespace:
@@ -16,12 +17,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of objects-128 and scenes-256")
     parser.add_argument("--encoders", type=Path, required=True, help="folder of taesd, taesdxl and taef1")
     parser.add_argument("--work", type=Path, required=True, help="checkpoints and logs; a later run goes on from them")
-    parser.add_argument("--minutes-128", type=float, default=240, help="training time of the denoiser at 128 px")
-    parser.add_argument("--shards", type=int, default=15, help="of 400 scenes each, at 128 px")
+    parser.add_argument("--minutes-128", type=float, default=240, help="of the denoiser at 128 px")
+    parser.add_argument("--minutes-256", type=float, default=120, help="of the denoiser at 256 px")
+    parser.add_argument("--encoder-minutes", type=float, default=60, help="of the autoencoder's encoder")
+    parser.add_argument("--decoder-minutes", type=float, default=120, help="of the autoencoder's decoder")
+    parser.add_argument("--shards-128", type=int, default=15, help="training shards of 400 scenes at 128 px")
+    parser.add_argument("--shards-256", type=int, default=4, help="training shards of 400 scenes at 256 px")
     parser.add_argument("--pull-share", type=float, default=1 / 3, help="share of the time with attention pulled")
+    parser.add_argument("--guidance", type=float, default=4, help="of the samples on the sheet")
     parser.add_argument("--seed", type=int, default=0, help="of text encoder and denoiser")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", default="cpu", help="of the trainings: cpu or cuda")
     parser.add_argument("--threads", type=int, default=1, help="of the processor")
+    parser.add_argument("--side", type=int, default=128, choices=(128, 256), help="of the denoiser to judge and draw")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="stages to run (default: all)")
     return parser.parse_args()
 
@@ -33,24 +40,66 @@ def fill(options: argparse.Namespace, side: int, shards: int) -> None:
         cache.fill(options.data, options.work / f"latents-{side}", split, count, side, encode)
 
 
+def train_unet(options: argparse.Namespace, side: int) -> None:
+    """The denoiser at one side; that of 256 px starts from that of 128."""
+    work, small = options.work, side == 128
+    choice = denoiser.Options(
+        latents=work / f"latents-{side}",
+        minutes=options.minutes_128 if small else options.minutes_256,
+        start=None if small else work / "unet-128.pt",
+        pull_share=options.pull_share,
+        seed=options.seed,
+        device=options.device,
+        batch=denoiser.BATCH if small else denoiser.BATCH // 3,
+        peak=denoiser.LEARNING_RATE if small else denoiser.LEARNING_RATE / 2,
+    )
+    denoiser.train(work, f"unet-{side}", choice)
+
+
+def train_encoder(options: argparse.Namespace) -> None:
+    """The autoencoder's encoder, on pairs of both sides."""
+    folders = [options.work / f"latents-{side}" for side in (128, 256)]
+    train = distil.load_pairs(options.data, folders, "train")
+    held_out = distil.load_pairs(options.data, folders, "validation")[-1]
+    path = options.work / "encoder.pt"
+    distil.train_encoder(path, distil.student_encoder, train, held_out, options.encoder_minutes, options.device)
+
+
+def draw(options: argparse.Namespace, name: str, latents: Path) -> None:
+    """The sheets, decoded by the teacher."""
+    vae = cache.load_teacher(options.encoders)
+    sheets.draw(options.work, options.data, name, latents, vae, options.guidance)
+
+
+def actions(options: argparse.Namespace) -> dict[str, Callable[[], object]]:
+    """What each stage does."""
+    work, name = options.work, f"unet-{options.side}"
+    latents = work / f"latents-{options.side}"
+    return {
+        "latents-128": lambda: fill(options, 128, options.shards_128),
+        "text": lambda: text.train(options.data, work, options.seed),
+        "unet-128": lambda: train_unet(options, 128),
+        "latents-256": lambda: fill(options, 256, options.shards_256),
+        "encoder": lambda: train_encoder(options),
+        "decoder": lambda: decoder.train_decoder(
+            options.data, work / "encoder.pt", work / "decoder.pt", options.decoder_minutes, options.device
+        ),
+        "unet-256": lambda: train_unet(options, 256),
+        "evaluate": lambda: evaluate.run(work, name, latents),
+        "sheets": lambda: draw(options, name, latents),
+    }
+
+
 def main() -> None:
     """Run the chosen stages in their order."""
     options = parse()
     torch.set_num_threads(options.threads)
-    work = options.work
-    work.mkdir(parents=True, exist_ok=True)
-    common = {"pull_share": options.pull_share, "seed": options.seed, "device": options.device}
-    actions = {
-        "latents-128": lambda: fill(options, 128, options.shards),
-        "text": lambda: text.train(options.data, work, options.seed),
-        "unet-128": lambda: denoiser.train(
-            work, "unet-128", denoiser.Options(work / "latents-128", options.minutes_128, **common)
-        ),
-    }
+    options.work.mkdir(parents=True, exist_ok=True)
+    stages = actions(options)
     for stage in STAGES:
         if stage in options.stages:
             print(f"stage: {stage}", flush=True)
-            actions[stage]()
+            stages[stage]()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ SIDE = 256
 FACTOR = 8
 LATENT_SIDE = SIDE // FACTOR
 WIDTHS = (64, 128, 224)
-VAE_WIDTHS = (32, 48, 96, 128)
+VAE_WIDTHS = (24, 48, 96, 128)
 
 
 def make_unet(widths: tuple[int, ...] = WIDTHS, latent_channels: int = 4) -> UNet2DConditionModel:
