@@ -81,10 +81,12 @@ def test_a_denoiser_goes_on_where_it_stopped(work: Path) -> None:
 
 
 def test_a_spent_budget_trains_no_more(work: Path) -> None:
-    denoiser.train(work, "spent", options(work, 0.02))
-    step = torch.load(work / "spent.pt", weights_only=False)["step"]
-    denoiser.train(work, "spent", options(work, 0.02))
-    assert torch.load(work / "spent.pt", weights_only=False)["step"] == step > 0
+    trainer = denoiser.Trainer(work, work / "spent.pt", options(work, 1))
+    trainer.train_step()
+    trainer.progress.save(widths=WIDTHS)
+    denoiser.train(work, "spent", options(work, 1e-9))
+    assert torch.load(work / "spent.pt", weights_only=False)["step"] == 1
+    assert (work / "spent.csv").read_text().count("\n") == 2
 
 
 class Shrink(nn.Module):
