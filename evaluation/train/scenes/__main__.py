@@ -7,7 +7,10 @@ from pathlib import Path
 
 import torch
 
-from . import cache, decoder, denoiser, distil, encoders, evaluate, export, sheets, text
+from ..gates import table
+from ..models import make_scheduler
+from . import cache, decoder, denoiser, distil, encoders, evaluate, export, gates, judge, sheets, text
+from .stock import Stock
 
 TEACHER = "taesd"
 STAGES = (
@@ -22,6 +25,8 @@ STAGES = (
     "export",
     "evaluate",
     "sheets",
+    "judge",
+    "gates",
 )
 
 
@@ -42,6 +47,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shards-256", type=int, default=4, help="training shards of 400 scenes at 256 px")
     parser.add_argument("--pull-share", type=float, default=1 / 3, help="share of the time with attention pulled")
     parser.add_argument("--guidance", type=float, default=4, help="of the samples on the sheet")
+    parser.add_argument("--judge-steps", type=int, default=800, help="of the judge of samples")
     parser.add_argument("--seed", type=int, default=0, help="of text encoder and denoiser")
     parser.add_argument("--device", default="cpu", help="of the trainings: cpu or cuda")
     parser.add_argument("--threads", type=int, default=1, help="of the processor")
@@ -98,10 +104,10 @@ def train_encoders(options: argparse.Namespace) -> None:
         encoders.export(path, options.work / "encoders" / teacher)
 
 
-def draw(options: argparse.Namespace, name: str, latents: Path) -> None:
-    """The sheets, decoded by the teacher."""
+def sampling_model(options: argparse.Namespace, name: str) -> evaluate.Model:
+    """The denoiser `name` with what samples need, decoded by the teacher."""
     vae = cache.load_teacher(options.encoders)
-    sheets.draw(options.work, options.data, name, latents, vae, options.guidance)
+    return evaluate.load_model(options.work, name, scheduler=make_scheduler(), vae=vae)
 
 
 def actions(options: argparse.Namespace) -> dict[str, Callable[[], object]]:
@@ -121,7 +127,13 @@ def actions(options: argparse.Namespace) -> dict[str, Callable[[], object]]:
         "encoders": lambda: train_encoders(options),
         "export": lambda: export.export(work, "unet-256", options.model or work / "model"),
         "evaluate": lambda: evaluate.run(work, name, latents),
-        "sheets": lambda: draw(options, name, latents),
+        "sheets": lambda: sheets.draw(
+            sampling_model(options, name), latents, Stock(options.data, "validation"), options.guidance, work / name
+        ),
+        "judge": lambda: judge.train(options.data, work, options.judge_steps),
+        "gates": lambda: print(
+            table(gates.run(work, options.data, sampling_model(options, name), options.side // 8, options.guidance))
+        ),
     }
 
 

@@ -8,13 +8,12 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ..models import make_scheduler
 from ..pictures import to_image
 from ..sampling import denoise
 from .attention import word_maps
 from .cache import Cached, load_cache, to_tensor
 from .compose import render
-from .evaluate import Model, composed, load_model, look
+from .evaluate import Model, composed, look
 from .stock import Stock
 from .words import compose_caption
 
@@ -98,9 +97,8 @@ def attention_sheet(model: Model, scenes: Cached, stock: Stock, path: Path, time
     sheet.save(path, optimize=True)
 
 
-def draw(work: Path, data: Path, name: str, latents: Path, vae: torch.nn.Module, guidance: float) -> None:
-    """Both sheets of a denoiser in training, into `work`."""
-    model = load_model(work, name, scheduler=make_scheduler(), vae=vae)
+def draw(model: Model, latents: Path, stock: Stock, guidance: float, path: Path) -> None:
+    """Both sheets: `path` with -samples.png and -attention.png added."""
     cached = load_cache(latents, "validation")
-    sample_sheet(model, cached.latents.shape[-1], guidance, work / f"{name}-samples.png")
-    attention_sheet(model, composed(cached, SHOWN), Stock(data, "validation"), work / f"{name}-attention.png")
+    sample_sheet(model, cached.latents.shape[-1], guidance, path.with_name(f"{path.name}-samples.png"))
+    attention_sheet(model, composed(cached, SHOWN), stock, path.with_name(f"{path.name}-attention.png"))
