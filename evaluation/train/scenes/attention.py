@@ -60,6 +60,11 @@ def word_maps(chances: Tensor, named: Tensor) -> Tensor:
     return maps.unflatten(-1, (side, side))
 
 
+def share_on(words: Tensor, weights: Tensor) -> Tensor:
+    """Share of each map that lies where the weights (same shape, in [0, 1]) are."""
+    return (words * weights).sum((2, 3)) / words.sum((2, 3)).clamp(min=1e-8)
+
+
 def pull_loss(maps: dict[str, Tensor], named: Tensor, masks: Tensor) -> Tensor:
     """Mean over layers and named things of (1 - share of the word's map on the thing's mask)^2.
 
@@ -73,8 +78,7 @@ def pull_loss(maps: dict[str, Tensor], named: Tensor, masks: Tensor) -> Tensor:
         words = word_maps(chances, named)
         pooled = F.adaptive_avg_pool2d(masks, words.shape[-1])
         inside = pooled / pooled.amax((2, 3), keepdim=True).clamp(min=1e-6)
-        share = (words * inside).sum((2, 3)) / words.sum((2, 3)).clamp(min=1e-8)
-        losses.append((1 - share[there]).square().mean())
+        losses.append((1 - share_on(words, inside)[there]).square().mean())
     return torch.stack(losses).mean() if losses else named.new_zeros(())
 
 

@@ -1,4 +1,4 @@
-"""Small encoders that give the latents of a large one: trained on cached pairs of pictures and the teacher's latents."""
+"""Small encoders that give the latents of a large one: trained on pictures and the teacher's cached latents."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from .. import text
 from ..models import alphas_cumprod
 from ..unet import add_noise
-from .attention import by_side, concentration, hits, recorded, word_maps
+from .attention import by_side, concentration, hits, recorded, share_on, word_maps
 from .cache import Cached, load_cache
 from .denoiser import load_unet
 from .tokens import CaptionTokens
@@ -96,8 +97,8 @@ def attention_figures(model: Model, scenes: Cached) -> dict[str, dict[str, list[
         there = named.sum(-1) > 0
         for side, chances in maps.items():
             words = word_maps(chances, named)
-            pooled = torch.nn.functional.adaptive_avg_pool2d(masks, side)
-            share = (words * pooled).sum((2, 3)) / words.sum((2, 3)).clamp(min=1e-9) / pooled.mean((2, 3)).clamp(min=1e-9)
+            area = masks.mean((2, 3))
+            share = share_on(words, adaptive_avg_pool2d(masks, side)) / area.clamp(min=1e-9)
             row = figures.setdefault(f"side {side}", {name: [] for name in ("pointing", "chance", "share", "focus")})
             row["pointing"].append(float(hits(words, masks)[there].float().mean()))
             row["chance"].append(float((masks >= 0.5).float().mean((2, 3))[there].mean()))

@@ -126,4 +126,5 @@ def stands_on(judge: Judge, odds: Tensor, noun: str, side: str) -> bool:
 
 def has_colour(judge: Judge, odds: Tensor, colour: str, noun: str) -> bool:
     """Whether the noun's likeliest colour is the asked one."""
-    return max(columns_of(judge, noun), key=lambda column: float(odds[0, column])) == judge.phrases.index((colour, noun))
+    best = max(columns_of(judge, noun), key=lambda column: float(odds[0, column]))
+    return judge.phrases[best] == (colour, noun)

@@ -69,7 +69,7 @@ class Validation:
         return found
 
     def __call__(self, unet: UNet2DConditionModel, alphas: Tensor) -> dict[str, float]:
-        """For each wrong mode the mean error less that of the right captions on the same scenes; the right one as is."""
+        """The mean error of the right captions; for each wrong mode what it adds on the same scenes."""
         errors = self.errors(unet, alphas)
         right = errors["right"]
         wrong = {mode: float((errors[mode] - right[self.rows[mode]]).mean()) for mode in MODES[1:]}

@@ -126,8 +126,10 @@ def test_wrong_captions_are_wrong_in_one_respect(scenes: list[Scene]) -> None:
     told = 0
     for number, scene in enumerate(scenes):
         right = compose_caption(scene, random.Random(number), full=True).text
-        for change in (with_wrong_sides, *(lambda s, f=f: f(s, random.Random(1)) for f in (with_wrong_colours, with_wrong_ground))):
-            if other := change(scene):
+        rng = random.Random(number)
+        changes = (with_wrong_sides(scene), with_wrong_colours(scene, rng), with_wrong_ground(scene, rng))
+        for other in changes:
+            if other:
                 wrong = compose_caption(other, random.Random(number), full=True).text
                 assert wrong != right
                 assert sorted(t.noun for t in other.things) == sorted(t.noun for t in scene.things)
