@@ -19,7 +19,7 @@ from .stock import Stock
 
 LEARNING_RATE = 1e-3
 AVERAGE = 0.995
-BATCH_PIXELS = 16 * 128 * 128
+BATCH_PIXELS = 8 * 128 * 128
 SAVE_STEPS, LOG_STEPS, CHECK_STEPS, CHECKED = 100, 20, 200, 64
 CERTAIN = -12.0
 COLUMNS = ["step", "seconds", "rate", "left", "loss", "error", "correlation"]
