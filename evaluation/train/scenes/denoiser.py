@@ -22,10 +22,11 @@ from .validation import MODES, Validation
 from .words import random_caption
 
 BATCH = 24
-LEARNING_RATE = 5e-4
+LEARNING_RATE = 8e-4
 AVERAGE = 0.998
 PULL = 0.3
-SAVE_STEPS, LOG_STEPS, CHECK_SECONDS = 200, 20, 600
+LEAST_WEIGHT = 0.3
+SAVE_STEPS, LOG_STEPS, CHECK_SECONDS = 100, 20, 900
 COLUMNS = ["step", "seconds", "rate", "left", "loss", "pull", *MODES]
 
 
@@ -89,7 +90,7 @@ class Trainer:
         noise = torch.randn(latents.shape).to(device)
         alphas = self.alphas[timesteps]
         predicted = self.progress.network(add_noise(latents, noise, alphas), timesteps, embeddings).sample
-        weights = broadcast(loss_weights(alphas))
+        weights = broadcast(loss_weights(alphas).clamp(min=LEAST_WEIGHT))
         return (weights / weights.mean() * (predicted - noise).square()).mean()
 
     def train_step(self) -> tuple[float, float]:
