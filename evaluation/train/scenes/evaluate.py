@@ -24,6 +24,7 @@ from .words import compose_caption
 
 TIMESTEPS = (200, 500, 800)
 LOOKED_AT = 96
+HIGH_NOISE = 500
 BATCH = 24
 
 
@@ -68,8 +69,11 @@ def caption_figures(model: Model, cached: Cached) -> dict[str, Any]:
     figures: dict[str, Any] = {"right": float(right.mean())}
     for mode in MODES[1:]:
         rows = validation.rows[mode]
-        mean, half = interval(errors[mode] - right[rows])
+        added, noisy = errors[mode] - right[rows], validation.timesteps[rows] >= HIGH_NOISE
+        mean, half = interval(added)
+        share = float(added[noisy].mean() / right[rows][noisy].mean())
         figures[mode] = {"added": mean, "half_width": half, "scenes": len(rows), "passed": mean - half > 0}
+        figures[mode]["high_noise"] = share
     return figures
 
 
@@ -123,10 +127,12 @@ def table(figures: dict[str, Any]) -> str:
     """The figures as Markdown."""
     captions = dict(figures["captions"])
     lines = [f"step {figures['step']}, {figures['minutes']:.0f} minutes; right caption {captions.pop('right'):.4f}", ""]
-    lines += ["| caption | adds to the loss | scenes | above zero |", "| --- | --: | --: | --- |"]
+    lines += [f"| caption | adds to the loss | scenes | above zero | at t >= {HIGH_NOISE} |"]
+    lines += ["| --- | --: | --: | --- | --: |"]
     for mode, row in captions.items():
         added = f"{row['added']:.4f} +- {row['half_width']:.4f}"
-        lines.append(f"| {mode.replace('_', ' ')} | {added} | {row['scenes']} | {'yes' if row['passed'] else 'no'} |")
+        passed, share = "yes" if row["passed"] else "no", f"{100 * row['high_noise']:+.1f} %"
+        lines.append(f"| {mode.replace('_', ' ')} | {added} | {row['scenes']} | {passed} | {share} |")
     lines += ["", f"| maps, at t = {TIMESTEPS} | pointing game | by chance | share over area | times uniform |"]
     lines.append("| --- | --- | --- | --- | --- |")
     for side, row in figures["attention"].items():
