@@ -33,7 +33,7 @@ OPPONENT = torch.tensor([[-1 / 3, -1 / 3, 2 / 3], [2 / 3, -1 / 3, -1 / 3]])
 
 def chroma(x: Tensor, scale: int) -> Tensor:
     """Blue and red against the other two channels, averaged over squares of `scale` pixels."""
-    return torch.einsum("oc,bchw->bohw", OPPONENT, F.avg_pool2d(x, scale))
+    return torch.einsum("oc,bchw->bohw", OPPONENT.to(x), F.avg_pool2d(x, scale))
 
 
 def log_mse(x: Tensor, y: Tensor) -> Tensor:

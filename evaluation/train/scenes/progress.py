@@ -1,0 +1,68 @@
+"""What every long training here shares: the state that a resumed run goes on from, the learning rate, the log line."""
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..runtime import Budget, Ema, load_checkpoint, restore_rng, rng_state, save_checkpoint
+
+DECAY_FROM = 0.75
+WARM_UP = 100
+
+
+def learning_rate(peak: float, step: int, fraction: float) -> float:
+    """Warm-up, a plateau, and a linear fall over the last quarter of the budget; more minutes prolong the plateau."""
+    fall = min(1.0, (1 - fraction) / (1 - DECAY_FROM))
+    return peak * min(1.0, (step + 1) / WARM_UP) * max(0.02, fall)
+
+
+class Progress:
+    """A network with its average, optimiser, random generators and budget, kept in one file."""
+
+    def __init__(self, path: Path, network: nn.Module, peak: float, decay: float, minutes: float, seed: int) -> None:
+        self.path, self.network, self.peak = path, network, peak
+        self.device = next(network.parameters()).device
+        self.ema = Ema(network, decay)
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
+        self.rng = random.Random(2 + seed)
+        self.step, spent = 0, 0.0
+        if state := load_checkpoint(path):
+            network.load_state_dict(state["network"])
+            self.ema.module.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            restore_rng(state["rng"])
+            self.rng.setstate(state["captions"])
+            self.step, spent = state["step"], state["seconds"]
+        self.budget, self.began = Budget(minutes, spent), (time.monotonic(), self.step)
+
+    def save(self, **more: Any) -> None:
+        """Write the checkpoint; `more` is kept beside it."""
+        networks = {"network": self.network.state_dict(), "ema": self.ema.module.state_dict()}
+        generators = {"rng": rng_state(), "captions": self.rng.getstate()}
+        progress = {"step": self.step, "seconds": self.budget.spent(), "optimizer": self.optimizer.state_dict()}
+        save_checkpoint(self.path, {**networks, **generators, **progress, **more})
+
+    def descend(self, loss: torch.Tensor) -> float:
+        """One step down the loss; returns it."""
+        rate = learning_rate(self.peak, self.step, self.budget.fraction())
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        self.ema.update(self.network, self.step)
+        return loss.item()
+
+    def pace(self) -> dict[str, float]:
+        """Figures of every log line: the step, seconds trained, steps a second, minutes left."""
+        start, first = self.began
+        rate = (self.step - first) / max(1e-9, time.monotonic() - start)
+        spent = self.budget.spent()
+        left = max(0.0, self.budget.seconds - spent) / 60
+        return {"step": self.step, "seconds": spent, "rate": rate, "left": left}
