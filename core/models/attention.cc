@@ -77,9 +77,16 @@ BasicTransformerBlockImpl::BasicTransformerBlockImpl(const Transformer2DShape& s
 torch::Tensor BasicTransformerBlockImpl::forward(const torch::Tensor& x,
                                                  const torch::Tensor& context,
                                                  AttentionCapture* capture) {
-  if (capture != nullptr) return Compute(x, context, capture);
-  return Run([this](const auto& inputs) { return Compute(inputs[0], inputs[1], nullptr); },
-             {x, context});
+  const bool captures = capture != nullptr;
+  const auto body = [this, captures](const std::vector<torch::Tensor>& inputs) {
+    AttentionCapture own;
+    std::vector<torch::Tensor> outputs = {Compute(inputs[0], inputs[1], captures ? &own : nullptr)};
+    outputs.insert(outputs.end(), own.probabilities.begin(), own.probabilities.end());
+    return outputs;
+  };
+  const std::vector<torch::Tensor> outputs = Run(body, {x, context});
+  if (captures) capture->probabilities.push_back(outputs[1]);
+  return outputs[0];
 }
 
 torch::Tensor BasicTransformerBlockImpl::Compute(const torch::Tensor& x,

@@ -64,7 +64,15 @@ class RecomputedNode final : public torch::autograd::Node {
     for (size_t i = 0; i < inputs_.size(); ++i) {
       inputs.push_back(inputs_[i].detach().set_requires_grad(should_compute_output(i)));
     }
-    torch::autograd::backward({body_(inputs)}, {gradients[0]});
+    const variable_list outputs = body_(inputs);
+    variable_list asked;
+    variable_list asked_gradients;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (!gradients[i].defined()) continue;
+      asked.push_back(outputs[i]);
+      asked_gradients.push_back(gradients[i]);
+    }
+    torch::autograd::backward(asked, asked_gradients);
     variable_list results;
     for (const at::Tensor& input : inputs) results.push_back(input.grad());
     return results;
@@ -83,19 +91,20 @@ class RecomputedNode final : public torch::autograd::Node {
 
 }  // namespace
 
-at::Tensor Recomputed(RecomputedBody body, const std::vector<at::Tensor>& inputs) {
+std::vector<at::Tensor> Recomputed(RecomputedBody body, const std::vector<at::Tensor>& inputs) {
   bool on_graph = false;
   for (const at::Tensor& input : inputs) on_graph = on_graph || input.requires_grad();
   if (!at::GradMode::is_enabled() || !on_graph) return body(inputs);
-  at::Tensor output;
+  std::vector<at::Tensor> outputs;
   {
     const at::NoGradGuard no_graph;
-    output = body(inputs);
+    outputs = body(inputs);
   }
-  const auto node = std::make_shared<RecomputedNode>(
-      torch::autograd::collect_next_edges(inputs), std::move(body), inputs, output.device().type());
-  torch::autograd::set_history(output, node);
-  return output;
+  const auto node =
+      std::make_shared<RecomputedNode>(torch::autograd::collect_next_edges(inputs), std::move(body),
+                                       inputs, inputs.front().device().type());
+  torch::autograd::set_history(outputs, node);
+  return outputs;
 }
 
 void SetRecompute(torch::nn::Module& network, bool on) {

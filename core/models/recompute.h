@@ -10,7 +10,7 @@
 
 namespace antidiffusion {
 
-using RecomputedBody = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
+using RecomputedBody = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>&)>;
 
 // body(inputs), of which back-propagation keeps the inputs alone and computes the rest once more
 // when it needs it (Chen et al. 2016): one more forward pass of `body`, and only one body's inner
@@ -19,7 +19,7 @@ using RecomputedBody = std::function<at::Tensor(const std::vector<at::Tensor>&)>
 // inputs and on weights only (no random numbers, nothing appended), must not give an input back,
 // and is kept, with all that it refers to, until the gradient was taken. Autocast is as it is now
 // in both passes. Where nothing asks for a gradient this is body(inputs).
-at::Tensor Recomputed(RecomputedBody body, const std::vector<at::Tensor>& inputs);
+std::vector<at::Tensor> Recomputed(RecomputedBody body, const std::vector<at::Tensor>& inputs);
 
 // A part of a network that can be told to recompute. Off at first.
 class RecomputableModule : public torch::nn::Module {
@@ -28,7 +28,7 @@ class RecomputableModule : public torch::nn::Module {
 
  protected:
   // body(inputs), recomputed if so told.
-  at::Tensor Run(RecomputedBody body, const std::vector<at::Tensor>& inputs) {
+  std::vector<at::Tensor> Run(RecomputedBody body, const std::vector<at::Tensor>& inputs) {
     return recompute_ ? Recomputed(std::move(body), inputs) : body(inputs);
   }
 
@@ -36,9 +36,9 @@ class RecomputableModule : public torch::nn::Module {
   bool recompute_ = false;
 };
 
-// Tells all such parts of `network`: the resnets of UNet and VAE, and the UNet's transformer blocks
-// (but not in passes that capture their attention). A pass with gradients then keeps about one
-// tensor for each of them, and takes about a third longer.
+// Tells all such parts of `network`: the resnets of UNet and VAE, and the UNet's transformer
+// blocks. A pass with gradients then keeps about one tensor for each of them, and captured
+// attention, and computes forward twice.
 void SetRecompute(torch::nn::Module& network, bool on);
 
 }  // namespace antidiffusion

@@ -22,10 +22,13 @@ ResnetBlock2DImpl::ResnetBlock2DImpl(const ResnetShape& shape, const at::TensorO
 }
 
 torch::Tensor ResnetBlock2DImpl::forward(const torch::Tensor& x, const torch::Tensor& time) {
-  if (!time_emb_proj_) {
-    return Run([this](const auto& inputs) { return Residual(inputs[0], {}); }, {x});
-  }
-  return Run([this](const auto& inputs) { return Residual(inputs[0], inputs[1]); }, {x, time});
+  std::vector<torch::Tensor> inputs = {x};
+  if (time_emb_proj_) inputs.push_back(time);
+  const auto body = [this](const std::vector<torch::Tensor>& kept) {
+    return std::vector<torch::Tensor>{
+        Residual(kept[0], kept.size() > 1 ? kept[1] : torch::Tensor())};
+  };
+  return Run(body, inputs).front();
 }
 
 torch::Tensor ResnetBlock2DImpl::Residual(const torch::Tensor& x, const torch::Tensor& time) {

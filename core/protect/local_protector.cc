@@ -228,7 +228,12 @@ absl::StatusOr<WorkGrid> LocalProtector::PlanGrid(const Image& image, const Plan
                                      " pixels, the side that ", info_.name, " works at"));
   }
   rules.memory = PlanMemory(model_, others, plan, free_memory_());
-  return PlanWork(image.height, image.width, rules);
+  AD_ASSIGN_OR_RETURN(WorkGrid grid, PlanWork(image.height, image.width, rules));
+  const bool recompute = rules.memory.Recomputes(grid.height * grid.width);
+  model_.encoder->Recompute(recompute);
+  if (model_.denoiser != nullptr) model_.denoiser->Recompute(recompute);
+  for (LatentEncoder* encoder : others) encoder->Recompute(recompute);
+  return grid;
 }
 
 absl::StatusOr<at::Tensor> LocalProtector::Difference(const Image& image, const WorkGrid& grid,

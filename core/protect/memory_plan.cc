@@ -16,6 +16,7 @@ namespace {
 
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 constexpr double kUsableShare = 0.9;
+constexpr int64_t kMostKeptOnHost = 2'000'000'000;
 constexpr int kGradientAndMoments = 3;
 
 // The first number of the line that begins with `key`, or `otherwise`.
@@ -70,21 +71,25 @@ int64_t BytesOf(const std::vector<at::Tensor>& tensors) {
 MemoryPlan PlanMemory(const Surrogate& model, const std::vector<LatentEncoder*>& others,
                       const Plan& plan, int64_t free) {
   MemoryPlan memory;
+  ActivationBytes activations;
+  if (model.device.is_cpu()) memory.most_kept = kMostKeptOnHost;
   memory.available = static_cast<int64_t>(kUsableShare * static_cast<double>(free));
   if (plan.uniform_noise) return memory;
   const ObjectiveWeights& raised = plan.raised;
   const bool keeps_unet =
       raised.denoising > 0 || raised.image_guidance > 0 || plan.prompt_tuning.steps > 0;
   if (keeps_unet) {
-    const double passes = raised.image_guidance > 0 ? 2 : 1;  // guidance compares two
-    memory.bytes_a_pixel += passes * model.denoiser->activation_bytes_a_pixel();
+    activations += model.denoiser->activation_bytes();
+    if (raised.image_guidance > 0) activations += model.denoiser->activation_bytes();  // two passes
   }
   if (raised.NeedUNet() || plan.compares_own_encoder) {
-    memory.bytes_a_pixel += model.encoder->activation_bytes_a_pixel();
+    activations += model.encoder->activation_bytes();
   }
   for (const LatentEncoder* encoder : others) {
-    memory.bytes_a_pixel += encoder->activation_bytes_a_pixel();
+    activations += encoder->activation_bytes();
   }
+  memory.bytes_a_pixel = activations.kept;
+  memory.saved_a_pixel = activations.saved;
   if (plan.tunes_surrogate()) {
     TrainableWeights& weights = model.denoiser->weights();
     const int copies = kGradientAndMoments + (weights.has_copy() ? 0 : 1);

@@ -17,11 +17,21 @@ namespace antidiffusion {
 // In bytes. The defaults are those of a job without limit.
 struct MemoryPlan {
   int64_t available = std::numeric_limits<int64_t>::max();
-  int64_t fixed = 0;         // whatever the picture's size
-  double bytes_a_pixel = 0;  // of the picture as it is worked on
+  int64_t most_kept = std::numeric_limits<int64_t>::max();  // of what a size may take
+  int64_t fixed = 0;                                        // whatever the picture's size
+  double bytes_a_pixel = 0;                                 // of the picture as it is worked on
+  double saved_a_pixel = 0;                                 // of these, by recomputing
 
+  // Whether pictures of this size are worked on with recomputing: where keeping everything would
+  // not fit, or would take more than `most_kept`.
+  bool Recomputes(int64_t pixels) const {
+    const double kept = bytes_a_pixel * static_cast<double>(pixels);
+    return kept > static_cast<double>(most_kept) ||
+           kept > static_cast<double>(available) - static_cast<double>(fixed);
+  }
   int64_t Needed(int64_t pixels) const {
-    return fixed + static_cast<int64_t>(bytes_a_pixel * static_cast<double>(pixels));
+    const double a_pixel = bytes_a_pixel - (Recomputes(pixels) ? saved_a_pixel : 0);
+    return fixed + static_cast<int64_t>(a_pixel * static_cast<double>(pixels));
   }
   bool Fits(int64_t pixels) const { return Needed(pixels) <= available; }
 };
@@ -29,6 +39,7 @@ struct MemoryPlan {
 // Estimated from the models' architectures (core/surrogate/activation_memory.h): in PGD, what the
 // UNet and every encoder that takes part keep for the gradient; with surrogate tuning also the
 // weights' gradients, the optimiser's two moments and, where there is none yet, the pristine copy.
+// On the host, which other programs share, at most 2 GB are kept where recomputing could save them.
 // `free`: bytes, as FreeMemory says; nine tenths of it count as available.
 MemoryPlan PlanMemory(const Surrogate& model, const std::vector<LatentEncoder*>& others,
                       const Plan& plan, int64_t free);

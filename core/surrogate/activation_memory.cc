@@ -1,5 +1,6 @@
 #include "core/surrogate/activation_memory.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -15,6 +16,8 @@ constexpr double kTinyBlockTensors = 4;
 // gated feed-forward. (PyTorch's saved tensors of SD 2.1, with the two constants above: 12.3 KB a
 // pixel of its VAE's encoder, 5.3 KB of its UNet.)
 constexpr double kTransformerTensors = 24;
+// Norm and projections around a transformer's blocks, which are not recomputed.
+constexpr double kTransformerEnds = 4;
 // Gradients and buffers of the layer under way, in tensors of the widest level.
 constexpr double kTensorsUnderWay = 4;
 
@@ -27,52 +30,66 @@ bool HasAttention(const std::string& block_type) {
 
 }  // namespace
 
-double ActivationBytesPerPixel(const VaeConfig& config) {
-  double tensors = kTensorsUnderWay * static_cast<double>(config.block_out_channels.front());
-  double in = static_cast<double>(config.block_out_channels.front());
+ActivationBytes ActivationBytesOf(const VaeConfig& config) {
+  const auto entry = static_cast<double>(config.block_out_channels.front());
+  double kept = kTensorsUnderWay * entry;
+  double left = kept + kResnetTensors * entry;  // with a block that is recomputed
+  double in = entry;
   for (size_t level = 0; level < config.block_out_channels.size(); ++level) {
     const auto width = static_cast<double>(config.block_out_channels[level]);
+    const auto others = static_cast<double>(config.layers_per_block - 1);
     const double first = kResnetTensors / 2 * (in + width);
-    const double others = kResnetTensors * width * static_cast<double>(config.layers_per_block - 1);
-    tensors += Share(level) * (first + others + width);
+    kept += Share(level) * (first + kResnetTensors * width * others + width);
+    left += Share(level) * (in + width * others + width);
     in = width;
   }
   // The mid block: two residual blocks and an attention.
-  tensors += Share(config.block_out_channels.size() - 1) * 3 * kResnetTensors * in;
-  return kFloatBytes * tensors;
+  const double share = Share(config.block_out_channels.size() - 1);
+  kept += share * 3 * kResnetTensors * in;
+  left += share * (2 + kResnetTensors) * in;
+  return {kFloatBytes * kept, kFloatBytes * std::max(0.0, kept - left)};
 }
 
-double ActivationBytesPerPixel(const TinyVaeConfig& config) {
+ActivationBytes ActivationBytesOf(const TinyVaeConfig& config) {
   double tensors = kTensorsUnderWay;
   for (size_t level = 0; level < config.num_blocks.size(); ++level) {
     // One more for the convolution that enters the level.
     tensors +=
         Share(level) * (kTinyBlockTensors * static_cast<double>(config.num_blocks[level]) + 1);
   }
-  return kFloatBytes * tensors * static_cast<double>(config.channels);
+  return {kFloatBytes * tensors * static_cast<double>(config.channels), 0};
 }
 
-double ActivationBytesPerPixel(const UNetConfig& config, int64_t pixels_a_side_of_a_cell) {
+ActivationBytes ActivationBytesOf(const UNetConfig& config, int64_t pixels_a_side_of_a_cell) {
   const size_t levels = config.block_out_channels.size();
-  double tensors = kTensorsUnderWay * static_cast<double>(config.block_out_channels.front());
+  const auto entry = static_cast<double>(config.block_out_channels.front());
+  double kept = kTensorsUnderWay * entry;
+  double left = kept;
+  double largest = 0;  // of the blocks that are recomputed
   for (size_t level = 0; level < levels; ++level) {
     const auto width = static_cast<double>(config.block_out_channels[level]);
     const auto layers = static_cast<double>(config.layers_per_block[level]);
     const auto depth = static_cast<double>(config.transformer_layers[level]);
     // Up blocks have one layer more, and see twice the width.
-    double kept = kResnetTensors * width * (layers + 1.5 * (layers + 1));
-    if (HasAttention(config.down_block_types[level])) {
-      kept += kTransformerTensors * depth * width * (2 * layers + 1);
-    }
-    tensors += Share(level) * kept;
+    const double resnets = width * (layers + 1.5 * (layers + 1));
+    const double blocks =
+        HasAttention(config.down_block_types[level]) ? depth * width * (2 * layers + 1) : 0;
+    kept += Share(level) * (kResnetTensors * resnets + kTransformerTensors * blocks);
+    left += Share(level) * (resnets + blocks + kTransformerEnds * blocks / depth);
+    largest = std::max(
+        largest, Share(level) * width * (blocks > 0 ? kTransformerTensors : 1.5 * kResnetTensors));
   }
   if (config.has_mid_block) {
     const auto width = static_cast<double>(config.block_out_channels.back());
     const auto depth = static_cast<double>(config.transformer_layers.back());
-    tensors += Share(levels - 1) * (2 * kResnetTensors + depth * kTransformerTensors) * width;
+    const double share = Share(levels - 1);
+    kept += share * (2 * kResnetTensors + depth * kTransformerTensors) * width;
+    left += share * (2 + depth + kTransformerEnds) * width;
   }
+  left += largest;
   const auto cell = static_cast<double>(pixels_a_side_of_a_cell);
-  return kFloatBytes * tensors / (cell * cell);
+  const double bytes = kFloatBytes / (cell * cell);
+  return {bytes * kept, bytes * std::max(0.0, kept - left)};
 }
 
 }  // namespace antidiffusion

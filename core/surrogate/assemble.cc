@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include "core/models/recompute.h"
 #include "core/surrogate/activation_memory.h"
 #include "core/surrogate/image_channels.h"
 #include "core/surrogate/unet_denoiser.h"
@@ -19,6 +20,8 @@ class NetworkEncoder : public LatentEncoder {
       : LatentEncoder(settings), network_(std::move(network)) {
     for (at::Tensor& weight : network_->parameters()) weight.set_requires_grad(false);
   }
+
+  void Recompute(bool on) override { SetRecompute(*network_, on); }
 
  protected:
   Output Run(const at::Tensor& image) override {
@@ -46,7 +49,7 @@ std::unique_ptr<LatentEncoder> MakeEncoder(EncoderParts parts, c10::Device devic
         settings.shift_factor = config.shift_factor;
         settings.factor = config.factor();
         settings.latent_channels = config.latent_channels;
-        settings.activation_bytes_a_pixel = ActivationBytesPerPixel(config);
+        settings.activation_bytes = ActivationBytesOf(config);
       },
       parts.config);
   return std::visit(
@@ -80,9 +83,9 @@ Surrogate MakeSurrogate(SurrogateParts parts) {
   UNetDenoiserParts unet;
   unet.config = config;
   unet.channels = ChannelsOf(config.in_channels, *surrogate.encoder);
-  unet.activation_bytes_a_pixel = ActivationBytesPerPixel(config, surrogate.encoder->factor());
+  unet.activation_bytes = ActivationBytesOf(config, surrogate.encoder->factor());
   if (config.in_channels > 2 * surrogate.encoder->latent_channels()) {  // a masked image, encoded
-    unet.activation_bytes_a_pixel += surrogate.encoder->activation_bytes_a_pixel();
+    unet.activation_bytes += surrogate.encoder->activation_bytes();
   }
   unet.unet = std::move(parts.unet.network);
   unet.schedule = std::move(parts.unet.schedule);

@@ -60,7 +60,10 @@ class Denoiser {
   virtual bool guides_by_image() const = 0;         // its extra channels are the photograph itself
   virtual bool HasCrossAttention(const CapturedLayers& layers) const = 0;
 
-  virtual double activation_bytes_a_pixel() const = 0;  // of the image; see activation_memory.h
+  virtual const ActivationBytes& activation_bytes() const = 0;
+
+  // As LatentEncoder::Recompute.
+  virtual void Recompute(bool on) = 0;
 
   // Passes so far.
   virtual int64_t forwards() const = 0;

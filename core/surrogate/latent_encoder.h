@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/surrogate/activation_memory.h"
+
 namespace antidiffusion {
 
 // A posterior of latents [B,C,h,w]. `mean` and `std` are shifted and scaled as the model's UNet
@@ -30,7 +32,7 @@ struct EncoderSettings {
   int64_t factor = 8;  // pixels a latent cell
   int64_t latent_channels = 4;
   std::string digest;
-  double activation_bytes_a_pixel = 0;  // see activation_memory.h
+  ActivationBytes activation_bytes;
 };
 
 // Thread-compatible. No weight of it ever requires a gradient.
@@ -47,12 +49,16 @@ class LatentEncoder {
   // (mean - shift) * scale: what objectives compare.
   at::Tensor Mean(const at::Tensor& image) { return Encode(image).mean; }
 
+  // Whether passes with a gradient compute forward twice to keep less (activation_bytes().saved).
+  // The values are the same. Off at first; nothing where the network cannot.
+  virtual void Recompute(bool on) = 0;
+
   // SHA-256, hex, of its weights: equal where two models share an encoder.
   const std::string& digest() const { return settings_.digest; }
 
   int64_t factor() const { return settings_.factor; }
   int64_t latent_channels() const { return settings_.latent_channels; }
-  double activation_bytes_a_pixel() const { return settings_.activation_bytes_a_pixel; }
+  const ActivationBytes& activation_bytes() const { return settings_.activation_bytes; }
   c10::Device device() const { return settings_.device; }
   int64_t encodes() const { return encodes_; }
   int64_t encodes_on_graph() const { return encodes_on_graph_; }  // with a gradient to the image

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/models/config.h"
+#include "core/models/recompute.h"
 #include "core/models/unet.h"
 #include "core/surrogate/denoiser.h"
 #include "core/surrogate/image_channels.h"
@@ -22,7 +23,7 @@ struct UNetDenoiserParts {
   std::unique_ptr<ImageChannels> channels;  // null: nothing but the noisy latent
   c10::Device device = c10::kCPU;
   c10::ScalarType precision = c10::kFloat;
-  double activation_bytes_a_pixel = 0;
+  ActivationBytes activation_bytes;
 };
 
 class UNetDenoiser : public Denoiser {
@@ -41,7 +42,8 @@ class UNetDenoiser : public Denoiser {
   std::string prediction_type() const override;
   bool guides_by_image() const override;
   bool HasCrossAttention(const CapturedLayers& layers) const override;
-  double activation_bytes_a_pixel() const override { return parts_.activation_bytes_a_pixel; }
+  const ActivationBytes& activation_bytes() const override { return parts_.activation_bytes; }
+  void Recompute(bool on) override { SetRecompute(*parts_.unet, on); }
   int64_t forwards() const override { return forwards_; }
   int64_t text_encodes() const override { return parts_.prompts->encodes(); }
 

@@ -51,7 +51,7 @@ TEST_F(LocalProtectorTest, WorksInSmallerPiecesWhereMemoryIsShort) {
   EXPECT_EQ(whole.unet_passes, 3);
   const Surrogate facts = LoadGoldenModel("sd2-v-like");
   const double bytes_a_pixel =
-      facts.encoder->activation_bytes_a_pixel() + facts.denoiser->activation_bytes_a_pixel();
+      facts.encoder->activation_bytes().kept + facts.denoiser->activation_bytes().kept;
   free_ = static_cast<int64_t>(bytes_a_pixel * 96 * 96 * 1.2);
   AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult cut, protector->Protect(wide, ShortOptions(), {}));
   EXPECT_EQ(cut.unet_passes, 5 * 3);

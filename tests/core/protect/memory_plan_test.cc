@@ -59,8 +59,8 @@ TEST(MemoryPlanTest, CountsWhatTheJobNeeds) {
   const MemoryPlan standard = plan(options);
   EXPECT_EQ(standard.available, 900);
   EXPECT_EQ(standard.fixed, 0);
-  const double encoder = model.encoder->activation_bytes_a_pixel();
-  const double unet = model.denoiser->activation_bytes_a_pixel();
+  const double encoder = model.encoder->activation_bytes().kept;
+  const double unet = model.denoiser->activation_bytes().kept;
   EXPECT_DOUBLE_EQ(standard.bytes_a_pixel, encoder + unet);
   EXPECT_DOUBLE_EQ(plan(options, {model.encoder.get()}).bytes_a_pixel, 2 * encoder + unet);
 
