@@ -39,6 +39,14 @@ class LocalProtectorTest : public testing::Test {
     return options;
   }
 
+  // What PGD takes of memory.
+  static double BytesAPixel(const std::string& name, bool recomputing) {
+    const Surrogate model = LoadGoldenModel(name);
+    ActivationBytes bytes = model.encoder->activation_bytes();
+    bytes += model.denoiser->activation_bytes();
+    return bytes.kept - (recomputing ? bytes.saved : 0);
+  }
+
   LoadedModels loaded_;
   int64_t free_ = std::numeric_limits<int64_t>::max();
 };
@@ -49,9 +57,7 @@ TEST_F(LocalProtectorTest, WorksInSmallerPiecesWhereMemoryIsShort) {
   AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult whole,
                           protector->Protect(wide, ShortOptions(), {}));
   EXPECT_EQ(whole.unet_passes, 3);
-  const Surrogate facts = LoadGoldenModel("sd2-v-like");
-  const double bytes_a_pixel =
-      facts.encoder->activation_bytes().kept + facts.denoiser->activation_bytes().kept;
+  const double bytes_a_pixel = BytesAPixel("sd2-v-like", /*recomputing=*/true);
   free_ = static_cast<int64_t>(bytes_a_pixel * 96 * 96 * 1.2);
   AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult cut, protector->Protect(wide, ShortOptions(), {}));
   EXPECT_EQ(cut.unet_passes, 5 * 3);
@@ -60,6 +66,21 @@ TEST_F(LocalProtectorTest, WorksInSmallerPiecesWhereMemoryIsShort) {
   const auto refused = protector->Protect(wide, ShortOptions(), {});
   EXPECT_THAT(refused, StatusIs(absl::StatusCode::kResourceExhausted));
   EXPECT_THAT(refused, HasReason("DEVICE_MEMORY"));
+}
+
+TEST_F(LocalProtectorTest, RecomputesWhereKeepingEverythingDoesNotFit) {
+  const auto protector = Make("sd2-v-like");
+  const Image image = SyntheticImage(96, 96);
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult kept,
+                          protector->Protect(image, ShortOptions(), {}));
+  const double least = BytesAPixel("sd2-v-like", /*recomputing=*/true);
+  const double most = BytesAPixel("sd2-v-like", /*recomputing=*/false);
+  ASSERT_LT(least, most);
+  free_ = static_cast<int64_t>((least + most) / 2 * 96 * 96 / 0.9);
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult recomputed,
+                          protector->Protect(image, ShortOptions(), {}));
+  EXPECT_EQ(recomputed.image, kept.image);
+  EXPECT_EQ(recomputed.unet_passes, kept.unet_passes);
 }
 
 TEST_F(LocalProtectorTest, WeightsThatWereNotRestoredEndAllWork) {

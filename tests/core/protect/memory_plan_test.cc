@@ -49,6 +49,19 @@ TEST_F(HostMemoryTest, WhatCannotBeReadIsNoLimit) {
   EXPECT_EQ(FreeHostMemory(root()), std::numeric_limits<int64_t>::max());
 }
 
+TEST(MemoryPlanTest, RecomputesWhatWouldNotFitOrIsMuch) {
+  MemoryPlan memory{.available = 1000, .fixed = 100, .bytes_a_pixel = 10, .saved_a_pixel = 8};
+  EXPECT_FALSE(memory.Recomputes(90));
+  EXPECT_EQ(memory.Needed(90), 1000);
+  EXPECT_TRUE(memory.Recomputes(91));
+  EXPECT_EQ(memory.Needed(91), 100 + 2 * 91);
+  EXPECT_TRUE(memory.Fits(450));
+  EXPECT_FALSE(memory.Fits(451));
+  memory.most_kept = 300;
+  EXPECT_FALSE(memory.Recomputes(30));
+  EXPECT_TRUE(memory.Recomputes(31));
+}
+
 TEST(MemoryPlanTest, CountsWhatTheJobNeeds) {
   const Surrogate model = LoadGoldenModel("sd2-base-like");
   const auto plan = [&](const ProtectionOptions& options,
@@ -62,6 +75,8 @@ TEST(MemoryPlanTest, CountsWhatTheJobNeeds) {
   const double encoder = model.encoder->activation_bytes().kept;
   const double unet = model.denoiser->activation_bytes().kept;
   EXPECT_DOUBLE_EQ(standard.bytes_a_pixel, encoder + unet);
+  EXPECT_DOUBLE_EQ(standard.saved_a_pixel, model.encoder->activation_bytes().saved +
+                                               model.denoiser->activation_bytes().saved);
   EXPECT_DOUBLE_EQ(plan(options, {model.encoder.get()}).bytes_a_pixel, 2 * encoder + unet);
 
   options.objectives = {{Objective::kAway}};
