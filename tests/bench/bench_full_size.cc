@@ -87,7 +87,8 @@ int Main(const std::vector<std::string>& arguments) {
   load.directory = arguments[0];
   load.precision = arguments.size() > 2 ? arguments[2] : "fp32";
   const absl::Time start = absl::Now();
-  absl::StatusOr<std::unique_ptr<Protector>> protector = LoadProtector(load);
+  LoadedModels loaded;
+  absl::StatusOr<std::unique_ptr<Protector>> protector = LoadProtector(load, loaded);
   if (!protector.ok()) return Fail(protector.status());
   meter.Note("0 load", 1, absl::ToDoubleSeconds(absl::Now() - start));
   const ModelInfo& info = (*protector)->model();

@@ -21,60 +21,18 @@ GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 TOKENIZER = GOLDEN / "tokenizer"
 BLOCK = 1 << 22  # random numbers drawn once and repeated: their values do not matter
 
-UNET = {"_class_name": "UNet2DConditionModel", "in_channels": 4, "out_channels": 4,
-        "layers_per_block": 2, "sample_size": 64}
-SD_BLOCKS = {"block_out_channels": [320, 640, 1280, 1280],
-             "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
-             "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3}
-XL_BLOCKS = {"block_out_channels": [320, 640, 1280],
-             "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-             "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"]}
-VAE = {"_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3, "latent_channels": 4,
-       "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2,
-       "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
 SCHEDULER = {"_class_name": "DDIMScheduler", "beta_start": 0.00085, "beta_end": 0.012,
              "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 
-
-def text(width, inner, layers, heads, act, projection=0):
-    config = {"architectures": ["CLIPTextModelWithProjection" if projection else "CLIPTextModel"],
-              "vocab_size": 49408, "hidden_size": width, "intermediate_size": inner,
-              "num_hidden_layers": layers, "num_attention_heads": heads, "hidden_act": act,
-              "max_position_embeddings": 77, "eos_token_id": 2, "bos_token_id": 0}
-    if projection:
-        config["projection_dim"] = projection
-    return config
-
-
-# part: (config, list of published tensors)
+# Pipeline, prediction type, latent side, and for each part the published config and tensor list.
 SHAPES = {
-    "sd15": {
-        "pipeline": "StableDiffusionPipeline", "scheduler": SCHEDULER,
-        "parts": {
-            "unet": ({**UNET, **SD_BLOCKS, "cross_attention_dim": 768, "attention_head_dim": 8},
-                     "sd15_unet"),
-            "vae": (VAE, "vae"),
-            "text_encoder": (text(768, 3072, 12, 12, "quick_gelu"), "sd15_text_encoder")}},
-    "sd21": {
-        "pipeline": "StableDiffusionPipeline",
-        "scheduler": {**SCHEDULER, "prediction_type": "v_prediction"},
-        "parts": {
-            "unet": ({**UNET, **SD_BLOCKS, "cross_attention_dim": 1024,
-                      "attention_head_dim": [5, 10, 20, 20], "use_linear_projection": True},
-                     "sd21_unet"),
-            "vae": (VAE, "vae"),
-            "text_encoder": (text(1024, 4096, 23, 16, "gelu"), "sd21_text_encoder")}},
-    "sdxl": {
-        "pipeline": "StableDiffusionXLPipeline", "scheduler": SCHEDULER,
-        "parts": {
-            "unet": ({**UNET, **XL_BLOCKS, "cross_attention_dim": 2048, "sample_size": 128,
-                      "attention_head_dim": [5, 10, 20], "use_linear_projection": True,
-                      "transformer_layers_per_block": [1, 2, 10], "addition_embed_type": "text_time",
-                      "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816},
-                     "sdxl_unet"),
-            "vae": ({**VAE, "scaling_factor": 0.13025}, "vae"),
-            "text_encoder": (text(768, 3072, 12, 12, "quick_gelu", 768), "sdxl_text_encoder"),
-            "text_encoder_2": (text(1280, 5120, 32, 20, "gelu", 1280), "sdxl_text_encoder_2")}},
+    "sd15": ("StableDiffusionPipeline", "epsilon", 64,
+             {"unet": "sd15_unet", "vae": "sd15_vae", "text_encoder": "sd15_text_encoder"}),
+    "sd21": ("StableDiffusionPipeline", "v_prediction", 64,
+             {"unet": "sd21_unet", "vae": "sd15_vae", "text_encoder": "sd21_text_encoder"}),
+    "sdxl": ("StableDiffusionXLPipeline", "epsilon", 128,
+             {"unet": "sdxl_unet", "vae": "sdxl_vae", "text_encoder": "sdxl_text_encoder",
+              "text_encoder_2": "sdxl_text_encoder_2"}),
 }
 CLASSES = {"unet": ("diffusers", "UNet2DConditionModel"), "vae": ("diffusers", "AutoencoderKL"),
            "text_encoder": ("transformers", "CLIPTextModel"),
@@ -126,11 +84,15 @@ def main():
     parser.add_argument("shape", choices=SHAPES)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    shape, folder = SHAPES[arguments.shape], arguments.folder
+    pipeline, prediction, side, parts = SHAPES[arguments.shape]
+    folder = arguments.folder
     numbers = np.random.default_rng(1).standard_normal(BLOCK, dtype=np.float32)
-    index = {"_class_name": shape["pipeline"], "scheduler": ["diffusers", "DDIMScheduler"]}
-    for part, (config, name) in shape["parts"].items():
+    index = {"_class_name": pipeline, "scheduler": ["diffusers", "DDIMScheduler"]}
+    for part, name in parts.items():
         index[part] = list(CLASSES[part])
+        config = json.loads((GOLDEN / "published" / f"{name}.json").read_text())
+        if part == "unet":
+            config["sample_size"] = side
         write_json(folder / part / "config.json", config)
         stem = "model" if part.startswith("text") else "diffusion_pytorch_model"
         count = write_weights(folder / part / f"{stem}.fp16.safetensors", list(published(name)),
@@ -143,7 +105,8 @@ def main():
             for file in ("merges.txt", "vocab.json", "special_tokens_map.json",
                          "tokenizer_config.json"):
                 shutil.copy(TOKENIZER / file, folder / tokenizer / file)
-    write_json(folder / "scheduler" / "scheduler_config.json", shape["scheduler"])
+    write_json(folder / "scheduler" / "scheduler_config.json",
+               {**SCHEDULER, "prediction_type": prediction})
     write_json(folder / "model_index.json", index)
 
 
