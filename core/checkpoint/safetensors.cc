@@ -21,6 +21,8 @@
 namespace antidiffusion {
 namespace {
 
+constexpr size_t kHashedBytes = size_t{4} << 20;
+
 c10::ScalarType ScalarTypeOf(SafetensorsDtype dtype) {
   switch (dtype) {
     case SafetensorsDtype::kF64:
@@ -47,6 +49,15 @@ c10::ScalarType ScalarTypeOf(SafetensorsDtype dtype) {
       break;
   }
   return c10::kByte;
+}
+
+// Takes the whole pages within `bytes`, a part of a mapped file, out of the process's memory; they
+// come back when they are read again. Else a file would be in memory twice while it is loaded.
+void DropPages(absl::string_view bytes) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<uintptr_t>(bytes.data()) + page - 1) / page * page;
+  const auto end = reinterpret_cast<uintptr_t>(bytes.data() + bytes.size()) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 absl::Status Annotate(const std::string& path, const absl::Status& status) {
@@ -116,8 +127,6 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
 
 const std::string& SafetensorsFile::path() const { return mapping_->path; }
 
-absl::string_view SafetensorsFile::bytes() const { return mapping_->bytes; }
-
 std::vector<std::string> SafetensorsFile::names() const {
   std::vector<std::string> names;
   names.reserve(mapping_->entries.size());
@@ -126,6 +135,14 @@ std::vector<std::string> SafetensorsFile::names() const {
 }
 
 bool SafetensorsFile::Contains(absl::string_view name) const { return mapping_->Find(name).ok(); }
+
+void SafetensorsFile::HashInto(Sha256& sha) const {
+  for (size_t at = 0; at < mapping_->bytes.size(); at += kHashedBytes) {
+    const absl::string_view piece = mapping_->bytes.substr(at, kHashedBytes);
+    sha.Update(piece);
+    DropPages(piece);
+  }
+}
 
 absl::StatusOr<std::vector<int64_t>> SafetensorsFile::Shape(absl::string_view name) const {
   AD_ASSIGN_OR_RETURN(const SafetensorsEntry* entry, mapping_->Find(name));
@@ -151,6 +168,7 @@ absl::StatusOr<at::Tensor> SafetensorsFile::Read(absl::string_view name) const {
   }
   at::Tensor tensor = at::empty(entry->shape, ScalarTypeOf(entry->dtype));
   if (!data.empty()) std::memcpy(tensor.mutable_data_ptr(), data.data(), data.size());
+  DropPages(data);
   return tensor;
 }
 

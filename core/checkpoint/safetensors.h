@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "core/base/sha256.h"
 
 namespace antidiffusion {
 
@@ -27,9 +28,12 @@ class SafetensorsFile {
   ~SafetensorsFile();
 
   const std::string& path() const;
-  absl::string_view bytes() const;         // of the whole file: what Read reads from
   std::vector<std::string> names() const;  // sorted
   bool Contains(absl::string_view name) const;
+
+  // Adds the whole file to `sha`: the bytes that Read reads from, even if another file lies at the
+  // path by now. Keeps no more than a piece of it in memory.
+  void HashInto(Sha256& sha) const;
 
   // Without reading the data. NOT_FOUND.
   absl::StatusOr<std::vector<int64_t>> Shape(absl::string_view name) const;
@@ -40,7 +44,7 @@ class SafetensorsFile {
 
   // A copy in torch's own (64-byte aligned) memory, in the file's dtype, on the CPU. NOT_FOUND,
   // DATA_LOSS for a BOOL that is neither 0 nor 1, FAILED_PRECONDITION for 8-bit floating point.
-  // Throws c10::Error when memory runs out.
+  // Throws c10::Error when memory runs out. The file's pages do not stay in memory.
   absl::StatusOr<at::Tensor> Read(absl::string_view name) const;
 
  private:

@@ -135,7 +135,7 @@ absl::Status ComputeDigests(ModelSource& source) {
   return CatchTorch([&source]() -> absl::Status {
     Sha256 sha;
     for (const std::vector<SafetensorsFile>& part : source.files) {
-      for (const SafetensorsFile& file : part) sha.Update(file.bytes());
+      for (const SafetensorsFile& file : part) file.HashInto(sha);
     }
     source.digest = sha.FinishHex();
     AD_ASSIGN_OR_RETURN(source.encoder_digest, DigestOfTensors(source.encoder));
