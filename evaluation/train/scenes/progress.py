@@ -21,7 +21,11 @@ def learning_rate(peak: float, step: int, fraction: float) -> float:
 
 
 class Progress:
-    """A network with its average, optimiser, random generators and budget, kept in one file."""
+    """A network with its average, optimiser, random generators and budget, kept in one file.
+
+    On a processor the budget counts the processor's time, so that other work on the machine makes a training last
+    longer and not end earlier.
+    """
 
     def __init__(self, path: Path, network: nn.Module, peak: float, decay: float, minutes: float, seed: int) -> None:
         self.path, self.network, self.peak = path, network, peak
@@ -37,7 +41,8 @@ class Progress:
             restore_rng(state["rng"])
             self.rng.setstate(state["captions"])
             self.step, spent = state["step"], state["seconds"]
-        self.budget, self.began = Budget(minutes, spent), (time.monotonic(), self.step)
+        clock = time.process_time if self.device.type == "cpu" else time.monotonic
+        self.budget, self.began = Budget(minutes, spent, clock), (time.monotonic(), self.step)
 
     def save(self, **more: Any) -> None:
         """Write the checkpoint; `more` is kept beside it."""
@@ -60,9 +65,10 @@ class Progress:
         return loss.item()
 
     def pace(self) -> dict[str, float]:
-        """Figures of every log line: the step, seconds trained, steps a second, minutes left."""
+        """Figures of every log line: the step, seconds trained, steps a second and minutes left by the wall."""
         start, first = self.began
         rate = (self.step - first) / max(1e-9, time.monotonic() - start)
         spent = self.budget.spent()
-        left = max(0.0, self.budget.seconds - spent) / 60
+        steps_left = max(0.0, self.budget.seconds / max(1e-9, spent) - 1) * self.step
+        left = steps_left / max(1e-9, rate) / 60
         return {"step": self.step, "seconds": spent, "rate": rate, "left": left}
