@@ -113,7 +113,7 @@ def train(work: Path, name: str, options: Options) -> None:
     size, count = sum(p.numel() for p in progress.network.parameters()), len(trainer.cached)
     print(f"{name}: {size / 1e6:.2f} M parameters, {count} scenes, step {progress.step}", flush=True)
     losses: list[tuple[float, float]] = []
-    while progress.budget.fraction() < 1:
+    while progress.goes_on():
         losses.append(trainer.train_step())
         if progress.step % LOG_STEPS == 0:
             figures: dict[str, float] = {}
@@ -125,8 +125,9 @@ def train(work: Path, name: str, options: Options) -> None:
         if progress.step % SAVE_STEPS == 0:
             progress.save(widths=options.widths)
             trainer.renew()
-    log.write(**progress.pace(), **validation(progress.ema.module, trainer.alphas))
     progress.save(widths=options.widths)
+    progress.leave_if_stopped()
+    log.write(**progress.pace(), **validation(progress.ema.module, trainer.alphas))
 
 
 def load_unet(path: Path) -> UNet2DConditionModel:

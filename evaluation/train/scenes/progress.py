@@ -1,6 +1,7 @@
 """What every long training here shares: the state that a resumed run goes on from, the learning rate, the log line."""
 
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def learning_rate(peak: float, step: int, fraction: float) -> float:
 class Progress:
     """A network with its average, optimiser, random generators and budget, kept in one file.
 
-    On a processor the budget counts the processor's time, so that other work on the machine makes a training last
+    SIGTERM ends a training after the step in progress, with a checkpoint. On a processor the budget counts the processor's time, so that other work on the machine makes a training last
     longer and not end earlier.
     """
 
@@ -33,7 +34,7 @@ class Progress:
         self.ema = Ema(network, decay)
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
         self.rng = random.Random(2 + seed)
-        self.step, spent = 0, 0.0
+        self.step, spent, self.stopped = 0, 0.0, False
         if state := load_checkpoint(path):
             network.load_state_dict(state["network"])
             self.ema.module.load_state_dict(state["ema"])
@@ -43,6 +44,20 @@ class Progress:
             self.step, spent = state["step"], state["seconds"]
         clock = time.process_time if self.device.type == "cpu" else time.monotonic
         self.budget, self.began = Budget(minutes, spent, clock), (time.monotonic(), self.step)
+        signal.signal(signal.SIGTERM, self.stop)
+
+    def stop(self, *_: Any) -> None:
+        """Let the step in progress be the last; a handler of SIGTERM."""
+        self.stopped = True
+
+    def goes_on(self) -> bool:
+        """Whether there is budget left and nobody has asked to stop."""
+        return not self.stopped and self.budget.fraction() < 1
+
+    def leave_if_stopped(self) -> None:
+        """End the program where somebody has asked to stop, before the next stage begins."""
+        if self.stopped:
+            raise SystemExit(f"{self.path.stem}: stopped at step {self.step}")
 
     def save(self, **more: Any) -> None:
         """Write the checkpoint; `more` is kept beside it."""
