@@ -5,7 +5,7 @@ import csv
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,15 +73,18 @@ class Ema:
 
 
 class Budget:
-    """Minutes of training, counted over resumed runs; the schedules run on the fraction spent."""
+    """Minutes of training, counted over resumed runs; the schedules run on the fraction spent.
 
-    def __init__(self, minutes: float, spent: float = 0.0) -> None:
-        self.seconds = minutes * 60
-        self.start = time.monotonic() - spent
+    `clock`: seconds by which the minutes are counted, those of the wall or of the processor.
+    """
+
+    def __init__(self, minutes: float, spent: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds, self.clock = minutes * 60, clock
+        self.start = clock() - spent
 
     def spent(self) -> float:
         """Seconds trained so far."""
-        return time.monotonic() - self.start
+        return self.clock() - self.start
 
     def fraction(self) -> float:
         """Share of the budget spent, at most 1."""

@@ -87,7 +87,7 @@ def train_decoder(data: Path, encoder_path: Path, path: Path, minutes: float, de
     def quality() -> dict[str, float]:
         return {"psnr": float(psnr(decode_all(progress.ema.module, latents), shown).mean())}
 
-    while progress.budget.fraction() < 1:
+    while progress.goes_on():
         images = pictures.draw(BATCH).to(device, memory_format=torch.channels_last)
         with torch.no_grad():
             wanted = encoder(images)
@@ -98,8 +98,9 @@ def train_decoder(data: Path, encoder_path: Path, path: Path, minutes: float, de
             losses.clear()
         if progress.step % SAVE_STEPS == 0:
             progress.save()
-    log.write(**progress.pace(), **quality())
     progress.save()
+    progress.leave_if_stopped()
+    log.write(**progress.pace(), **quality())
 
 
 def student_decoder(path: Path) -> KlDecoder:

@@ -1,6 +1,5 @@
 """Training of the denoiser on cached latents of scenes; the text encoder is frozen, as in Stable Diffusion."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,7 @@ LEARNING_RATE = 8e-4
 AVERAGE = 0.998
 PULL = 0.3
 LEAST_WEIGHT = 0.3
-SAVE_STEPS, LOG_STEPS, CHECK_SECONDS = 100, 20, 900
+SAVE_STEPS, LOG_STEPS, CHECK_STEPS = 50, 10, 200
 COLUMNS = ["step", "seconds", "rate", "left", "loss", "pull", *MODES]
 
 
@@ -114,21 +113,21 @@ def train(work: Path, name: str, options: Options) -> None:
     size, count = sum(p.numel() for p in progress.network.parameters()), len(trainer.cached)
     print(f"{name}: {size / 1e6:.2f} M parameters, {count} scenes, step {progress.step}", flush=True)
     losses: list[tuple[float, float]] = []
-    checked = time.monotonic()
-    while progress.budget.fraction() < 1:
+    while progress.goes_on():
         losses.append(trainer.train_step())
         if progress.step % LOG_STEPS == 0:
             figures: dict[str, float] = {}
-            if time.monotonic() - checked > CHECK_SECONDS:
-                figures, checked = validation(progress.ema.module, trainer.alphas), time.monotonic()
+            if progress.step % CHECK_STEPS == 0:
+                figures = validation(progress.ema.module, trainer.alphas)
             loss, pull = np.mean(losses, axis=0)
             log.write(**progress.pace(), loss=loss, pull=pull, **figures)
             losses.clear()
         if progress.step % SAVE_STEPS == 0:
             progress.save(widths=options.widths)
             trainer.renew()
-    log.write(**progress.pace(), **validation(progress.ema.module, trainer.alphas))
     progress.save(widths=options.widths)
+    progress.leave_if_stopped()
+    log.write(**progress.pace(), **validation(progress.ema.module, trainer.alphas))
 
 
 def load_unet(path: Path) -> UNet2DConditionModel:

@@ -106,7 +106,7 @@ def train_encoder(
     deviation = train[0].cached.latents.std((0, 2, 3))[:, None, None].to(device)
     log, losses = CsvLog(path.with_suffix(".csv"), COLUMNS), []
     print(f"{path.stem}: {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters", flush=True)
-    while progress.budget.fraction() < 1:
+    while progress.goes_on():
         pairs = train[progress.step % len(train)]
         images, wanted = pairs.draw(max(1, BATCH_PIXELS // pairs.side**2))
         latents = network(images.to(device, memory_format=torch.channels_last))
@@ -118,8 +118,9 @@ def train_encoder(
             losses.clear()
         if progress.step % SAVE_STEPS == 0:
             progress.save()
-    log.write(**progress.pace(), **agreement(progress.ema.module, held_out, len(held_out.cached)))
     progress.save()
+    progress.leave_if_stopped()
+    log.write(**progress.pace(), **agreement(progress.ema.module, held_out, len(held_out.cached)))
 
 
 def load_average(path: Path, network: nn.Module) -> nn.Module:

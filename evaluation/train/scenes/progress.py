@@ -1,6 +1,7 @@
 """What every long training here shares: the state that a resumed run goes on from, the learning rate, the log line."""
 
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,11 @@ def learning_rate(peak: float, step: int, fraction: float) -> float:
 
 
 class Progress:
-    """A network with its average, optimiser, random generators and budget, kept in one file."""
+    """A network with its average, optimiser, random generators and budget, kept in one file.
+
+    SIGTERM ends a training after the step in progress, with a checkpoint. On a processor the budget counts the processor's time, so that other work on the machine makes a training last
+    longer and not end earlier.
+    """
 
     def __init__(self, path: Path, network: nn.Module, peak: float, decay: float, minutes: float, seed: int) -> None:
         self.path, self.network, self.peak = path, network, peak
@@ -29,7 +34,7 @@ class Progress:
         self.ema = Ema(network, decay)
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
         self.rng = random.Random(2 + seed)
-        self.step, spent = 0, 0.0
+        self.step, spent, self.stopped = 0, 0.0, False
         if state := load_checkpoint(path):
             network.load_state_dict(state["network"])
             self.ema.module.load_state_dict(state["ema"])
@@ -37,7 +42,22 @@ class Progress:
             restore_rng(state["rng"])
             self.rng.setstate(state["captions"])
             self.step, spent = state["step"], state["seconds"]
-        self.budget, self.began = Budget(minutes, spent), (time.monotonic(), self.step)
+        clock = time.process_time if self.device.type == "cpu" else time.monotonic
+        self.budget, self.began = Budget(minutes, spent, clock), (time.monotonic(), self.step)
+        signal.signal(signal.SIGTERM, self.stop)
+
+    def stop(self, *_: Any) -> None:
+        """Let the step in progress be the last; a handler of SIGTERM."""
+        self.stopped = True
+
+    def goes_on(self) -> bool:
+        """Whether there is budget left and nobody has asked to stop."""
+        return not self.stopped and self.budget.fraction() < 1
+
+    def leave_if_stopped(self) -> None:
+        """End the program where somebody has asked to stop, before the next stage begins."""
+        if self.stopped:
+            raise SystemExit(f"{self.path.stem}: stopped at step {self.step}")
 
     def save(self, **more: Any) -> None:
         """Write the checkpoint; `more` is kept beside it."""
@@ -60,9 +80,10 @@ class Progress:
         return loss.item()
 
     def pace(self) -> dict[str, float]:
-        """Figures of every log line: the step, seconds trained, steps a second, minutes left."""
+        """Figures of every log line: the step, seconds trained, steps a second and minutes left by the wall."""
         start, first = self.began
         rate = (self.step - first) / max(1e-9, time.monotonic() - start)
         spent = self.budget.spent()
-        left = max(0.0, self.budget.seconds - spent) / 60
+        steps_left = max(0.0, self.budget.seconds / max(1e-9, spent) - 1) * self.step
+        left = steps_left / max(1e-9, rate) / 60
         return {"step": self.step, "seconds": spent, "rate": rate, "left": left}
