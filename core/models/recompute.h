@@ -14,11 +14,12 @@ using RecomputedBody = std::function<std::vector<at::Tensor>(const std::vector<a
 
 // body(inputs), of which back-propagation keeps the inputs alone and computes the rest once more
 // when it needs it (Chen et al. 2016): one more forward pass of `body`, and only one body's inner
-// results at a time. Values and gradients, also those of weights that `body` uses, are the same bit
-// for bit as without it where the device's kernels are deterministic. `body` must depend on its
-// inputs and on weights only (no random numbers, nothing appended), must not give an input back,
-// and is kept, with all that it refers to, until the gradient was taken. Autocast is as it is now
-// in both passes. Where nothing asks for a gradient this is body(inputs).
+// results at a time. Values are the same as without it where the device's kernels are
+// deterministic; gradients, also those of weights that `body` uses, up to the order in which those
+// of a tensor with several readers are added. `body` must depend on its inputs and on weights only
+// (no random numbers, nothing appended), must not give an input back, and is kept, with all that it
+// refers to, until the gradient was taken. Autocast is as it is now in both passes. Where nothing
+// asks for a gradient this is body(inputs).
 std::vector<at::Tensor> Recomputed(RecomputedBody body, const std::vector<at::Tensor>& inputs);
 
 // A part of a network that can be told to recompute. Off at first.

@@ -50,7 +50,7 @@ class LatentEncoder {
   at::Tensor Mean(const at::Tensor& image) { return Encode(image).mean; }
 
   // Whether passes with a gradient compute forward twice to keep less (activation_bytes().saved).
-  // The values are the same. Off at first; nothing where the network cannot.
+  // Values are the same, gradients up to rounding. Off at first; nothing where the network cannot.
   virtual void Recompute(bool on) = 0;
 
   // SHA-256, hex, of its weights: equal where two models share an encoder.

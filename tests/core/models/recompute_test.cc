@@ -127,15 +127,24 @@ std::vector<at::Tensor> GradientsOfUNet(UNet& unet) {
   return {latent.grad(), context.grad(), weight.grad()};
 }
 
-TEST(SetRecomputeTest, LeavesAllGradientsOfAUNetAsTheyAre) {
+// Relative to the gradient. Where several layers read one tensor, their gradients may be added up
+// in another order.
+double Distance(const at::Tensor& a, const at::Tensor& b) {
+  return ((a - b).norm() / a.norm()).item<double>();
+}
+
+constexpr double kRounding = 1e-5;
+
+TEST(SetRecomputeTest, LeavesAllGradientsOfAUNetAsTheyAreUpToRounding) {
   UNet unet = SmallUNet();
   const std::vector<at::Tensor> kept = GradientsOfUNet(unet);
   SetRecompute(*unet, true);
   const std::vector<at::Tensor> recomputed = GradientsOfUNet(unet);
-  for (size_t i = 0; i < kept.size(); ++i) EXPECT_TRUE(at::equal(kept[i], recomputed[i])) << i;
+  for (size_t i = 0; i < kept.size(); ++i)
+    EXPECT_LT(Distance(kept[i], recomputed[i]), kRounding) << i;
 }
 
-TEST(SetRecomputeTest, LeavesTheGradientOfCapturedAttentionAsItIs) {
+TEST(SetRecomputeTest, LeavesTheGradientOfCapturedAttentionAsItIsUpToRounding) {
   UNet unet = SmallUNet();
   const auto gradient = [&](size_t layer) {
     at::manual_seed(9);
@@ -148,9 +157,9 @@ TEST(SetRecomputeTest, LeavesTheGradientOfCapturedAttentionAsItIs) {
   };
   const std::vector<at::Tensor> kept = {gradient(0), gradient(5)};
   SetRecompute(*unet, true);
-  EXPECT_TRUE(at::equal(kept[0], gradient(0)));
-  EXPECT_TRUE(at::equal(kept[1], gradient(5)));
-  EXPECT_FALSE(at::equal(kept[0], kept[1]));
+  EXPECT_LT(Distance(kept[0], gradient(0)), kRounding);
+  EXPECT_LT(Distance(kept[1], gradient(5)), kRounding);
+  EXPECT_GT(Distance(kept[0], kept[1]), 100 * kRounding);
 }
 
 TEST(SetRecomputeTest, TakesTheGradientOfOneOutputAlone) {

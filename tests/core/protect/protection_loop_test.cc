@@ -245,6 +245,7 @@ INSTANTIATE_TEST_SUITE_P(Methods, MethodTest, testing::Values(Mode::kPaper));
 class RootEncoder : public LatentEncoder {
  public:
   RootEncoder() : LatentEncoder(Settings()) {}
+  void Recompute(bool) override {}
 
  protected:
   Output Run(const at::Tensor& image) override { return {(image + 1).sqrt(), {}}; }
