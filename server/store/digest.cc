@@ -1,16 +1,13 @@
 #include "server/store/digest.h"
 
-#include <openssl/sha.h>
-
-#include "absl/strings/escaping.h"
+#include "core/base/sha256.h"
 
 namespace antidiffusion {
 
 std::string Sha256Hex(absl::string_view bytes) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(digest), sizeof(digest)));
+  Sha256 hash;
+  hash.Update(bytes);
+  return hash.FinishHex();
 }
 
 }  // namespace antidiffusion

@@ -2,11 +2,11 @@
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
-#include <openssl/sha.h>
 
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/sha256.h"
 
 namespace antidiffusion {
 namespace {
@@ -16,9 +16,9 @@ constexpr char kPrefix[] = "adk_";  // lets scanners for leaked secrets know one
 }  // namespace
 
 KeyDigest DigestOfKey(absl::string_view key) {
-  KeyDigest digest;
-  SHA256(reinterpret_cast<const uint8_t*>(key.data()), key.size(), digest.data());
-  return digest;
+  Sha256 hash;
+  hash.Update(key);
+  return hash.Finish();
 }
 
 std::string ToHex(const KeyDigest& digest) {

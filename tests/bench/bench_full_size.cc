@@ -1,9 +1,9 @@
 // Memory and time of a model of real size, by stage:
-//   bench_full_size MODEL_DIR [SIDE] [fp32|bf16] [tune]
+//   bench_full_size MODEL_DIR [SIDE] [fp32|bf16] [short] [tune]
 // Loads the folder (tests/bench/make_full_size.py makes some), then runs a shortened `standard` on
 // a synthetic square of SIDE pixels (default: the model's native side): 2 prompt tuning steps and 3
-// PGD steps; with `tune` one epoch of surrogate tuning, too. Linux only: the peak of a stage is
-// VmHWM, which is reset between stages.
+// PGD steps (`short`: one of each); with `tune` one epoch of surrogate tuning, too. Linux only: the
+// peak of a stage is VmHWM, which is reset between stages.
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -77,10 +77,12 @@ int Fail(const absl::Status& status) {
 
 int Main(const std::vector<std::string>& arguments) {
   if (arguments.empty()) {
-    std::fprintf(stderr, "usage: bench_full_size MODEL_DIR [SIDE] [fp32|bf16] [tune]\n");
+    std::fprintf(stderr, "usage: bench_full_size MODEL_DIR [SIDE] [fp32|bf16] [short] [tune]\n");
     return 2;
   }
-  const bool tune = std::find(arguments.begin(), arguments.end(), "tune") != arguments.end();
+  const auto has = [&arguments](const char* word) {
+    return std::find(arguments.begin(), arguments.end(), word) != arguments.end();
+  };
   Meter meter;
   ResetPeak();
   LoadOptions load;
@@ -101,9 +103,9 @@ int Main(const std::vector<std::string>& arguments) {
 
   ProtectionOptions options;
   options.seed = 1;
-  options.prompt_steps = 2;
-  options.pgd_steps = 3;
-  if (tune) {
+  options.prompt_steps = has("short") ? 1 : 2;
+  options.pgd_steps = has("short") ? 1 : 3;
+  if (has("tune")) {
     options.epochs = 1;
     options.tuning_steps = 1;
   }
