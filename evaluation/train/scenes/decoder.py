@@ -87,6 +87,7 @@ def train_decoder(data: Path, encoder_path: Path, path: Path, minutes: float, de
     def quality() -> dict[str, float]:
         return {"psnr": float(psnr(decode_all(progress.ema.module, latents), shown).mean())}
 
+    progress.begin()
     while progress.goes_on():
         images = pictures.draw(BATCH).to(device, memory_format=torch.channels_last)
         with torch.no_grad():

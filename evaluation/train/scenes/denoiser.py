@@ -113,6 +113,7 @@ def train(work: Path, name: str, options: Options) -> None:
     size, count = sum(p.numel() for p in progress.network.parameters()), len(trainer.cached)
     print(f"{name}: {size / 1e6:.2f} M parameters, {count} scenes, step {progress.step}", flush=True)
     losses: list[tuple[float, float]] = []
+    progress.begin()
     while progress.goes_on():
         losses.append(trainer.train_step())
         if progress.step % LOG_STEPS == 0:

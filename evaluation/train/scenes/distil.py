@@ -106,6 +106,7 @@ def train_encoder(
     deviation = train[0].cached.latents.std((0, 2, 3))[:, None, None].to(device)
     log, losses = CsvLog(path.with_suffix(".csv"), COLUMNS), []
     print(f"{path.stem}: {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters", flush=True)
+    progress.begin()
     while progress.goes_on():
         pairs = train[progress.step % len(train)]
         images, wanted = pairs.draw(max(1, BATCH_PIXELS // pairs.side**2))

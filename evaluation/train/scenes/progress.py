@@ -24,8 +24,8 @@ def learning_rate(peak: float, step: int, fraction: float) -> float:
 class Progress:
     """A network with its average, optimiser, random generators and budget, kept in one file.
 
-    SIGTERM ends a training after the step in progress, with a checkpoint. On a processor the budget counts the processor's time, so that other work on the machine makes a training last
-    longer and not end earlier.
+    SIGTERM ends a training after the step in progress, with a checkpoint. On a processor the budget counts the
+    processor's time, so that other work on the machine makes a training last longer and not end earlier.
     """
 
     def __init__(self, path: Path, network: nn.Module, peak: float, decay: float, minutes: float, seed: int) -> None:
@@ -34,17 +34,23 @@ class Progress:
         self.ema = Ema(network, decay)
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
         self.rng = random.Random(2 + seed)
-        self.step, spent, self.stopped = 0, 0.0, False
+        self.step, self.spent, self.stopped = 0, 0.0, False
         if state := load_checkpoint(path):
             network.load_state_dict(state["network"])
             self.ema.module.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             restore_rng(state["rng"])
             self.rng.setstate(state["captions"])
-            self.step, spent = state["step"], state["seconds"]
+            self.step, self.spent = state["step"], state["seconds"]
         clock = time.process_time if self.device.type == "cpu" else time.monotonic
-        self.budget, self.began = Budget(minutes, spent, clock), (time.monotonic(), self.step)
+        self.budget = Budget(minutes, self.spent, clock)
+        self.begin()
         signal.signal(signal.SIGTERM, self.stop)
+
+    def begin(self) -> None:
+        """Count from now on: what was prepared since the network was loaded is no training."""
+        self.budget.start = self.budget.clock() - self.spent
+        self.began = time.monotonic(), self.step
 
     def stop(self, *_: Any) -> None:
         """Let the step in progress be the last; a handler of SIGTERM."""

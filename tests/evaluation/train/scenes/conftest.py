@@ -28,11 +28,11 @@ def write_manifest(folder: Path, rows: list[dict[str, str]]) -> None:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder laid out as the data sets are; splits train and validation alike."""
+    """A folder laid out as the data sets are; the three splits alike."""
     root = tmp_path_factory.mktemp("datasets")
     objects, scenes = root / "objects-128", root / "scenes-256"
     cutouts, photographs = [], []
-    for split in ("train", "validation"):
+    for split in ("train", "validation", "test"):
         for folder in (objects / split, scenes / split):
             folder.mkdir(parents=True)
         for number, (noun, caption, colour, rgb) in enumerate(CUTOUTS):
@@ -54,3 +54,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stock(data: Path) -> Stock:
     """The train split."""
     return Stock(data, "train")
+
+
+@pytest.fixture(scope="session")
+def merges() -> list[str]:
+    """Merges of any letters, to stand for CLIP's."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pairs = [f"{a} {b}" for a in letters for b in letters]
+    triples = [f"{a}{b} {c}" for a in letters for b in letters for c in letters]
+    return (pairs + triples)[: 8192 - 514]

@@ -30,7 +30,7 @@ def shrink(images: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def work(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work(data: Path, merges: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A work folder with latents, a tokenizer and an untrained text encoder."""
     folder = tmp_path_factory.mktemp("work")
     torch.manual_seed(0)
@@ -38,9 +38,6 @@ def work(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shard = cache.make_shard(Stock(data, split), 0, 12, SIDE, shrink)
         (folder / "latents").mkdir(exist_ok=True)
         torch.save(shard, folder / "latents" / f"{split}-000.pt")
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    merges = [f"{a} {b}" for a in letters for b in letters]
-    merges += [f"{a}{b} {c}" for a in letters for b in letters for c in letters][: 8192 - 514 - len(merges)]
     export_tokenizer(folder / "tokenizer", merges)
     torch.save(make_text_encoder().state_dict(), folder / "text.pt")
     return folder
