@@ -136,7 +136,7 @@ void AddModelFlags(CLI::App& app, ServerConfig& config) {
   app.add_option("--device", config.devices,
                  "auto, cpu, cuda:0, ...; one worker each, may be repeated")
       ->delimiter(',');
-  app.add_option("--precision", config.precision, "auto (from the device), fp32, bf16")
+  app.add_option("--precision", config.precision, "auto (bf16 on CUDA 8.0+, else fp32), fp32, bf16")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}));
   app.add_option("--threads", config.threads,
                  "CPU threads of each worker; 0: one for each physical core")
