@@ -97,6 +97,21 @@ def hits(words: Tensor, masks: Tensor) -> Tensor:
     return masks.flatten(2).gather(2, best)[..., 0] >= 0.5
 
 
+def mass_on(chances: Tensor, named: Tensor, masks: Tensor) -> Tensor:
+    """Attention that a thing's word gets on the thing's mask (batch, things): 1 where nothing else is looked at.
+
+    `masks` stands on the maps' own grid.
+    """
+    mass = torch.einsum("bpt,bnt->bnp", chances, named).unflatten(-1, masks.shape[-2:])
+    return (mass * masks).sum((2, 3)) / masks.sum((2, 3)).clamp(min=1e-8)
+
+
+def without_start(chances: Tensor) -> Tensor:
+    """Maps without the start token, which takes most of the attention and says nothing; rows sum to one again."""
+    rest = chances[..., 1:]
+    return rest / rest.sum(-1, keepdim=True).clamp(min=1e-8)
+
+
 def concentration(chances: Tensor) -> float:
     """Tokens times the mean square of a map, as a multiple of its value for even maps."""
     return float(chances.square().sum(-1).mean() * chances.shape[-1])

@@ -15,7 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from .. import text
 from ..models import alphas_cumprod
 from ..unet import add_noise
-from .attention import by_side, concentration, hits, recorded, share_on, word_maps
+from .attention import by_side, concentration, hits, mass_on, recorded, share_on, without_start, word_maps
 from .cache import Cached, load_cache
 from .denoiser import load_unet
 from .tokens import CaptionTokens
@@ -25,6 +25,7 @@ from .words import compose_caption
 TIMESTEPS = (200, 500, 800)
 LOOKED_AT = 96
 HIGH_NOISE = 500
+FIGURES = ("pointing", "chance", "share", "mass", "focus", "focus without start")
 BATCH = 24
 
 
@@ -94,7 +95,7 @@ def look(model: Model, scenes: Cached, timestep: int) -> tuple[dict[int, Tensor]
 
 
 def attention_figures(model: Model, scenes: Cached) -> dict[str, dict[str, list[float]]]:
-    """For each side, at each of TIMESTEPS: pointing game, its chance, share on the mask over area, concentration."""
+    """For each side the FIGURES, each at each of TIMESTEPS."""
     masks, figures = scenes.masks_of(slice(None)), {}
     for timestep in TIMESTEPS:
         maps, named = look(model, scenes, timestep)
@@ -102,12 +103,15 @@ def attention_figures(model: Model, scenes: Cached) -> dict[str, dict[str, list[
         for side, chances in maps.items():
             words = word_maps(chances, named)
             area = masks.mean((2, 3))
-            share = share_on(words, adaptive_avg_pool2d(masks, side)) / area.clamp(min=1e-9)
-            row = figures.setdefault(f"side {side}", {name: [] for name in ("pointing", "chance", "share", "focus")})
+            pooled = adaptive_avg_pool2d(masks, side)
+            share = share_on(words, pooled) / area.clamp(min=1e-9)
+            row = figures.setdefault(f"side {side}", {name: [] for name in FIGURES})
             row["pointing"].append(float(hits(words, masks)[there].float().mean()))
             row["chance"].append(float((masks >= 0.5).float().mean((2, 3))[there].mean()))
             row["share"].append(float(share[there].median()))
+            row["mass"].append(float(mass_on(chances, named, pooled)[there].mean()))
             row["focus"].append(concentration(chances))
+            row["focus without start"].append(concentration(without_start(chances)))
     return figures
 
 
@@ -133,8 +137,9 @@ def table(figures: dict[str, Any]) -> str:
         added = f"{row['added']:.4f} +- {row['half_width']:.4f}"
         passed, share = "yes" if row["passed"] else "no", f"{100 * row['high_noise']:+.1f} %"
         lines.append(f"| {mode.replace('_', ' ')} | {added} | {row['scenes']} | {passed} | {share} |")
-    lines += ["", f"| maps, at t = {TIMESTEPS} | pointing game | by chance | share over area | times uniform |"]
-    lines.append("| --- | --- | --- | --- | --- |")
+    names = ("pointing game", "by chance", "share over area", "word's part on its mask")
+    names += ("times uniform", "the same without the start token")
+    lines += ["", f"| maps, at t = {TIMESTEPS} | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
     for side, row in figures["attention"].items():
         cells = [" ".join(f"{value:.2f}" for value in values) for values in row.values()]
         lines.append(f"| {side} | " + " | ".join(cells) + " |")

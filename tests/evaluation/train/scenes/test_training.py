@@ -12,7 +12,7 @@ from torch import Tensor, nn  # noqa: E402
 
 from evaluation.train.models import make_text_encoder  # noqa: E402
 from evaluation.train.scenes import cache, denoiser, distil  # noqa: E402
-from evaluation.train.scenes.attention import concentration, hits, pull_loss, recorded  # noqa: E402
+from evaluation.train.scenes.attention import concentration, hits, mass_on, pull_loss, recorded, without_start  # noqa: E402
 from evaluation.train.scenes.compose import describe  # noqa: E402
 from evaluation.train.scenes.networks import make_unet  # noqa: E402
 from evaluation.train.scenes.progress import Progress, learning_rate  # noqa: E402
@@ -161,6 +161,19 @@ def test_the_pointing_game_finds_the_maximum_on_the_mask() -> None:
 def test_concentration_counts_multiples_of_even_maps() -> None:
     assert concentration(torch.full((1, 4, 5), 0.2)) == pytest.approx(1)
     assert concentration(F.one_hot(torch.zeros(1, 4, dtype=torch.long), 5).float()) == pytest.approx(5)
+
+
+def test_the_start_token_is_left_out_of_the_attention() -> None:
+    chances = torch.tensor([[[0.8, 0.1, 0.1], [0.6, 0.4, 0.0]]])
+    assert torch.allclose(without_start(chances), torch.tensor([[[0.5, 0.5], [1.0, 0.0]]]))
+
+
+def test_a_words_part_is_counted_on_its_mask_alone() -> None:
+    chances, named = half_map(slice(0, 2))
+    masks = torch.zeros(1, 1, 4, 4)
+    masks[..., :2] = 1
+    assert mass_on(chances, named, masks).item() == pytest.approx(0.9)
+    assert mass_on(chances, named, 1 - masks).item() == pytest.approx(0.01)
 
 
 def test_progress_keeps_what_is_beside_it(tmp_path: Path) -> None:
