@@ -177,7 +177,9 @@ absl::StatusOr<ProtectionResult> LocalProtector::ProtectImage(const Image& image
   const Plan plan = MakePlan(options, info_, image.channels == 1);
   AD_RETURN_IF_ERROR(CheckSemanticLayers(model_, plan));
   AD_ASSIGN_OR_RETURN(const Encoders others, FindEncoders(options, plan));
-  AD_ASSIGN_OR_RETURN(const WorkGrid grid, PlanGrid(image, plan, others));
+  AD_ASSIGN_OR_RETURN(const WorkRules rules, RulesFor(plan, others));
+  AD_ASSIGN_OR_RETURN(const WorkGrid grid, PlanWork(image.height, image.width, rules));
+  SetRecompute(rules.memory.Recomputes(grid.height * grid.width), others);
   const bool full = options.report == ReportLevel::kFull;
   ProgressMeter progress(run, TimesPieces(CountSteps(plan), grid.pieces.size()),
                          full ? kReportSteps : 0);
@@ -213,8 +215,7 @@ absl::StatusOr<LocalProtector::Encoders> LocalProtector::FindEncoders(
   return encoders;
 }
 
-absl::StatusOr<WorkGrid> LocalProtector::PlanGrid(const Image& image, const Plan& plan,
-                                                  const Encoders& others) {
+absl::StatusOr<WorkRules> LocalProtector::RulesFor(const Plan& plan, const Encoders& others) {
   WorkRules rules;
   rules.native_side = model_.native_side;
   rules.side_multiple =
@@ -228,12 +229,13 @@ absl::StatusOr<WorkGrid> LocalProtector::PlanGrid(const Image& image, const Plan
                                      " pixels, the side that ", info_.name, " works at"));
   }
   rules.memory = PlanMemory(model_, others, plan, free_memory_());
-  AD_ASSIGN_OR_RETURN(WorkGrid grid, PlanWork(image.height, image.width, rules));
-  const bool recompute = rules.memory.Recomputes(grid.height * grid.width);
-  model_.encoder->Recompute(recompute);
-  if (model_.denoiser != nullptr) model_.denoiser->Recompute(recompute);
-  for (LatentEncoder* encoder : others) encoder->Recompute(recompute);
-  return grid;
+  return rules;
+}
+
+void LocalProtector::SetRecompute(bool on, const Encoders& others) {
+  model_.encoder->Recompute(on);
+  if (model_.denoiser != nullptr) model_.denoiser->Recompute(on);
+  for (LatentEncoder* encoder : others) encoder->Recompute(on);
 }
 
 absl::StatusOr<at::Tensor> LocalProtector::Difference(const Image& image, const WorkGrid& grid,
