@@ -141,8 +141,8 @@ std::string ReadIcc(const Session& session) {
 }
 
 // Level 1, run lengths and the average filter: on photographs of 3000x2000 as fast as what OpenCV
-// chooses (filter "sub") and about 4 % smaller; level 6 with every filter takes 3 to 8 times as long
-// for 0 to 7 % more, and is no smaller with the noise of a protection.
+// chooses (filter "sub") and about 4 % smaller; level 6 with every filter takes 3 to 8 times as
+// long for 0 to 7 % more, and is no smaller with the noise of a protection.
 void ChooseCompression(png_structp png) {
   png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_AVG);
   png_set_compression_level(png, Z_BEST_SPEED);
