@@ -1,5 +1,6 @@
 #include "client/option_flags.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -17,7 +18,7 @@ constexpr char kPresets[] = "Protection";
 constexpr char kExpert[] = "Expert options of the protection (the presets set them all)";
 constexpr char kExperimental[] = "Experimental (may change; measured to gain nothing)";
 
-void AddPresetFlags(CLI::App& app, Options& options) {
+void AddMethodFlag(CLI::App& app, Options& options) {
   AddChoice<Options::Method>(app, "--method",
                              {{"anti-diffusion", Options::ANTI_DIFFUSION},
                               {"anti-diffusion-no-pt", Options::ANTI_DIFFUSION_NO_PT},
@@ -32,6 +33,10 @@ void AddPresetFlags(CLI::App& app, Options& options) {
                              "Default anti-diffusion; the no-... are its ablations, noise is for "
                              "comparison",
                              [&options](Options::Method value) { options.set_method(value); });
+}
+
+void AddPresetFlags(CLI::App& app, Options& options) {
+  AddMethodFlag(app, options);
   AddChoice<Options::Mode>(app, "--mode",
                            {{"paper", Options::PAPER}, {"released", Options::RELEASED}},
                            "Default paper; released: what the published script does when run",
@@ -116,9 +121,9 @@ void AddRefinementFlags(CLI::App& app, Options& options) {
 
 constexpr std::pair<const char*, v1::ObjectiveTerm::Objective> kObjectives[] = {
     {"denoising", v1::ObjectiveTerm::DENOISING},
-    {"score_distillation", v1::ObjectiveTerm::SCORE_DISTILLATION},
+    {"score-distillation", v1::ObjectiveTerm::SCORE_DISTILLATION},
     {"semantic", v1::ObjectiveTerm::SEMANTIC},
-    {"image_guidance", v1::ObjectiveTerm::IMAGE_GUIDANCE},
+    {"image-guidance", v1::ObjectiveTerm::IMAGE_GUIDANCE},
     {"away", v1::ObjectiveTerm::AWAY},
     {"norm", v1::ObjectiveTerm::NORM},
     {"target", v1::ObjectiveTerm::TARGET}};
@@ -127,7 +132,8 @@ constexpr std::pair<const char*, v1::ObjectiveTerm::Objective> kObjectives[] = {
 v1::ObjectiveTerm ParseObjective(const std::string& text) {
   constexpr char kFlag[] = "--objective";
   const size_t equals = text.find('=');
-  const std::string name = text.substr(0, equals);
+  std::string name = text.substr(0, equals);
+  std::replace(name.begin(), name.end(), '_', '-');  // as the service spells it
   v1::ObjectiveTerm term;
   for (const auto& [word, objective] : kObjectives) {
     if (word == name) term.set_objective(objective);
@@ -148,7 +154,7 @@ void AddObjectiveFlags(CLI::App& app, Options& options) {
   AddRepeated(
       app, "--objective", "TERM[=WEIGHT]",
       "What the attack raises instead of the method's own: a sum of denoising or "
-      "score_distillation, semantic (with denoising), image_guidance (pix2pix), away, norm, "
+      "score-distillation, semantic (with denoising), image-guidance (pix2pix), away, norm, "
       "target (of encoders); weights above 0 and up to 1e6, default 1; may be repeated",
       [&options](const std::string& text) { *options.add_objectives() = ParseObjective(text); });
   CLI::Option* start = app.add_flag_callback(

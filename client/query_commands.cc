@@ -26,10 +26,10 @@ int Fail(const absl::Status& status, std::ostream& err) {
 std::string AbilitiesOf(const v1::Model& model) {
   if (!model.has_capabilities()) return "";
   const v1::Capabilities& can = model.capabilities();
-  std::string text = can.denoises() ? "denoising,encoder" : "encoder";
-  if (can.semantic_layers()) text += ",semantic";
-  if (can.guides_by_image()) text += ",image-guidance";
-  return text;
+  std::string text = can.denoises() ? "denoising,score-distillation," : "";
+  if (can.semantic_layers()) text += "semantic,";
+  if (can.guides_by_image()) text += "image-guidance,";
+  return text + "away,norm,target";
 }
 
 // "" for 0.

@@ -26,7 +26,9 @@ find_library(GRPC_REFLECTION_LIBRARY grpc++_reflection REQUIRED)
 find_library(JEMALLOC_LIBRARY jemalloc REQUIRED)
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # Without these settings it takes no file with precompiled headers.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+                                  CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
 endif()
 if(ANTIDIFFUSION_TESTS)
   find_package(GTest REQUIRED)

@@ -9,13 +9,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/api/capabilities.h"
+#include "core/base/sha256.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
 #include "core/base/utf8.h"
 #include "server/errors.h"
 #include "server/job_trace.h"
 #include "server/request_conversion.h"
-#include "server/store/digest.h"
 
 namespace antidiffusion {
 namespace {

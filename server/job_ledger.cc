@@ -2,11 +2,11 @@
 
 #include <utility>
 
+#include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "server/errors.h"
 #include "server/job_record.h"
 #include "server/job_trace.h"
-#include "server/store/digest.h"
 
 namespace antidiffusion {
 namespace {

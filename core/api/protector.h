@@ -60,6 +60,9 @@ struct ProtectionResult {
   std::optional<FullReport> full;               // with ReportLevel::kFull
 };
 
+// Reason of an INTERNAL error of Protect and SelfTest.
+inline constexpr char kWeightsNotRestored[] = "WEIGHTS_NOT_RESTORED";
+
 // Makes an image useless to diffusion models while people see no difference.
 // Thread-compatible: one call at a time. Each device worker owns one for each model.
 class Protector {

@@ -21,12 +21,14 @@ struct Progress {
   double step_seconds = 0;  // what the step just done took
 };
 
-// Copyable. `on_progress` is called on the thread that runs the job, after every optimiser step,
-// and must return quickly. `now` is the clock of deadline and ETA (tests give their own).
+// Copyable. The callbacks are called on the thread that runs the job and must return quickly:
+// `on_progress` after every optimiser step, `on_alive` before every part of one that can take long
+// (a draw, a network's first pass). `now` is the clock of deadline and ETA (tests give their own).
 struct RunContext {
   std::stop_token stop;
   absl::Time deadline = absl::InfiniteFuture();
   std::function<void(const Progress&)> on_progress;
+  std::function<void()> on_alive;
   std::function<absl::Time()> now = [] { return absl::Now(); };
 
   // OK, CANCELLED, or DEADLINE_EXCEEDED. Asked before every optimiser step.

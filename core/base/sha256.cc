@@ -41,4 +41,10 @@ std::string Sha256::FinishHex() {
       absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
 }
 
+std::string Sha256Hex(absl::string_view bytes) {
+  Sha256 hash;
+  hash.Update(bytes);
+  return hash.FinishHex();
+}
+
 }  // namespace antidiffusion

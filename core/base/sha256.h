@@ -1,4 +1,4 @@
-// SHA-256, fed piece by piece.
+// SHA-256, fed piece by piece or at once.
 #pragma once
 
 #include <array>
@@ -30,5 +30,8 @@ class Sha256 {
   struct Context;
   std::unique_ptr<Context> context_;
 };
+
+// Of `bytes`. About a second for 400 MB without the processor's SHA instructions.
+std::string Sha256Hex(absl::string_view bytes);
 
 }  // namespace antidiffusion

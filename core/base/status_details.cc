@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "core/base/utf8.h"
 
 namespace antidiffusion {
 namespace {
@@ -17,7 +18,7 @@ constexpr char kSeparator = '\x1f';  // ASCII unit separator: in no name, limit 
 constexpr size_t kMaxValueLength = 200;
 
 std::string WithoutSeparator(absl::string_view text) {
-  std::string clean(text.substr(0, kMaxValueLength));
+  std::string clean = TruncateUtf8(text, kMaxValueLength);
   for (char& c : clean) {
     if (c == kSeparator) c = ' ';
   }

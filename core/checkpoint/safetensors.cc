@@ -72,6 +72,7 @@ struct SafetensorsFile::Mapping {
   Mapping& operator=(const Mapping&) = delete;
   ~Mapping() {
     if (!bytes.empty()) munmap(const_cast<char*>(bytes.data()), bytes.size());
+    if (descriptor >= 0) close(descriptor);
   }
 
   // NOT_FOUND when the file has no such tensor.
@@ -92,6 +93,8 @@ struct SafetensorsFile::Mapping {
   }
 
   std::string path;
+  int descriptor = -1;      // owned
+  struct stat opened = {};  // what it said when it was opened
   absl::string_view bytes;  // of the whole file
   SafetensorsEntries entries;
 };
@@ -103,16 +106,15 @@ SafetensorsFile::~SafetensorsFile() = default;
 
 absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
   // O_NONBLOCK: opening a pipe must not wait for its writer.
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) return absl::ErrnoToStatus(errno, path);
-  const absl::Cleanup close_descriptor = [descriptor] { close(descriptor); };
-
-  struct stat info = {};
-  if (fstat(descriptor, &info) != 0) return absl::ErrnoToStatus(errno, path);
-  if (!S_ISREG(info.st_mode)) return absl::DataLossError(absl::StrCat(path, ": not a file"));
-
   auto mapping = std::make_unique<Mapping>();
   mapping->path = path;
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) return absl::ErrnoToStatus(errno, path);
+  mapping->descriptor = descriptor;
+
+  struct stat& info = mapping->opened;
+  if (fstat(descriptor, &info) != 0) return absl::ErrnoToStatus(errno, path);
+  if (!S_ISREG(info.st_mode)) return absl::DataLossError(absl::StrCat(path, ": not a file"));
   if (info.st_size > 0) {
     const auto size = static_cast<size_t>(info.st_size);
     void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
@@ -126,6 +128,17 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
 }
 
 const std::string& SafetensorsFile::path() const { return mapping_->path; }
+
+absl::Status SafetensorsFile::CheckUnchanged() const {
+  const struct stat& before = mapping_->opened;
+  struct stat now = {};
+  if (fstat(mapping_->descriptor, &now) != 0) return absl::ErrnoToStatus(errno, path());
+  if (now.st_size == before.st_size && now.st_mtim.tv_sec == before.st_mtim.tv_sec &&
+      now.st_mtim.tv_nsec == before.st_mtim.tv_nsec) {
+    return absl::OkStatus();
+  }
+  return absl::DataLossError(absl::StrCat(path(), " was changed while it was in use"));
+}
 
 std::vector<std::string> SafetensorsFile::names() const {
   std::vector<std::string> names;

@@ -28,6 +28,12 @@ class SafetensorsFile {
   ~SafetensorsFile();
 
   const std::string& path() const;
+
+  // Whether the bytes are still those that were opened, by size and time of the last change:
+  // another file may have been renamed over this one, but nobody may have written into it.
+  // DATA_LOSS.
+  absl::Status CheckUnchanged() const;
+
   std::vector<std::string> names() const;  // sorted
   bool Contains(absl::string_view name) const;
 

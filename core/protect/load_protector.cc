@@ -26,11 +26,13 @@ void PreferExactKernels(const c10::Device& device) {
   at::globalContext().setDeterministicFillUninitializedMemory(false);
 }
 
-// The folder's, or the file's without its ending.
+// The folder's whole, or the file's without its ending.
 std::string ModelName(const std::string& path) {
   std::filesystem::path name = std::filesystem::path(path).lexically_normal();
   if (name.filename().empty()) name = name.parent_path();
-  if (name.extension() == ".safetensors") name.replace_extension();
+  if (name.extension() == ".safetensors" && !std::filesystem::is_directory(path)) {
+    name.replace_extension();
+  }
   return name.filename().string();
 }
 

@@ -86,7 +86,7 @@ StepCounts TimesPieces(const StepCounts& steps, size_t pieces) {
 }
 
 // A pass of the UNet, or of the encoder where there is none.
-at::Tensor TinyPass(const Surrogate& model) {
+absl::StatusOr<at::Tensor> TinyPass(const Surrogate& model) {
   const auto filled = [&](int64_t channels, int64_t side) {
     return at::full({1, channels, side, side}, 0.5, at::TensorOptions().device(model.device));
   };
@@ -96,9 +96,9 @@ at::Tensor TinyPass(const Surrogate& model) {
   LatentPosterior posterior;
   posterior.mean = filled(channels, kTestSide);
   posterior.unscaled_mean = posterior.mean;
+  AD_ASSIGN_OR_RETURN(const Conditioning prompt, model.denoiser->Condition("", pixels, pixels));
   return model.denoiser->Predict(posterior.mean,
-                                 at::full({1}, kTestTimestep, at::kLong).to(model.device),
-                                 model.denoiser->Condition("", pixels, pixels),
+                                 at::full({1}, kTestTimestep, at::kLong).to(model.device), prompt,
                                  model.denoiser->ExtraChannels(filled(3, pixels), posterior));
 }
 
@@ -156,7 +156,8 @@ absl::Status LocalProtector::SelfTest() {
   AD_RETURN_IF_ERROR(lost_);
   return CatchTorch([&]() -> absl::Status {
     const at::NoGradGuard no_grad;
-    if (at::isfinite(TinyPass(model_)).all().item<bool>()) return absl::OkStatus();
+    AD_ASSIGN_OR_RETURN(const at::Tensor result, TinyPass(model_));
+    if (at::isfinite(result).all().item<bool>()) return absl::OkStatus();
     return absl::InternalError("the device computes what is not finite");
   });
 }
@@ -210,7 +211,10 @@ absl::StatusOr<LocalProtector::Encoders> LocalProtector::FindEncoders(
     if (encoder == nullptr) {
       return absl::NotFoundError(absl::StrCat("options.also: no model ", name, " is loaded"));
     }
-    if (seen.insert(encoder->digest()).second) encoders.push_back(encoder);
+    if (!seen.insert(encoder->digest()).second) continue;
+    // One pass is enough where the first model's VAE is the same.
+    const bool is_own = encoder->digest() == model_.encoder->digest();
+    encoders.push_back(is_own ? model_.encoder.get() : encoder);
   }
   return encoders;
 }

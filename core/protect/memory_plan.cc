@@ -71,25 +71,26 @@ int64_t BytesOf(const std::vector<at::Tensor>& tensors) {
 MemoryPlan PlanMemory(const Surrogate& model, const std::vector<LatentEncoder*>& others,
                       const Plan& plan, int64_t free) {
   MemoryPlan memory;
-  ActivationBytes activations;
   if (model.device.is_cpu()) memory.most_kept = kMostKeptOnHost;
   memory.available = static_cast<int64_t>(kUsableShare * static_cast<double>(free));
   if (plan.uniform_noise) return memory;
   const ObjectiveWeights& raised = plan.raised;
-  const bool keeps_unet =
-      raised.denoising > 0 || raised.image_guidance > 0 || plan.prompt_tuning.steps > 0;
-  if (keeps_unet) {
-    activations += model.denoiser->activation_bytes();
-    if (raised.image_guidance > 0) activations += model.denoiser->activation_bytes();  // two passes
-  }
+  std::vector<ActivationBytes> passes;
   if (raised.NeedUNet() || plan.compares_own_encoder) {
-    activations += model.encoder->activation_bytes();
+    passes.push_back(model.encoder->activation_bytes());
+  }
+  if (raised.denoising > 0 || raised.image_guidance > 0 || plan.prompt_tuning.steps > 0 ||
+      plan.tunes_surrogate()) {
+    for (const ActivationBytes& pass : model.denoiser->activation_bytes()) passes.push_back(pass);
+    if (raised.image_guidance > 0) passes.push_back(passes.back());  // without the photograph
   }
   for (const LatentEncoder* encoder : others) {
-    activations += encoder->activation_bytes();
+    const bool is_counted = encoder == model.encoder.get() && raised.NeedUNet();
+    if (!is_counted) passes.push_back(encoder->activation_bytes());
   }
-  memory.bytes_a_pixel = activations.kept;
-  memory.saved_a_pixel = activations.saved;
+  if (raised.NeedUNet()) memory.first = model.denoiser->text_bytes();
+  memory.bytes_a_pixel = PeakBytes(passes, /*recompute=*/false);
+  memory.recomputed_a_pixel = PeakBytes(passes, /*recompute=*/true);
   if (plan.tunes_surrogate()) {
     TrainableWeights& weights = model.denoiser->weights();
     const int copies = kGradientAndMoments + (weights.has_copy() ? 0 : 1);

@@ -4,6 +4,7 @@
 
 #include <c10/core/Device.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -19,8 +20,9 @@ struct MemoryPlan {
   int64_t available = std::numeric_limits<int64_t>::max();
   int64_t most_kept = std::numeric_limits<int64_t>::max();  // of what a size may take
   int64_t fixed = 0;                                        // whatever the picture's size
-  double bytes_a_pixel = 0;                                 // of the picture as it is worked on
-  double saved_a_pixel = 0;                                 // of these, by recomputing
+  int64_t first = 0;                                        // before all else, and then free again
+  double bytes_a_pixel = 0;       // of the picture as it is worked on, at the peak
+  double recomputed_a_pixel = 0;  // the same with recomputing
 
   // Whether pictures of this size are worked on with recomputing: where keeping everything would
   // not fit, or would take more than `most_kept`.
@@ -30,15 +32,16 @@ struct MemoryPlan {
            kept > static_cast<double>(available) - static_cast<double>(fixed);
   }
   int64_t Needed(int64_t pixels) const {
-    const double a_pixel = bytes_a_pixel - (Recomputes(pixels) ? saved_a_pixel : 0);
-    return fixed + static_cast<int64_t>(a_pixel * static_cast<double>(pixels));
+    const double a_pixel = Recomputes(pixels) ? recomputed_a_pixel : bytes_a_pixel;
+    return std::max(first, fixed + static_cast<int64_t>(a_pixel * static_cast<double>(pixels)));
   }
   bool Fits(int64_t pixels) const { return Needed(pixels) <= available; }
 };
 
 // Estimated from the models' architectures (core/surrogate/activation_memory.h): in PGD, what the
 // UNet and every encoder that takes part keep for the gradient; with surrogate tuning also the
-// weights' gradients, the optimiser's two moments and, where there is none yet, the pristine copy.
+// weights' gradients, the optimiser's two moments and, where there is none yet, the pristine copy;
+// before that, the text encoder.
 // On the host, which other programs share, at most 2 GB are kept where recomputing could save them.
 // `free`: bytes, as FreeMemory says; nine tenths of it count as available.
 MemoryPlan PlanMemory(const Surrogate& model, const std::vector<LatentEncoder*>& others,

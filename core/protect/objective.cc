@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "core/base/status_macros.h"
 #include "core/protect/semantic_loss.h"
 
 namespace antidiffusion {
@@ -35,14 +36,17 @@ at::Tensor MeanOf(const std::vector<at::Tensor>& terms) {
 
 }  // namespace
 
-ImageObjective::ImageObjective(const Surrogate& model, const std::vector<LatentEncoder*>& others,
-                               const Plan& plan, const at::Tensor& original)
-    : model_(model), plan_(plan) {
-  if (!plan.raised.CompareLatents()) return;
+absl::StatusOr<ImageObjective> ImageObjective::Create(const Surrogate& model,
+                                                      const std::vector<LatentEncoder*>& others,
+                                                      const Plan& plan, const at::Tensor& original,
+                                                      const StageContext& context) {
+  ImageObjective objective(model, plan);
+  if (!plan.raised.CompareLatents()) return objective;
   const at::NoGradGuard no_grad;
   std::vector<LatentEncoder*> encoders = others;
   if (plan.compares_own_encoder) encoders.insert(encoders.begin(), model.encoder.get());
   for (LatentEncoder* encoder : encoders) {
+    AD_RETURN_IF_ERROR(context.Check(Stage::kPgd));
     Compared compared;
     compared.encoder = encoder;
     if (plan.raised.away > 0 || plan.raised.norm > 0) {
@@ -50,16 +54,17 @@ ImageObjective::ImageObjective(const Surrogate& model, const std::vector<LatentE
       compared.size = compared.original.square().sum();
     }
     if (plan.raised.target > 0) compared.target = encoder->Mean(at::zeros_like(original));
-    compared_.push_back(compared);
+    objective.compared_.push_back(compared);
   }
+  return objective;
 }
 
 LossTerms ImageObjective::Evaluate(const at::Tensor& image, const Conditioning& conditioning,
                                    StageContext& context) const {
   LossTerms terms;
   EncodedImage encoded;
-  if (plan_.raised.NeedUNet()) {
-    encoded = model_.Encode(image);
+  if (plan_->raised.NeedUNet()) {
+    encoded = model_->Encode(image);
     AddUNetTerms(encoded, conditioning, context, terms);
   }
   AddEncoderTerms(image, encoded.posterior, terms);
@@ -68,14 +73,14 @@ LossTerms ImageObjective::Evaluate(const at::Tensor& image, const Conditioning& 
 
 void ImageObjective::AddUNetTerms(const EncodedImage& encoded, const Conditioning& conditioning,
                                   StageContext& context, LossTerms& terms) const {
-  const ObjectiveWeights& raised = plan_.raised;
-  Denoiser& denoiser = *model_.denoiser;
+  const ObjectiveWeights& raised = plan_->raised;
+  Denoiser& denoiser = *model_->denoiser;
   const at::Tensor latent = encoded.posterior.Sample(context.Normal(encoded.posterior.mean));
-  const int64_t end = std::min<int64_t>(plan_.pgd.timestep_max + 1, denoiser.timesteps());
-  const int64_t begin = std::min<int64_t>(plan_.pgd.timestep_min, end - 1);
+  const int64_t end = std::min<int64_t>(plan_->pgd.timestep_max + 1, denoiser.timesteps());
+  const int64_t begin = std::min<int64_t>(plan_->pgd.timestep_min, end - 1);
   const NoiseDraw draw = context.Noise(latent, begin, end);
   const at::Tensor noisy = denoiser.AddNoise(latent, draw);
-  AttentionCapture capture{.probabilities = {}, .layers = CapturedOf(plan_.semantic.layers)};
+  AttentionCapture capture{.probabilities = {}, .layers = CapturedOf(plan_->semantic.layers)};
   at::Tensor predicted;
   {
     // Score distillation wants the prediction alone; only guidance needs its graph beside that.
@@ -89,7 +94,7 @@ void ImageObjective::AddUNetTerms(const EncodedImage& encoded, const Conditionin
   } else if (raised.score_distillation > 0) {
     terms.denoising = ScoreDistillationLoss(predicted, denoiser.Target(latent, draw), latent);
   }
-  if (!capture.probabilities.empty()) terms.semantic = SemanticLoss(capture, plan_.semantic);
+  if (!capture.probabilities.empty()) terms.semantic = SemanticLoss(capture, plan_->semantic);
   if (raised.image_guidance > 0) {
     const at::Tensor blind =
         denoiser.Predict(noisy, draw.timestep, conditioning, at::zeros_like(encoded.extra));
@@ -103,12 +108,12 @@ void ImageObjective::AddUNetTerms(const EncodedImage& encoded, const Conditionin
 void ImageObjective::AddEncoderTerms(const at::Tensor& image, const LatentPosterior& own,
                                      LossTerms& terms) const {
   if (compared_.empty()) return;
-  const ObjectiveWeights& raised = plan_.raised;
+  const ObjectiveWeights& raised = plan_->raised;
   std::vector<at::Tensor> away;
   std::vector<at::Tensor> norm;
   std::vector<at::Tensor> target;
   for (const Compared& of : compared_) {
-    const bool is_known = of.encoder == model_.encoder.get() && own.mean.defined();
+    const bool is_known = of.encoder == model_->encoder.get() && own.mean.defined();
     const at::Tensor latent = is_known ? own.mean : of.encoder->Mean(image);
     at::Tensor sum;
     if (raised.away > 0) {

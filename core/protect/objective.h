@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "core/protect/plan.h"
 #include "core/protect/stage_context.h"
 #include "core/surrogate/surrogate.h"
@@ -29,9 +30,11 @@ struct LossTerms {
 class ImageObjective {
  public:
   // `others`: the encoders of options.also. Encodes `original` [1,3,H,W] with each encoder that is
-  // compared, once, and grey where the plan needs it.
-  ImageObjective(const Surrogate& model, const std::vector<LatentEncoder*>& others,
-                 const Plan& plan, const at::Tensor& original);
+  // compared, once, and grey where the plan needs it. CANCELLED, DEADLINE_EXCEEDED.
+  static absl::StatusOr<ImageObjective> Create(const Surrogate& model,
+                                               const std::vector<LatentEncoder*>& others,
+                                               const Plan& plan, const at::Tensor& original,
+                                               const StageContext& context);
 
   // The terms of `image` under fresh draws of `context`: a posterior sample, noise, a timestep;
   // none without a term that needs the UNet.
@@ -39,6 +42,8 @@ class ImageObjective {
                      StageContext& context) const;
 
  private:
+  ImageObjective(const Surrogate& model, const Plan& plan) : model_(&model), plan_(&plan) {}
+
   struct Compared {
     LatentEncoder* encoder;
     at::Tensor original;  // latent of the original
@@ -50,8 +55,8 @@ class ImageObjective {
                     StageContext& context, LossTerms& terms) const;
   void AddEncoderTerms(const at::Tensor& image, const LatentPosterior& own, LossTerms& terms) const;
 
-  const Surrogate& model_;
-  const Plan& plan_;
+  const Surrogate* model_;
+  const Plan* plan_;
   std::vector<Compared> compared_;
 };
 

@@ -65,7 +65,7 @@ void ResolveObjectives(const ProtectionOptions& options, const ModelInfo& model,
     plan.raised.semantic = 0;
   }
   plan.compares_own_encoder =
-      plan.raised.CompareLatents() && (options.also.empty() || !model.denoises);
+      plan.raised.CompareLatents() && (options.also.empty() || !plan.raised.NeedUNet());
   plan.semantic.layers = experimental.semantic_layers;
   plan.semantic.mean_heads = experimental.semantic_heads == SemanticHeads::kMean;
 }
@@ -91,7 +91,8 @@ void ResolveRefinements(const ProtectionOptions& options, Plan& plan) {
   const bool measured = options.effort != Effort::kPublished;
   const bool from_first = !measured || options.timestep_max.has_value();
   PgdPlan& pgd = plan.pgd;
-  pgd.draws = options.pgd_draws.value_or(pgd.draws);
+  // Without a term that needs the UNet nothing is drawn: further draws would be the first again.
+  if (plan.raised.NeedUNet()) pgd.draws = options.pgd_draws.value_or(pgd.draws);
   pgd.momentum = options.momentum.value_or(measured ? kMeasuredMomentum : 0);
   pgd.timestep_min = options.timestep_min.value_or(from_first ? 0 : kMeasuredFirstTimestep);
   pgd.timestep_max = options.timestep_max.value_or(pgd.timestep_max);
@@ -113,8 +114,8 @@ double StepSizeLevels(const ProtectionOptions& options, const Plan& plan) {
 int Bound(const Plan& plan, double budget_levels, double step_levels) {
   double levels = budget_levels;
   if (!plan.pgd.centre_on_original && plan.pgd.steps > 0) {
-    const int blocks = plan.epochs + 1;
-    levels = std::min(blocks * budget_levels, blocks * plan.pgd.steps * step_levels);
+    const double a_block = std::min(budget_levels, plan.pgd.steps * step_levels);
+    levels = (plan.pgd.random_start ? budget_levels : a_block) + plan.epochs * a_block;
   }
   return static_cast<int>(std::min(255.0, std::floor(levels + kRounding)));
 }

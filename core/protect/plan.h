@@ -67,11 +67,12 @@ struct Plan {
   int epochs = 0;
   double budget = 0;  // on [-1,1]
   // The largest change of any channel in whole levels: floor(budget); where every block of PGD has
-  // a budget of its own, floor(min(blocks * budget, all PGD steps * step size)), at most 255.
+  // a budget of its own, the floor of their sum, each min(budget, its steps * step size), and the
+  // whole budget for a first one that starts from noise; at most 255.
   int bound = 0;
   ObjectiveWeights raised;
   // Whether the first model's own encoder is among those whose latents are compared: without
-  // options.also, and where it is all that the first model has.
+  // options.also, and where the job needs nothing else of the first model.
   bool compares_own_encoder = false;
   SemanticMeasure semantic;
   PromptTuningPlan prompt_tuning;

@@ -58,6 +58,7 @@ ProgressMeter::ProgressMeter(RunContext run, const StepCounts& steps, int report
       last_(start_) {}
 
 absl::Status ProgressMeter::Check(Stage stage) const {
+  if (run_.on_alive) run_.on_alive();
   absl::Status status = run_.Check();
   if (!absl::IsDeadlineExceeded(status)) return status;
   return WithReason(status, {.reason = "DEADLINE_EXCEEDED",

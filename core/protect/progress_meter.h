@@ -24,7 +24,8 @@ class ProgressMeter {
   // `steps` of the whole job; `report_steps` follow them and count as work, not as optimiser steps.
   ProgressMeter(RunContext run, const StepCounts& steps, int report_steps);
 
-  // Before a step of `stage`: OK, CANCELLED, or DEADLINE_EXCEEDED with stage and remaining seconds
+  // Before a step of `stage`, and before each of its parts that can take long; tells that the job
+  // is alive. OK, CANCELLED, or DEADLINE_EXCEEDED with stage and remaining seconds
   // as an ErrorReason.
   absl::Status Check(Stage stage) const;
 

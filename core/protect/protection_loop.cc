@@ -23,18 +23,20 @@ class Loop {
   Loop(const Surrogate& model, const std::vector<LatentEncoder*>& others,
        const at::Tensor& original, const Plan& plan, StageContext& context)
       : model_(model),
+        others_(others),
         original_(original),
         plan_(plan),
         context_(context),
-        objective_(model, others, plan, original),
         image_(original) {}
 
   absl::StatusOr<at::Tensor> Run() {
     if (plan_.uniform_noise) return AddNoise();
     if (plan_.raised.NeedUNet()) {
-      conditioning_ =
-          model_.denoiser->Condition(plan_.prompt, original_.size(2), original_.size(3));
+      AD_ASSIGN_OR_RETURN(conditioning_, model_.denoiser->Condition(plan_.prompt, original_.size(2),
+                                                                    original_.size(3)));
     }
+    AD_ASSIGN_OR_RETURN(objective_,
+                        ImageObjective::Create(model_, others_, plan_, original_, context_));
     AD_RETURN_IF_ERROR(TunePromptBlock(0));
     AD_RETURN_IF_ERROR(AscendImageBlock(0));
     for (int epoch = 1; epoch <= plan_.epochs; ++epoch) {
@@ -62,7 +64,7 @@ class Loop {
     Begin(Stage::kPgd, block);
     const at::Tensor centre = plan_.pgd.centre_on_original ? original_ : image_;
     if (block == 0 && plan_.pgd.random_start) image_ = AddNoise();
-    AD_ASSIGN_OR_RETURN(image_, AscendImage(model_, objective_, image_, centre, conditioning_,
+    AD_ASSIGN_OR_RETURN(image_, AscendImage(model_, *objective_, image_, centre, conditioning_,
                                             plan_, block, context_));
     encoded_.reset();
     End(Stage::kPgd, block, image_);
@@ -105,10 +107,11 @@ class Loop {
   }
 
   const Surrogate& model_;
+  const std::vector<LatentEncoder*>& others_;
   const at::Tensor& original_;
   const Plan& plan_;
   StageContext& context_;
-  ImageObjective objective_;
+  std::optional<ImageObjective> objective_;
   at::Tensor image_;
   Conditioning conditioning_;
   std::optional<EncodedImage> encoded_;

@@ -12,9 +12,6 @@
 
 namespace antidiffusion {
 
-// The reason of an INTERNAL error after which the model is no longer what was loaded.
-inline constexpr char kWeightsNotRestored[] = "WEIGHTS_NOT_RESTORED";
-
 // `original` [1,3,H,W] in [-1,1] on the model's device, sides as WorkGrid has them -> the protected
 // image, detached. `others`: the encoders of options.also. The model's weights are bit-identical to
 // those loaded on every way out, also when torch throws, but for one: INTERNAL with the reason

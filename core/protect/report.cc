@@ -33,7 +33,7 @@ absl::StatusOr<Probe> Measure(const Surrogate& model, const Image& image, const 
       Resize(ImageToTensor(image), grid.height, grid.width).clamp(-1, 1).to(model.device);
   const EncodedImage encoded = model.Encode(pixels);
   const at::Tensor& latent = encoded.posterior.mean;
-  const Conditioning prompt = denoiser.Condition("", grid.height, grid.width);
+  AD_ASSIGN_OR_RETURN(const Conditioning prompt, denoiser.Condition("", grid.height, grid.width));
   Random random(kProbeSeed);
   Probe probe;
   for (int64_t i = 0; i < kProbes; ++i) {

@@ -43,7 +43,7 @@ class StageContext {
   StageContext(Random& random, ProgressMeter& progress, StepObserver* observer = nullptr)
       : random_(random), progress_(progress), observer_(observer) {}
 
-  // Before a step (see ProgressMeter::Check).
+  // Before a step or a part of one (see ProgressMeter::Check).
   absl::Status Check(Stage stage) const { return progress_.Check(stage); }
 
   // After a step. INTERNAL, and no step done, when `loss` is not finite: the image would come back

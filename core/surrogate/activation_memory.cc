@@ -28,26 +28,33 @@ bool HasAttention(const std::string& block_type) {
   return block_type.find("CrossAttn") != std::string::npos;
 }
 
+// Of numbers of values. A small network may hold no less by recomputing.
+ActivationBytes Bytes(double a_value, double kept, double held, double under_way) {
+  held = std::min(held, kept);
+  return {a_value * kept, a_value * held, a_value * std::min(under_way, kept - held)};
+}
+
 }  // namespace
 
 ActivationBytes ActivationBytesOf(const VaeConfig& config) {
   const auto entry = static_cast<double>(config.block_out_channels.front());
   double kept = kTensorsUnderWay * entry;
-  double left = kept + kResnetTensors * entry;  // with a block that is recomputed
+  double held = 0;
+  const double under_way = (kTensorsUnderWay + kResnetTensors) * entry;  // with the largest block
   double in = entry;
   for (size_t level = 0; level < config.block_out_channels.size(); ++level) {
     const auto width = static_cast<double>(config.block_out_channels[level]);
     const auto others = static_cast<double>(config.layers_per_block - 1);
     const double first = kResnetTensors / 2 * (in + width);
     kept += Share(level) * (first + kResnetTensors * width * others + width);
-    left += Share(level) * (in + width * others + width);
+    held += Share(level) * (in + width * others + width);
     in = width;
   }
   // The mid block: two residual blocks and an attention.
   const double share = Share(config.block_out_channels.size() - 1);
   kept += share * 3 * kResnetTensors * in;
-  left += share * (2 + kResnetTensors) * in;
-  return {kFloatBytes * kept, kFloatBytes * std::max(0.0, kept - left)};
+  held += share * (2 + kResnetTensors) * in;
+  return Bytes(kFloatBytes, kept, held, under_way);
 }
 
 ActivationBytes ActivationBytesOf(const TinyVaeConfig& config) {
@@ -57,14 +64,15 @@ ActivationBytes ActivationBytesOf(const TinyVaeConfig& config) {
     tensors +=
         Share(level) * (kTinyBlockTensors * static_cast<double>(config.num_blocks[level]) + 1);
   }
-  return {kFloatBytes * tensors * static_cast<double>(config.channels), 0};
+  // Does not recompute.
+  return Bytes(kFloatBytes * static_cast<double>(config.channels), tensors, tensors, 0);
 }
 
 ActivationBytes ActivationBytesOf(const UNetConfig& config, int64_t pixels_a_side_of_a_cell) {
   const size_t levels = config.block_out_channels.size();
   const auto entry = static_cast<double>(config.block_out_channels.front());
   double kept = kTensorsUnderWay * entry;
-  double left = kept;
+  double held = 0;
   double largest = 0;  // of the blocks that are recomputed
   for (size_t level = 0; level < levels; ++level) {
     const auto width = static_cast<double>(config.block_out_channels[level]);
@@ -72,10 +80,11 @@ ActivationBytes ActivationBytesOf(const UNetConfig& config, int64_t pixels_a_sid
     const auto depth = static_cast<double>(config.transformer_layers[level]);
     // Up blocks have one layer more, and see twice the width.
     const double resnets = width * (layers + 1.5 * (layers + 1));
-    const double blocks =
-        HasAttention(config.down_block_types[level]) ? depth * width * (2 * layers + 1) : 0;
+    const double transformers =
+        HasAttention(config.down_block_types[level]) ? width * (2 * layers + 1) : 0;
+    const double blocks = depth * transformers;
     kept += Share(level) * (kResnetTensors * resnets + kTransformerTensors * blocks);
-    left += Share(level) * (resnets + blocks + kTransformerEnds * blocks / depth);
+    held += Share(level) * (resnets + blocks + kTransformerEnds * transformers);
     largest = std::max(
         largest, Share(level) * width * (blocks > 0 ? kTransformerTensors : 1.5 * kResnetTensors));
   }
@@ -84,12 +93,21 @@ ActivationBytes ActivationBytesOf(const UNetConfig& config, int64_t pixels_a_sid
     const auto depth = static_cast<double>(config.transformer_layers.back());
     const double share = Share(levels - 1);
     kept += share * (2 * kResnetTensors + depth * kTransformerTensors) * width;
-    left += share * (2 + depth + kTransformerEnds) * width;
+    held += share * (2 + depth + kTransformerEnds) * width;
   }
-  left += largest;
   const auto cell = static_cast<double>(pixels_a_side_of_a_cell);
   const double bytes = kFloatBytes / (cell * cell);
-  return {bytes * kept, bytes * std::max(0.0, kept - left)};
+  return Bytes(bytes, kept, held, kTensorsUnderWay * entry + largest);
+}
+
+double PeakBytes(const std::vector<ActivationBytes>& passes, bool recompute) {
+  double before = 0;  // held for the passes so far
+  double peak = 0;
+  for (const ActivationBytes& pass : passes) {
+    before += recompute ? pass.held : pass.kept;
+    peak = std::max(peak, before + (recompute ? pass.under_way : 0));
+  }
+  return peak;
 }
 
 }  // namespace antidiffusion

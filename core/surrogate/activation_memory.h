@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/models/config.h"
 
@@ -10,15 +11,16 @@ namespace antidiffusion {
 // Bytes a pixel of the image, of a forward pass whose gradient to the image, or to the latent, is
 // taken; float32, also where autocast keeps halves.
 struct ActivationBytes {
-  double kept = 0;   // by every layer, with the gradients under way
-  double saved = 0;  // of these, by recomputing (core/models/recompute.h)
-
-  ActivationBytes& operator+=(const ActivationBytes& other) {
-    kept += other.kept;
-    saved += other.saved;
-    return *this;
-  }
+  double kept = 0;  // by every layer, with the gradients under way
+  // With recomputing (core/models/recompute.h): from the pass until its gradient is taken, and
+  // beside that while it is taken. Together at most `kept`.
+  double held = 0;
+  double under_way = 0;
 };
+
+// Of passes one after the other whose gradient is taken at once, in the reverse order: what was
+// held for a pass is free once its gradient was taken. Bytes a pixel at the peak.
+double PeakBytes(const std::vector<ActivationBytes>& passes, bool recompute);
 
 // Counted are the tensors that each layer keeps; attention is counted without its matrix, which is
 // never kept whole.

@@ -83,13 +83,13 @@ Surrogate MakeSurrogate(SurrogateParts parts) {
   UNetDenoiserParts unet;
   unet.config = config;
   unet.channels = ChannelsOf(config.in_channels, *surrogate.encoder);
-  unet.activation_bytes = ActivationBytesOf(config, surrogate.encoder->factor());
   if (config.in_channels > 2 * surrogate.encoder->latent_channels()) {  // a masked image, encoded
-    unet.activation_bytes += surrogate.encoder->activation_bytes();
+    unet.activation_bytes.push_back(surrogate.encoder->activation_bytes());
   }
+  unet.activation_bytes.push_back(ActivationBytesOf(config, surrogate.encoder->factor()));
   unet.unet = std::move(parts.unet.network);
   unet.schedule = std::move(parts.unet.schedule);
-  unet.prompts = MakePromptEncoder(std::move(parts.unet.texts), parts.device, parts.precision);
+  unet.prompts = std::move(parts.unet.prompts);
   unet.device = parts.device;
   unet.precision = parts.precision;
   surrogate.denoiser = std::make_unique<UNetDenoiser>(std::move(unet));

@@ -30,11 +30,11 @@ struct EncoderParts {
 struct UNetParts {
   UNet network{nullptr};
   UNetConfig config;
-  std::vector<TextEncoderParts> texts;  // one; with an added embedding two
+  std::unique_ptr<PromptEncoder> prompts;
   std::unique_ptr<NoiseSchedule> schedule;
 };
 
-// All networks with their weights, on `device`; text encoders on the CPU (see prompt_encoder.h).
+// All networks with their weights, on `device`.
 struct SurrogateParts {
   std::string family;
   std::string digest;

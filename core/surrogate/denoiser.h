@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "core/models/attention_capture.h"
 #include "core/surrogate/latent_encoder.h"
 #include "core/surrogate/trainable_weights.h"
@@ -34,8 +36,10 @@ class Denoiser {
   Denoiser(const Denoiser&) = delete;
   Denoiser& operator=(const Denoiser&) = delete;
 
-  // Of a prompt and an image of height x width pixels, detached.
-  virtual Conditioning Condition(const std::string& prompt, int64_t height, int64_t width) = 0;
+  // Of a prompt and an image of height x width pixels, detached. INTERNAL: the text encoder's file
+  // was written into since the model was loaded.
+  virtual absl::StatusOr<Conditioning> Condition(const std::string& prompt, int64_t height,
+                                                 int64_t width) = 0;
 
   // What the UNet sees of the image beside its noisy latent, [1,K,h,w], on the image's graph;
   // undefined where that is nothing. `posterior` is that of the same image.
@@ -60,7 +64,11 @@ class Denoiser {
   virtual bool guides_by_image() const = 0;         // its extra channels are the photograph itself
   virtual bool HasCrossAttention(const CapturedLayers& layers) const = 0;
 
-  virtual const ActivationBytes& activation_bytes() const = 0;
+  // Of ExtraChannels and Predict: their passes in order.
+  virtual std::vector<ActivationBytes> activation_bytes() const = 0;
+
+  // What Condition takes while it encodes a prompt.
+  virtual int64_t text_bytes() const = 0;
 
   // As LatentEncoder::Recompute.
   virtual void Recompute(bool on) = 0;

@@ -49,7 +49,7 @@ class LatentEncoder {
   // (mean - shift) * scale: what objectives compare.
   at::Tensor Mean(const at::Tensor& image) { return Encode(image).mean; }
 
-  // Whether passes with a gradient compute forward twice to keep less (activation_bytes().saved).
+  // Whether passes with a gradient compute forward twice to keep less (see activation_bytes()).
   // Values are the same, gradients up to rounding. Off at first; nothing where the network cannot.
   virtual void Recompute(bool on) = 0;
 

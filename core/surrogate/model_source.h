@@ -49,7 +49,7 @@ struct ModelSource {
   // For the log: what was guessed, and what was found and is not read.
   std::vector<std::string> notes;
 
-  std::deque<std::vector<SafetensorsFile>> files;  // what the tensors lie in
+  std::deque<std::vector<SafetensorsFile>> files;  // what the tensors lie in; moves with it
 };
 
 struct SourceOptions {

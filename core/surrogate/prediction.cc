@@ -3,6 +3,8 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/full.h>
 
+#include "absl/strings/str_cat.h"
+
 namespace antidiffusion {
 
 bool PredictsVelocity(UNet& unet, int64_t context_width) {
@@ -26,11 +28,9 @@ void SettlePrediction(UNet& unet, ModelSource& source) {
       denoiser.config.sample_size = kVelocityLatentSide;
     }
   }
-  source.notes.push_back(
-      velocity ? "prediction type v_prediction, guessed from what the UNet does with pure noise "
-                 "(as A1111 does); NAME.json overrides it"
-               : "prediction type epsilon, guessed from what the UNet does with pure noise (as "
-                 "A1111 does); NAME.json overrides it");
+  source.notes.push_back(absl::StrCat("prediction type ", velocity ? "v_prediction" : "epsilon",
+                                      ", guessed from what the UNet does with pure noise (as A1111 "
+                                      "does); NAME.json overrides it"));
 }
 
 }  // namespace antidiffusion

@@ -3,96 +3,26 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <utility>
-#include <vector>
+#include <algorithm>
 
+#include "core/base/status_macros.h"
 #include "core/surrogate/autocast.h"
 
 namespace antidiffusion {
 namespace {
 
-// Brings a network to where it computes, and back to the host's memory when it ends.
-class OnDevice {
- public:
-  OnDevice(torch::nn::Module& network, c10::Device device) : network_(network), device_(device) {
-    if (!device_.is_cpu()) network_.to(device_);
-  }
-  ~OnDevice() {
-    if (!device_.is_cpu()) network_.to(c10::Device(c10::kCPU));
-  }
-  OnDevice(const OnDevice&) = delete;
-  OnDevice& operator=(const OnDevice&) = delete;
-
- private:
-  torch::nn::Module& network_;
-  c10::Device device_;
-};
-
-void Freeze(torch::nn::Module& network) {
-  for (at::Tensor& weight : network.parameters()) weight.set_requires_grad(false);
-}
-
-at::Tensor Ids(const ClipTokenizer& tokenizer, const std::string& prompt, c10::Device device) {
-  return at::tensor(tokenizer.Encode(prompt), at::kLong).unsqueeze(0).to(device);
-}
-
-class OneTextEncoder : public PromptEncoder {
- public:
-  OneTextEncoder(TextEncoderParts text, c10::Device device, c10::ScalarType precision)
-      : PromptEncoder(device, precision), text_(std::move(text)) {
-    Freeze(*text_.model);
-  }
-
- protected:
-  Conditioning Run(const std::string& prompt) override {
-    const OnDevice here(*text_.model, device());
-    Conditioning conditioning;
-    conditioning.context = text_.model(Ids(*text_.tokenizer, prompt, device())).to(at::kFloat);
-    return conditioning;
-  }
-
- private:
-  TextEncoderParts text_;
-};
-
-class TwoTextEncoders : public PromptEncoder {
- public:
-  TwoTextEncoders(std::vector<TextEncoderParts> texts, c10::Device device,
-                  c10::ScalarType precision)
-      : PromptEncoder(device, precision), texts_(std::move(texts)) {
-    for (TextEncoderParts& text : texts_) Freeze(*text.model);
-  }
-
- protected:
-  Conditioning Run(const std::string& prompt) override {
-    Conditioning conditioning;
-    std::vector<at::Tensor> contexts;
-    for (TextEncoderParts& text : texts_) {
-      const OnDevice here(*text.model, device());
-      const ClipTextOutput output = text.model->Outputs(Ids(*text.tokenizer, prompt, device()));
-      contexts.push_back(output.penultimate.to(at::kFloat));
-      if (output.pooled.defined()) conditioning.pooled = output.pooled.to(at::kFloat);
-    }
-    conditioning.context = at::cat(contexts, -1);
-    return conditioning;
-  }
-
- private:
-  std::vector<TextEncoderParts> texts_;
-};
+// 20 MB of SDXL's.
+constexpr size_t kMostKnown = 32;
 
 }  // namespace
 
-Conditioning PromptEncoder::Encode(const std::string& prompt, int64_t height, int64_t width) {
-  const bool known = prompt.empty() && empty_.context.defined();
-  Conditioning conditioning = empty_;
-  if (!known) {
-    const at::NoGradGuard no_grad;
-    const AutocastScope autocast(device_, precision_);
-    conditioning = Run(prompt);
-    ++encodes_;
-    if (prompt.empty()) empty_ = conditioning;
-  }
+PromptEncoder::PromptEncoder(std::vector<TextEncoderParts> texts, c10::Device device,
+                             c10::ScalarType precision)
+    : texts_(std::move(texts)), device_(device), precision_(precision) {}
+
+absl::StatusOr<Conditioning> PromptEncoder::Encode(const std::string& prompt, int64_t height,
+                                                   int64_t width) {
+  AD_ASSIGN_OR_RETURN(Conditioning conditioning, Remembered(prompt));
   if (conditioning.pooled.defined()) {
     conditioning.time_ids =
         at::tensor(std::vector<int64_t>{height, width, 0, 0, height, width}, at::kFloat)
@@ -102,12 +32,45 @@ Conditioning PromptEncoder::Encode(const std::string& prompt, int64_t height, in
   return conditioning;
 }
 
-std::unique_ptr<PromptEncoder> MakePromptEncoder(std::vector<TextEncoderParts> texts,
-                                                 c10::Device device, c10::ScalarType precision) {
-  if (texts.size() == 1) {
-    return std::make_unique<OneTextEncoder>(std::move(texts.front()), device, precision);
+int64_t PromptEncoder::network_bytes() const {
+  int64_t most = 0;
+  for (const TextEncoderParts& text : texts_) most = std::max(most, text.bytes);
+  return most;
+}
+
+absl::StatusOr<Conditioning> PromptEncoder::Remembered(const std::string& prompt) {
+  const auto known = std::find_if(known_.begin(), known_.end(),
+                                  [&prompt](const auto& one) { return one.first == prompt; });
+  if (known != known_.end()) {
+    std::rotate(known, known + 1, known_.end());
+    return known_.back().second;
   }
-  return std::make_unique<TwoTextEncoders>(std::move(texts), device, precision);
+  AD_ASSIGN_OR_RETURN(const Conditioning conditioning, EncodeText(prompt));
+  if (known_.size() == kMostKnown) known_.pop_front();
+  known_.emplace_back(prompt, conditioning);
+  return conditioning;
+}
+
+absl::StatusOr<Conditioning> PromptEncoder::EncodeText(const std::string& prompt) {
+  const at::NoGradGuard no_grad;
+  const AutocastScope autocast(device_, precision_);
+  Conditioning conditioning;
+  std::vector<at::Tensor> contexts;
+  for (const TextEncoderParts& text : texts_) {
+    const at::Tensor ids =
+        at::tensor(text.tokenizer->Encode(prompt), at::kLong).unsqueeze(0).to(device_);
+    AD_ASSIGN_OR_RETURN(ClipTextModel network, text.read());
+    if (texts_.size() == 1) {
+      contexts.push_back(network(ids).to(at::kFloat));
+      continue;
+    }
+    const ClipTextOutput output = network->Outputs(ids);
+    contexts.push_back(output.penultimate.to(at::kFloat));
+    if (output.pooled.defined()) conditioning.pooled = output.pooled.to(at::kFloat);
+  }
+  conditioning.context = contexts.size() == 1 ? contexts.front() : at::cat(contexts, -1);
+  ++encodes_;
+  return conditioning;
 }
 
 }  // namespace antidiffusion

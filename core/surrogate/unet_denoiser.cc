@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/surrogate/autocast.h"
 
 namespace antidiffusion {
@@ -13,8 +14,12 @@ UNetDenoiser::UNetDenoiser(UNetDenoiserParts parts)
   *parts_.schedule = parts_.schedule->To(parts_.device);
 }
 
-Conditioning UNetDenoiser::Condition(const std::string& prompt, int64_t height, int64_t width) {
-  return parts_.prompts->Encode(prompt, height, width);
+absl::StatusOr<Conditioning> UNetDenoiser::Condition(const std::string& prompt, int64_t height,
+                                                     int64_t width) {
+  absl::StatusOr<Conditioning> conditioning = parts_.prompts->Encode(prompt, height, width);
+  if (conditioning.ok()) return conditioning;
+  return absl::InternalError(
+      absl::StrCat(conditioning.status().message(), "; restart the server to load the model anew"));
 }
 
 at::Tensor UNetDenoiser::ExtraChannels(const at::Tensor& image, const LatentPosterior& posterior) {

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/models/config.h"
 #include "core/models/recompute.h"
@@ -23,14 +24,15 @@ struct UNetDenoiserParts {
   std::unique_ptr<ImageChannels> channels;  // null: nothing but the noisy latent
   c10::Device device = c10::kCPU;
   c10::ScalarType precision = c10::kFloat;
-  ActivationBytes activation_bytes;
+  std::vector<ActivationBytes> activation_bytes;  // of `channels` and `unet`
 };
 
 class UNetDenoiser : public Denoiser {
  public:
   explicit UNetDenoiser(UNetDenoiserParts parts);
 
-  Conditioning Condition(const std::string& prompt, int64_t height, int64_t width) override;
+  absl::StatusOr<Conditioning> Condition(const std::string& prompt, int64_t height,
+                                         int64_t width) override;
   at::Tensor ExtraChannels(const at::Tensor& image, const LatentPosterior& posterior) override;
   at::Tensor AddNoise(const at::Tensor& latent, const NoiseDraw& draw) const override;
   at::Tensor Target(const at::Tensor& latent, const NoiseDraw& draw) const override;
@@ -42,7 +44,8 @@ class UNetDenoiser : public Denoiser {
   std::string prediction_type() const override;
   bool guides_by_image() const override;
   bool HasCrossAttention(const CapturedLayers& layers) const override;
-  const ActivationBytes& activation_bytes() const override { return parts_.activation_bytes; }
+  std::vector<ActivationBytes> activation_bytes() const override { return parts_.activation_bytes; }
+  int64_t text_bytes() const override { return parts_.prompts->network_bytes(); }
   void Recompute(bool on) override { SetRecompute(*parts_.unet, on); }
   int64_t forwards() const override { return forwards_; }
   int64_t text_encodes() const override { return parts_.prompts->encodes(); }

@@ -19,6 +19,8 @@ namespace {
 
 constexpr int kFirstStepFactor = 5;  // of the hang timeout
 constexpr int kSlowestFactor = 10;
+constexpr double kLeastSeconds = 1e-12;                // a step of no time was one, too
+constexpr double kMostWorkPixels = 4.0 * 1024 * 1024;  // see PlanWork
 
 worker::v1::Begin MakeBegin(const std::string& model, const Image& image,
                             const ProtectionOptions& options, const RunContext& run) {
@@ -35,7 +37,7 @@ worker::v1::Begin MakeBegin(const std::string& model, const Image& image,
 
 bool WeightsNotRestored(const absl::Status& status) {
   const auto reason = GetErrorReason(status);
-  return reason.has_value() && reason->reason == "WEIGHTS_NOT_RESTORED";
+  return reason.has_value() && reason->reason == kWeightsNotRestored;
 }
 
 }  // namespace
@@ -49,7 +51,7 @@ absl::StatusOr<ProtectionResult> RemoteProtector::Protect(const Image& image,
   {
     ProtectStream stream(engine_.stub(), MakeBegin(info_.name, image, options, run), image);
     const std::stop_callback on_stop(run.stop, [&stream] { stream.Cancel(); });
-    result = Receive(stream, run.on_progress);
+    result = Receive(stream, image, run.on_progress);
   }
   if (WeightsNotRestored(result.status())) return engine_.Spoilt(result.status());
   if (absl::IsInternal(result.status())) {
@@ -59,20 +61,22 @@ absl::StatusOr<ProtectionResult> RemoteProtector::Protect(const Image& image,
 }
 
 absl::StatusOr<ProtectionResult> RemoteProtector::Receive(
-    ProtectStream& stream, const std::function<void(const Progress&)>& on_progress) {
+    ProtectStream& stream, const Image& image,
+    const std::function<void(const Progress&)>& on_progress) {
   std::optional<ProtectionResult> result;
   while (!result.has_value() || !IsComplete(result->image)) {
     worker::v1::ProtectOutput output;
-    const absl::Duration allowed = SilenceAllowed();
+    const absl::Duration allowed = SilenceAllowed(WorkPixels(image));
     const ProtectStream::Event event = stream.Next(allowed, output);
     if (event == ProtectStream::Event::kTimedOut) return engine_.Hung(allowed);
     if (event == ProtectStream::Event::kEnded) return engine_.Died();
+    if (output.has_alive()) continue;
     if (output.has_failure()) return FromWire(output.failure());
     if (output.has_progress()) {
       const Progress progress = FromWire(output.progress());
-      CountStep(progress);
+      CountStep(progress, WorkPixels(image));
       if (on_progress) on_progress(progress);
-    } else if (output.has_result()) {
+    } else if (output.has_result() && IsShapeOf(output.result().shape(), image)) {
       result = FromWire(output.result());
       memory_ = FromWire(output.result().memory());
     } else if (!result.has_value() || !AppendPixels(output.pixels(), result->image).ok()) {
@@ -84,7 +88,7 @@ absl::StatusOr<ProtectionResult> RemoteProtector::Receive(
 
 absl::Status RemoteProtector::SelfTest() {
   grpc::ClientContext context;
-  const absl::Duration allowed = SilenceAllowed();
+  const absl::Duration allowed = SilenceAllowed(1);
   context.set_deadline(absl::ToChronoTime(absl::Now() + allowed));
   worker::v1::SelfTestRequest request;
   request.set_model(info_.name);
@@ -99,15 +103,19 @@ absl::Status RemoteProtector::SelfTest() {
   return absl::OkStatus();
 }
 
-absl::Duration RemoteProtector::SilenceAllowed() const {
+absl::Duration RemoteProtector::SilenceAllowed(double pixels) const {
   const absl::Duration usual = engine_.hang_timeout();
-  if (slowest_step_ == absl::ZeroDuration()) return kFirstStepFactor * usual;
-  return std::max(usual, kSlowestFactor * slowest_step_);
+  if (slowest_a_pixel_ == 0) return kFirstStepFactor * usual;
+  return std::max(usual, kSlowestFactor * absl::Seconds(slowest_a_pixel_ * pixels));
 }
 
-void RemoteProtector::CountStep(const Progress& progress) {
-  const absl::Duration took = std::max(absl::Seconds(progress.step_seconds), absl::Nanoseconds(1));
-  slowest_step_ = std::max(slowest_step_, took);
+void RemoteProtector::CountStep(const Progress& progress, double pixels) {
+  slowest_a_pixel_ = std::max({slowest_a_pixel_, progress.step_seconds / pixels, kLeastSeconds});
+}
+
+double RemoteProtector::WorkPixels(const Image& image) const {
+  if (info_.native_side > 0) return 1;
+  return std::min(kMostWorkPixels, double{1} * image.width * image.height);
 }
 
 }  // namespace antidiffusion

@@ -30,15 +30,19 @@ class RemoteProtector : public Protector {
   DeviceMemory memory() const override { return memory_; }  // as of the last call
 
  private:
-  absl::StatusOr<ProtectionResult> Receive(ProtectStream& stream,
+  absl::StatusOr<ProtectionResult> Receive(ProtectStream& stream, const Image& image,
                                            const std::function<void(const Progress&)>& on_progress);
-  absl::Duration SilenceAllowed() const;
-  void CountStep(const Progress& progress);
+  // Without a word from a worker that works on so many pixels.
+  absl::Duration SilenceAllowed(double pixels) const;
+  void CountStep(const Progress& progress, double pixels);
+  // What a step's time is measured against: a model with a native side works at that, whatever the
+  // image's size, so that counts as 1.
+  double WorkPixels(const Image& image) const;
 
   WorkerEngine& engine_;
   const ModelInfo info_;
   DeviceMemory memory_;
-  absl::Duration slowest_step_ = absl::ZeroDuration();  // zero: none was done yet
+  double slowest_a_pixel_ = 0;  // seconds of a step; 0: none was done yet
 };
 
 }  // namespace antidiffusion

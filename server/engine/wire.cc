@@ -90,6 +90,11 @@ worker::v1::Shape ShapeOf(const Image& image) {
   return shape;
 }
 
+bool IsShapeOf(const worker::v1::Shape& shape, const Image& image) {
+  return shape.width() == image.width && shape.height() == image.height &&
+         shape.channels() == image.channels;
+}
+
 Image EmptyImage(const worker::v1::Shape& shape) {
   Image image{
       std::max(0, shape.width()), std::max(0, shape.height()), std::max(0, shape.channels()), {}};

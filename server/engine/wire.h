@@ -29,6 +29,8 @@ Progress FromWire(const worker::v1::Progress& progress);
 
 // Without pixels, which travel in pieces.
 worker::v1::Shape ShapeOf(const Image& image);
+bool IsShapeOf(const worker::v1::Shape& shape, const Image& image);
+// Room for an image of a shape that its sender vouches for.
 Image EmptyImage(const worker::v1::Shape& shape);
 
 // Without the image's pixels and the device's memory.

@@ -91,7 +91,7 @@ absl::Status WorkerEngine::Spoilt(const absl::Status& error) {
   process_->Kill();
   return Lose(WithReason(absl::UnavailableError(absl::StrCat(
                              "the model's weights could not be restored: ", error.message())),
-                         {"WEIGHTS_NOT_RESTORED", {}}));
+                         {kWeightsNotRestored, {}}));
 }
 
 absl::Status WorkerEngine::Lose(absl::Status why) {

@@ -83,6 +83,11 @@ void ProtectReactor::Run(const worker::v1::Begin& begin, const Image& image,
     *output.mutable_progress() = ToWire(progress);
     Say(std::move(output));
   };
+  run.on_alive = [this] {
+    worker::v1::ProtectOutput output;
+    output.mutable_alive();
+    Say(std::move(output));
+  };
   const auto protect = [&]() -> absl::Status {
     AD_RETURN_IF_ERROR(run.Check());
     AD_ASSIGN_OR_RETURN(Protector * model, models_.Find(begin.model()));

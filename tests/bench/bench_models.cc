@@ -1,7 +1,8 @@
 // What one pass of the networks costs on this machine's processor:
 //   bench_models [--benchmark_filter=unet/clothing] [--benchmark_repetitions=5]
-// Names: NETWORK/SIZE/PRECISION/LAYOUT/GRADIENT. Weights are random: time does not depend on them.
-// On shared cores compare the least CPU time of one thread (OMP_NUM_THREADS=1), A and B in turn
+// Names: NETWORK/SIZE/PRECISION/LAYOUT/GRADIENT[/recompute]. Weights are random: time does not
+// depend on them. On shared cores compare the least CPU time of one thread (OMP_NUM_THREADS=1), A
+// and B in turn
 // (--benchmark_enable_random_interleaving=true).
 #include <ATen/ATen.h>
 #include <benchmark/benchmark.h>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "core/models/config.h"
+#include "core/models/recompute.h"
 #include "core/models/unet.h"
 #include "core/models/vae.h"
 #include "core/surrogate/autocast.h"
@@ -56,10 +58,12 @@ struct Setting {
   c10::ScalarType precision = at::kFloat;
   bool channels_last = false;
   bool weight_gradients = false;
+  bool recompute = false;
 
   std::string name() const {
     return std::string(precision == at::kFloat ? "fp32" : "bf16") +
-           (channels_last ? "/nhwc" : "/nchw") + (weight_gradients ? "/weights" : "/input");
+           (channels_last ? "/nhwc" : "/nchw") + (weight_gradients ? "/weights" : "/input") +
+           (recompute ? "/recompute" : "");
   }
   at::MemoryFormat format() const {
     return channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
@@ -73,6 +77,7 @@ void Prepare(torch::nn::Module& module, const Setting& setting) {
     if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(setting.format()));
     parameter.requires_grad_(setting.weight_gradients);
   }
+  SetRecompute(module, setting.recompute);
 }
 
 void RunUNet(benchmark::State& state, const Size& size, const Setting& setting) {
@@ -128,6 +133,8 @@ void Register(const Size& size) {
       add("unet", RunUNet, {precision, channels_last, true});
       add("vae_encode", RunVae, {precision, channels_last, false});
     }
+    add("unet", RunUNet, {precision, false, false, true});
+    add("vae_encode", RunVae, {precision, false, false, true});
   }
 }
 

@@ -172,7 +172,7 @@ TEST_F(CommandLineTest, ReadsEveryOption) {
 TEST_F(CommandLineTest, KnowsEveryObjective) {
   using Term = v1::ObjectiveTerm;
   const std::vector<std::pair<const char*, Term::Objective>> objectives = {
-      {"denoising", Term::DENOISING}, {"score_distillation", Term::SCORE_DISTILLATION},
+      {"denoising", Term::DENOISING}, {"score-distillation", Term::SCORE_DISTILLATION},
       {"semantic", Term::SEMANTIC},   {"image_guidance", Term::IMAGE_GUIDANCE},
       {"away", Term::AWAY},           {"norm", Term::NORM},
       {"target", Term::TARGET}};

@@ -26,5 +26,7 @@ TEST(Sha256Test, PiecesGiveTheDigestOfTheWhole) {
   EXPECT_EQ(digest.back(), 0xad);
 }
 
+TEST(Sha256Test, AtOnce) { EXPECT_EQ(Sha256Hex("abc"), kOfAbc); }
+
 }  // namespace
 }  // namespace antidiffusion

@@ -61,7 +61,7 @@ TEST_P(FamilyChainTest, FromTheImageToLossesAndBack) {
   Open("chain");
   Denoiser& denoiser = *model_.denoiser;
   at::Tensor image = Golden("chain/image").requires_grad_(true);
-  const Conditioning prompt = denoiser.Condition("", image.size(2), image.size(3));
+  const Conditioning prompt = denoiser.Condition("", image.size(2), image.size(3)).value();
   Expect("chain context", "chain/context", prompt.context);
   const EncodedImage encoded = model_.Encode(image);
   const at::Tensor latent = encoded.posterior.Sample(Golden("chain/posterior"));
@@ -116,8 +116,9 @@ TEST_P(FamilyEncoderTest, LatentsAndTheTermsThatCompareThem) {
       Random random(1);
       ProgressMeter progress({}, {}, 0);
       StageContext context(random, progress);
-      const LossTerms terms =
-          ImageObjective(model_, {}, plan, original).Evaluate(moved, {}, context);
+      const LossTerms terms = ImageObjective::Create(model_, {}, plan, original, context)
+                                  .value()
+                                  .Evaluate(moved, {}, context);
       Expect("encoder losses", c + "loss/" + name, terms.total);
       terms.total.backward();
       const std::string key = c + name + "_grad";

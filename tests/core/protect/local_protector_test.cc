@@ -42,9 +42,8 @@ class LocalProtectorTest : public testing::Test {
   // What PGD takes of memory.
   static double BytesAPixel(const std::string& name, bool recomputing) {
     const Surrogate model = LoadGoldenModel(name);
-    ActivationBytes bytes = model.encoder->activation_bytes();
-    bytes += model.denoiser->activation_bytes();
-    return bytes.kept - (recomputing ? bytes.saved : 0);
+    return PeakBytes({model.encoder->activation_bytes(), model.denoiser->activation_bytes().back()},
+                     recomputing);
   }
 
   LoadedModels loaded_;

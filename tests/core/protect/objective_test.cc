@@ -16,7 +16,7 @@ class ObjectiveTest : public testing::Test {
   ObjectiveTest() {
     ConfigureTorch(1);
     model_ = LoadGoldenModel("sd2-base-like");
-    prompt_ = model_.denoiser->Condition("", 32, 32);
+    prompt_ = model_.denoiser->Condition("", 32, 32).value();
     prompt_.context = prompt_.context.clone().requires_grad_(true);
     image_.requires_grad_(true);
   }
@@ -28,7 +28,9 @@ class ObjectiveTest : public testing::Test {
     Random random(3);
     ProgressMeter progress({}, {}, 0);
     StageContext context(random, progress);
-    return ImageObjective(model_, others, plan, original_).Evaluate(image_, prompt_, context);
+    return ImageObjective::Create(model_, others, plan, original_, context)
+        .value()
+        .Evaluate(image_, prompt_, context);
   }
 
   LossTerms Evaluate(Method method) {

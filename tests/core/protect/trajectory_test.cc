@@ -82,7 +82,9 @@ std::unique_ptr<Trajectory> MakeTrajectory(
   StageContext context(random, progress, run->seen.get());
   run->original = GoldenPicture(of.model);
   run->seen->tensors["emb/init"] =
-      run->model.denoiser->Condition("", run->original.size(2), run->original.size(3)).context;
+      run->model.denoiser->Condition("", run->original.size(2), run->original.size(3))
+          .value()
+          .context;
   run->image = RunProtection(run->model, {}, run->original, plan, context).value();
   return run;
 }
@@ -243,7 +245,7 @@ TEST_P(ProbeTest, ProtectionWorksAsWellAsTheReferences) {
   const at::NoGradGuard no_grad;
   const auto losses = [&](const at::Tensor& image) {
     const at::Tensor latent = run_.model.encoder->Mean(image);
-    const Conditioning prompt = run_.model.denoiser->Condition("", 64, 64);
+    const Conditioning prompt = run_.model.denoiser->Condition("", 64, 64).value();
     std::vector<double> values;
     for (int64_t i = 0; i < probe["t"].numel(); ++i) {
       const NoiseDraw draw = {probe["noise"].slice(0, i, i + 1), probe["t"].slice(0, i, i + 1)};

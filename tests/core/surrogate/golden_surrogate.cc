@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "core/surrogate/assemble.h"
 #include "core/surrogate/noise_schedule.h"
@@ -16,10 +17,10 @@ Surrogate MakeGoldenSurrogate(const std::string& model, c10::ScalarType precisio
   parts.unet.config = GoldenUNetConfig(model);
   parts.encoder.network = LoadGoldenVae(model);
   parts.encoder.config = GoldenVaeConfig(model);
-  parts.unet.texts.resize(1);
-  parts.unet.texts.front().model = LoadGoldenTextModel(model);
-  parts.unet.texts.front().tokenizer =
-      ClipTokenizer::Create(GoldenPath("models/" + model + "/tokenizer")).value();
+  std::vector<TextEncoderParts> texts(1);
+  texts[0].read = [network = LoadGoldenTextModel(model)] { return network; };
+  texts[0].tokenizer = ClipTokenizer::Create(GoldenPath("models/" + model + "/tokenizer")).value();
+  parts.unet.prompts = std::make_unique<PromptEncoder>(std::move(texts), parts.device, precision);
   NoiseScheduleConfig schedule;
   schedule.beta_start = 0.00085;
   schedule.beta_end = 0.012;

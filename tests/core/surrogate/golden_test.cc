@@ -105,12 +105,12 @@ TEST_P(GoldenLossTest, GradientsWithCapture) {
 
 TEST_P(GoldenLossTest, PromptEmbeddings) {
   const GoldenValues golden(GetParam(), "text");
-  const at::Tensor embedding = denoiser().Condition("", 64, 64).context;
+  const at::Tensor embedding = denoiser().Condition("", 64, 64).value().context;
   const at::Tensor expected = golden["last_hidden_state"].slice(0, 0, 1);
   ASSERT_EQ(embedding.sizes(), expected.sizes());
   parity_.ExpectDeviation("prompt embedding", "", (embedding - expected).abs().max().item<double>(),
                           golden.Tolerance("last_hidden_state"));
-  const at::Tensor sks = denoiser().Condition("a photo of sks person", 64, 64).context;
+  const at::Tensor sks = denoiser().Condition("a photo of sks person", 64, 64).value().context;
   parity_.ExpectDeviation(
       "prompt embedding", "a photo of sks person",
       (sks - golden["last_hidden_state"].slice(0, 1, 2)).abs().max().item<double>(),
@@ -132,7 +132,7 @@ TEST_P(GoldenLossTest, ProbeLosses) {
   };
   const at::NoGradGuard no_grad;
   const at::Tensor t = golden["t"], noise = golden["noise"];
-  const at::Tensor context = denoiser().Condition("", 64, 64).context;
+  const at::Tensor context = denoiser().Condition("", 64, 64).value().context;
   for (const auto& [name, image] : images) {
     const at::Tensor latent = model_.encoder->Mean(image);
     std::vector<at::Tensor> losses;

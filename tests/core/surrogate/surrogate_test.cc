@@ -25,9 +25,9 @@ TEST(SurrogateTest, CountsEveryPassOnce) {
   const Surrogate model = MakeGoldenSurrogate("sd1-like");
   Denoiser& denoiser = *model.denoiser;
   const Draws draws = MakeDraws(8, 8);
-  denoiser.Condition("", 32, 32);
-  denoiser.Condition("", 32, 32);
-  denoiser.Condition("two cats", 32, 32);
+  ASSERT_TRUE(denoiser.Condition("", 32, 32).ok());
+  ASSERT_TRUE(denoiser.Condition("", 32, 32).ok());
+  ASSERT_TRUE(denoiser.Condition("two cats", 32, 32).ok());
   EXPECT_EQ(denoiser.text_encodes(), 2);
 
   const at::Tensor image = at::zeros({1, 3, 32, 32});
@@ -40,7 +40,7 @@ TEST(SurrogateTest, CountsEveryPassOnce) {
   EXPECT_EQ(model.encoder->encodes(), 3);
   EXPECT_EQ(model.encoder->encodes_on_graph(), 1);
 
-  DenoisingLoss(denoiser, draws.latent, draws.draw, denoiser.Condition("", 32, 32), {});
+  DenoisingLoss(denoiser, draws.latent, draws.draw, denoiser.Condition("", 32, 32).value(), {});
   EXPECT_EQ(denoiser.forwards(), 1);
 }
 
@@ -58,7 +58,7 @@ TEST(SurrogateTest, NoiseTargetIgnoresThePredictionType) {
   const Surrogate model = MakeGoldenSurrogate("sd2-v-like");
   Denoiser& denoiser = *model.denoiser;
   const Draws draws = MakeDraws(8, 8);
-  const Conditioning conditioning = denoiser.Condition("", 64, 64);
+  const Conditioning conditioning = denoiser.Condition("", 64, 64).value();
   const at::NoGradGuard no_grad;
   const auto loss = [&](LossTarget target) {
     return DenoisingLoss(denoiser, draws.latent, draws.draw, conditioning, {}, nullptr, target)
@@ -83,7 +83,7 @@ TEST(SurrogateTest, Bfloat16StaysNearFloat32AndGivesFloat32) {
     const LatentPosterior posterior = model.encoder->Encode(image);
     EXPECT_EQ(posterior.mean.scalar_type(), at::kFloat);
     EXPECT_EQ(posterior.std.scalar_type(), at::kFloat);
-    const Conditioning prompt = model.denoiser->Condition("", 128, 128);
+    const Conditioning prompt = model.denoiser->Condition("", 128, 128).value();
     EXPECT_EQ(prompt.context.scalar_type(), at::kFloat);
     AttentionCapture capture;
     const at::Tensor loss = DenoisingLoss(*model.denoiser, posterior.Sample(draws.latent),

@@ -68,7 +68,7 @@ TEST(TrainableWeightsTest, GradientsAreThereWhileAskedFor) {
   at::manual_seed(11);
   const at::Tensor latent = at::randn({1, 4, 8, 8});
   const NoiseDraw draw = {at::randn({1, 4, 8, 8}), at::tensor({300})};
-  const Conditioning prompt = denoiser.Condition("", 64, 64);
+  const Conditioning prompt = denoiser.Condition("", 64, 64).value();
   const auto loss = [&] { return DenoisingLoss(denoiser, latent, draw, prompt, {}); };
   EXPECT_FALSE(loss().requires_grad());
   {

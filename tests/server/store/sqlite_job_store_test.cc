@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "server/store/digest.h"
+#include "core/base/sha256.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
