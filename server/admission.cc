@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/api/capabilities.h"
@@ -143,23 +144,25 @@ void Admission::Identify(const v1::ProtectRequest& request, JobRequest& job) con
   body.set_model(job.model);  // a later start may have another default
   job.body = Serialised(body);
   if (!options_.result_cache) return;
-  const std::string weights = WeightsOf(job);
-  if (weights.empty()) return;
+  const std::string models = ModelsOf(job);
+  if (models.empty()) return;
   job.cache_key =
-      Sha256Hex(absl::StrCat(job.tenant, "\n", job.image_digest, weights,
-                             Serialised(body.options()), "\n", Serialised(body.output())));
+      Sha256Hex(absl::StrCat(job.tenant, "\n", job.image_digest, models, Serialised(body.options()),
+                             "\n", Serialised(body.output())));
 }
 
-// The digests of all models that the result is made with; "" while one is not known.
-std::string Admission::WeightsOf(const JobRequest& job) const {
-  std::string digests = with_.catalogue.InfoOf(job.model).digest;
-  if (digests.empty()) return "";
-  for (const std::string& name : job.options.also) {
-    const std::string digest = with_.catalogue.InfoOf(name).digest;
-    if (digest.empty()) return "";
-    digests += digest;
+// What the result depends on of all models that it is made with: their weights, and what a sidecar
+// or a config may say otherwise of the same weights. "" while one is not known.
+std::string Admission::ModelsOf(const JobRequest& job) const {
+  std::vector<std::string> names = {job.model};
+  names.insert(names.end(), job.options.also.begin(), job.options.also.end());
+  std::string all;
+  for (const std::string& name : names) {
+    const ModelInfo info = with_.catalogue.InfoOf(name);
+    if (info.digest.empty()) return "";
+    absl::StrAppend(&all, info.digest, info.prediction_type, info.native_side, info.precision);
   }
-  return digests;
+  return all;
 }
 
 absl::StatusOr<absl::Time> Admission::DeadlineOf(const Call& call,

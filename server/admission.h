@@ -67,7 +67,7 @@ class Admission {
   absl::StatusOr<absl::Time> DeadlineOf(const Call& call, const v1::ProtectRequest& request) const;
   absl::Status CheckDeadline(const JobRequest& job, absl::Time deadline) const;
   absl::Status CheckModels(const JobRequest& job) const;
-  std::string WeightsOf(const JobRequest& job) const;
+  std::string ModelsOf(const JobRequest& job) const;
   void Identify(const v1::ProtectRequest& request, JobRequest& job) const;
   // Pushes, and takes the job's bytes from its tenant's quota where the queue takes the job.
   absl::Status Push(const Tenant& tenant, const std::shared_ptr<Job>& job);

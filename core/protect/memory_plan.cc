@@ -11,6 +11,10 @@
 #include "absl/strings/strip.h"
 #include "core/tensor/device.h"
 
+// jemalloc's, where the program is linked with it.
+extern "C" int mallctl(const char* name, void* old_value, size_t* old_size, void* new_value,
+                       size_t new_size) __attribute__((weak));
+
 namespace antidiffusion {
 namespace {
 
@@ -60,6 +64,24 @@ int64_t LeftOfGroups(const std::string& root) {
   }
 }
 
+int64_t SaturatingAdd(int64_t a, int64_t b) { return a > kNoLimit - b ? kNoLimit : a + b; }
+
+int64_t AllocatorStatistic(const char* name) {
+  size_t value = 0;
+  size_t size = sizeof(value);
+  return mallctl(name, &value, &size, nullptr, 0) == 0 ? static_cast<int64_t>(value) : 0;
+}
+
+// Memory that the last job left, which jemalloc keeps for the next one for some seconds.
+int64_t KeptByAllocator() {
+  if (mallctl == nullptr) return 0;
+  uint64_t epoch = 1;
+  mallctl("epoch", nullptr, nullptr, &epoch, sizeof(epoch));  // takes the statistics anew
+  return std::max<int64_t>(0, AllocatorStatistic("stats.resident") -
+                                  AllocatorStatistic("stats.active") -
+                                  AllocatorStatistic("stats.metadata"));
+}
+
 int64_t BytesOf(const std::vector<at::Tensor>& tensors) {
   int64_t bytes = 0;
   for (const at::Tensor& tensor : tensors) bytes += static_cast<int64_t>(tensor.nbytes());
@@ -100,7 +122,7 @@ MemoryPlan PlanMemory(const Surrogate& model, const std::vector<LatentEncoder*>&
 }
 
 int64_t FreeMemory(const c10::Device& device) {
-  if (device.is_cpu()) return FreeHostMemory();
+  if (device.is_cpu()) return SaturatingAdd(FreeHostMemory(), KeptByAllocator());
   const MemoryUse use = GetMemoryUse(device);
   return use.free + use.reserved - use.used;
 }

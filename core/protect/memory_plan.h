@@ -47,8 +47,8 @@ struct MemoryPlan {
 MemoryPlan PlanMemory(const Surrogate& model, const std::vector<LatentEncoder*>& others,
                       const Plan& plan, int64_t free);
 
-// Bytes that a job may still take: of a GPU what nobody uses, with what torch has reserved and does
-// not use; of the host FreeHostMemory.
+// Bytes that a job may still take: what nobody uses, with what this process keeps for later and
+// does not use (of a GPU torch's allocator, of the host jemalloc where it is linked).
 int64_t FreeMemory(const c10::Device& device);
 
 // MemAvailable of `root`proc/meminfo, or what the control groups of this process (version 2, and

@@ -34,7 +34,7 @@ struct UNetParts {
   std::unique_ptr<NoiseSchedule> schedule;
 };
 
-// All networks with their weights, on `device`.
+// Encoder and UNet with their weights, on `device`; the text encoders come when they are needed.
 struct SurrogateParts {
   std::string family;
   std::string digest;

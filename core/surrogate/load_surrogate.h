@@ -13,7 +13,9 @@
 namespace antidiffusion {
 
 // Reads the weights of a ReadModelSource into fp32 parameters on `device`; kBFloat16: computes in
-// that by autocast. Blocking, seconds. Errors as ReadModelSource's; RESOURCE_EXHAUSTED: memory.
+// that by autocast. The text encoders' files stay mapped and are read again for every prompt that
+// is not remembered (see prompt_encoder.h). Blocking, seconds. Errors as ReadModelSource's;
+// RESOURCE_EXHAUSTED: memory.
 absl::StatusOr<Surrogate> LoadSurrogate(const std::string& path, c10::Device device,
                                         c10::ScalarType precision,
                                         const SourceOptions& options = {});

@@ -173,6 +173,30 @@ TEST_F(LocalProtectorTest, NamesTheLayersThatTheModelHasNot) {
   EXPECT_THAT(protector->Protect(SyntheticImage(96, 96), options, {}), IsOk());
 }
 
+TEST_F(LocalProtectorTest, IsAliveAtEveryDraw) {
+  const auto protector = Make("sd2-v-like");
+  ProtectionOptions options = ShortOptions();
+  options.pgd_draws = 5;
+  int alive = 0;
+  RunContext run;
+  run.on_alive = [&alive] { ++alive; };
+  EXPECT_THAT(protector->Protect(SyntheticImage(96, 96), options, run), IsOk());
+  EXPECT_GE(alive, options.prompt_steps.value() + 5 * options.pgd_steps.value());
+}
+
+TEST_F(LocalProtectorTest, AFurtherModelWithTheSameEncoderCostsNoPass) {
+  Surrogate first = LoadGoldenModel("sd2-v-like");
+  const LatentEncoder& encoder = *first.encoder;
+  const auto protector = Make(std::move(first), "first");
+  const auto same = Make("sd2-v-like");
+  ProtectionOptions options = ShortOptions();
+  EXPECT_THAT(protector->Protect(SyntheticImage(96, 96), options, {}), IsOk());
+  const int64_t alone = encoder.encodes_on_graph();
+  options.also = {same->model().name};
+  EXPECT_THAT(protector->Protect(SyntheticImage(96, 96), options, {}), IsOk());
+  EXPECT_EQ(encoder.encodes_on_graph(), 2 * alone);
+}
+
 TEST_F(LocalProtectorTest, AsksBeforeEveryPassOfTheReport) {
   const auto protector = Make("sd2-v-like");
   ProtectionOptions options = ShortOptions();

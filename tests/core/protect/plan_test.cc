@@ -189,6 +189,11 @@ TEST(PlanTest, BoundOfReleasedIsItsTrueOne) {
   options.epochs = 1000;
   EXPECT_EQ(PlanOf(options).bound, 255);
   options = Published(Mode::kReleased);
+  options.random_start = true;  // the whole budget at once, then five blocks of 2.55 levels
+  EXPECT_EQ(PlanOf(options).bound, 19);
+  options.epochs = 0;
+  EXPECT_EQ(PlanOf(options).bound, 6);
+  options = Published(Mode::kReleased);
   options.method = Method::kNoise;
   EXPECT_EQ(PlanOf(options).bound, 6);
 }
@@ -264,14 +269,26 @@ TEST(PlanTest, PgdStartsAtRandomWhereTheOriginalHasNoGradient) {
   EXPECT_TRUE(PlanOf(options).pgd.random_start);
 }
 
-TEST(PlanTest, TheOwnEncoderIsComparedWhereNoOtherIsOrTheModelIsNothingElse) {
+TEST(PlanTest, TheOwnEncoderIsComparedUnlessATermOfItsUNetStandsForIt) {
   ProtectionOptions options;
   EXPECT_FALSE(PlanOf(options).compares_own_encoder);
   options.objectives = {{Objective::kAway}};
   EXPECT_TRUE(PlanOf(options).compares_own_encoder);
   options.also = {"other"};
-  EXPECT_FALSE(PlanOf(options).compares_own_encoder);
+  EXPECT_TRUE(PlanOf(options).compares_own_encoder);
   EXPECT_TRUE(MakePlan(options, ModelInfo{}, false).compares_own_encoder);
+  options.objectives = {{Objective::kDenoising}, {Objective::kAway}};
+  EXPECT_FALSE(PlanOf(options).compares_own_encoder);
+  options.also.clear();
+  EXPECT_TRUE(PlanOf(options).compares_own_encoder);
+}
+
+TEST(PlanTest, DrawsAreOfTermsThatDraw) {
+  ProtectionOptions options;
+  options.pgd_draws = 8;
+  EXPECT_EQ(PlanOf(options).pgd.draws, 8);
+  options.objectives = {{Objective::kAway}};
+  EXPECT_EQ(PlanOf(options).pgd.draws, 1);
 }
 
 TEST(PlanTest, AMethodGoesWithoutSemanticLayersThatTheModelHasNot) {

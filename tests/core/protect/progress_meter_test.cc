@@ -42,6 +42,17 @@ TEST_F(ProgressMeterTest, CountsOptimiserStepsOfTheWholeJob) {
   EXPECT_DOUBLE_EQ(seen_[1].step_seconds, 3);
 }
 
+TEST_F(ProgressMeterTest, TellsThatTheJobIsAliveWheneverItAsks) {
+  int alive = 0;
+  RunContext run = Context();
+  run.on_alive = [&alive] { ++alive; };
+  const ProgressMeter meter(run, {.prompt_tuning = 1, .pgd = 2, .surrogate_tuning = 1}, 1);
+  EXPECT_THAT(meter.Check(Stage::kPgd), IsOk());
+  EXPECT_THAT(meter.Check(Stage::kReport), IsOk());
+  EXPECT_EQ(alive, 2);
+  EXPECT_TRUE(seen_.empty());
+}
+
 TEST_F(ProgressMeterTest, FractionGrowsToOneAndEtaFallsToZero) {
   ProgressMeter meter(Context(), {.prompt_tuning = 2, .pgd = 2, .surrogate_tuning = 2}, 1);
   for (const Stage stage : {Stage::kPromptTuning, Stage::kPromptTuning, Stage::kPgd, Stage::kPgd,

@@ -159,6 +159,12 @@ TEST(WorkerEngineTest, AnErrorThatStaysIsTheDevices) {
   EXPECT_THAT(worker.engine().health(), HasReason("DEVICE_FAULT"));
 }
 
+TEST(WorkerEngineTest, AResultOfAnotherShapeIsNoResult) {
+  LoadedWorker worker({.faults = "shape@job=1"});
+  EXPECT_THAT(worker.Protect(), HasReason("WORKER_DIED"));
+  worker.WaitForFailure();
+}
+
 TEST(WorkerEngineTest, WeightsThatAreNotRestoredEndTheProcess) {
   LoadedWorker worker({.faults = "unrestored@job=1"});
   EXPECT_THAT(worker.Protect(), HasReason("WEIGHTS_NOT_RESTORED"));

@@ -72,6 +72,7 @@ class FakeModel : public Protector {
     const absl::Duration step_time = DurationSetting("ANTIDIFFUSION_FAKE_STEP_TIME");
     for (int step = 1; step <= steps; ++step) {
       AD_RETURN_IF_ERROR(run.Check());
+      if (run.on_alive) run.on_alive();
       absl::SleepFor(step_time);
       run.on_progress({"pgd", step, steps, static_cast<double>(step) / steps, 0.5,
                        absl::ToDoubleSeconds((steps - step) * step_time),

@@ -28,6 +28,7 @@ const std::map<std::string, FaultKind>& Kinds() {
       {"oom", FaultKind::kOom},
       {"sticky", FaultKind::kSticky},
       {"unrestored", FaultKind::kUnrestored},
+      {"shape", FaultKind::kShape},
       {"fail_test", FaultKind::kFailTest},
   };
   return *kinds;
@@ -74,6 +75,7 @@ class FaultyDevice {
 
   const FaultTable& table() const { return table_; }
   bool broken() const { return broken_; }
+  bool narrow() const { return narrow_; }
   void NextJob(int width) {
     ++job_;
     width_ = width;
@@ -121,6 +123,9 @@ class FaultyDevice {
       case FaultKind::kUnrestored:
         return WithReason(absl::InternalError("weights not restored: a fault of the test"),
                           {"WEIGHTS_NOT_RESTORED", {}});
+      case FaultKind::kShape:
+        narrow_ = true;
+        break;
       case FaultKind::kSticky:
       case FaultKind::kFailTest:
         broken_ = true;
@@ -134,6 +139,7 @@ class FaultyDevice {
   int width_ = 0;
   int test_ = 0;
   bool broken_ = false;
+  bool narrow_ = false;
 };
 
 class FaultyProtector : public Protector {
@@ -159,6 +165,11 @@ class FaultyProtector : public Protector {
     };
     auto result = inner_->Protect(image, options, watched);
     if (!fault.ok()) return fault;
+    if (device_.narrow() && result.ok()) {
+      Image& narrow = result->image;
+      --narrow.width;
+      narrow.pixels.resize(narrow.size());
+    }
     return result;
   }
   absl::Status SelfTest() override {

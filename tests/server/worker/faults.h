@@ -11,6 +11,7 @@
 //   oom     the job ends with RESOURCE_EXHAUSTED, reason DEVICE_MEMORY
 //   sticky  from there on all that touches the device fails
 //   unrestored  the job ends with INTERNAL, reason WEIGHTS_NOT_RESTORED; the device is well
+//   shape   the job's result is a column narrower than the image
 //   fail_test@step=N  the N-th self-test fails, and all that touches the device after it
 //   slow_load=DURATION  loading takes so much longer
 //   once=FILE  each fault happens once in all processes that name this file: FILE.NAME marks it
@@ -27,7 +28,7 @@
 
 namespace antidiffusion {
 
-enum class FaultKind { kCrash, kHang, kOom, kSticky, kUnrestored, kFailTest };
+enum class FaultKind { kCrash, kHang, kOom, kSticky, kUnrestored, kShape, kFailTest };
 
 struct Fault {
   FaultKind kind = FaultKind::kCrash;
