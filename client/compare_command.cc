@@ -13,6 +13,7 @@
 #include "core/base/status_macros.h"
 #include "core/image/codec.h"
 #include "core/image/similarity.h"
+#include "core/image/visibility.h"
 
 namespace antidiffusion {
 namespace {
@@ -48,14 +49,18 @@ absl::StatusOr<std::string> Compare(const CompareSettings& settings) {
   AD_ASSIGN_OR_RETURN(const int difference, MaxDifference(row.original, row.protected_image));
   AD_ASSIGN_OR_RETURN(const double psnr, Psnr(row.original, row.protected_image));
   AD_ASSIGN_OR_RETURN(const double ssim, Ssim(row.original, row.protected_image));
+  AD_ASSIGN_OR_RETURN(const Visibility seen, MeasureVisibility(row.original, row.protected_image));
   Picture picture;
   AD_ASSIGN_OR_RETURN(picture.image, CompareImages({row}, {.amplification = settings.factor}));
   AD_ASSIGN_OR_RETURN(const std::string png, EncodePicture(picture, EncodeOptions()));
   const std::filesystem::path output = OutputOf(settings);
   AD_RETURN_IF_ERROR(PrepareOutputFolder(output));
   AD_RETURN_IF_ERROR(WriteFileAtomically(output, png));
-  return absl::StrFormat("max difference %d levels, PSNR %.2f dB, SSIM %.4f; picture: %s",
-                         difference, psnr, ssim, output.string());
+  return absl::StrFormat(
+      "max difference %d levels, PSNR %.2f dB, SSIM %.4f, colour shift %.2f (95 %% of blocks up to "
+      "%.2f), %.0f %% of the change in patches; picture: %s",
+      difference, psnr, ssim, seen.chroma_bias, seen.chroma_bias_95, 100 * seen.low_frequency_share,
+      output.string());
 }
 
 }  // namespace

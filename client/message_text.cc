@@ -17,8 +17,9 @@ nlohmann::ordered_json MessageJson(const google::protobuf::Message& message) {
 }
 
 std::string ReportText(const v1::Report& report) {
-  std::string text = absl::StrFormat("max %d levels, PSNR %.1f dB, SSIM %.4f",
-                                     report.max_difference(), report.psnr(), report.ssim());
+  std::string text =
+      absl::StrFormat("max %d levels, PSNR %.1f dB, SSIM %.4f, colour shift %.2f",
+                      report.max_difference(), report.psnr(), report.ssim(), report.chroma_bias());
   if (report.codec_difference() > 0) {
     absl::StrAppend(&text, ", the codec added ", report.codec_difference());
   }

@@ -54,6 +54,10 @@ void AddPresetFlags(CLI::App& app, Options& options) {
                     "Largest change of a channel, above 0 and up to 32 of 255 levels; default "
                     "6.375",
                     [&options](double value) { options.set_budget_levels(value); });
+  AddNumber<double>(app, "--visibility", "BIAS",
+                    "Largest shift of colour that patches may show, up to 20 CIELAB units; 0: no "
+                    "limit; default 0.6, which is unseen (mode released: no limit)",
+                    [&options](double value) { options.set_visibility(value); });
   AddNumber<uint64_t>(app, "--seed", "UINT64", "Default: derived from the image",
                       [&options](uint64_t value) { options.set_seed(value); });
   app.add_option_function<std::string>(

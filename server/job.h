@@ -18,6 +18,7 @@
 #include "core/api/protector.h"
 #include "core/api/run_context.h"
 #include "core/image/codec.h"
+#include "core/image/visibility.h"
 #include "server/store_gate.h"
 #include "server/tracing/trace_context.h"
 
@@ -54,6 +55,7 @@ struct JobReport {
   int bound = 0;           // levels, proven
   double psnr = 0;         // dB
   double ssim = 0;
+  Visibility visibility;
   int codec_difference = 0;  // levels that a lossy output added on top
   std::string codec_note;
   std::optional<FullReport> full;

@@ -146,6 +146,7 @@ absl::Status Measure(const Image& original, const Image& image, JobReport& repor
   const Image reference = WithChannels(original, image.channels);
   AD_ASSIGN_OR_RETURN(report.psnr, Psnr(reference, image));
   AD_ASSIGN_OR_RETURN(report.ssim, Ssim(reference, image));
+  AD_ASSIGN_OR_RETURN(report.visibility, MeasureVisibility(reference, image));
   return absl::OkStatus();
 }
 

@@ -15,6 +15,9 @@ void ToProto(const JobReport& report, v1::Report* proto) {
   proto->set_budget(report.bound);
   proto->set_psnr(report.psnr);
   proto->set_ssim(report.ssim);
+  proto->set_chroma_bias(report.visibility.chroma_bias);
+  proto->set_chroma_bias_95(report.visibility.chroma_bias_95);
+  proto->set_low_frequency_share(report.visibility.low_frequency_share);
   proto->set_codec_difference(report.codec_difference);
   proto->set_codec_note(report.codec_note);
   if (report.full.has_value()) *proto->mutable_full() = ToProto(*report.full);
@@ -47,6 +50,9 @@ JobReport ToJobReport(const v1::Report& proto) {
   report.bound = proto.budget();
   report.psnr = proto.psnr();
   report.ssim = proto.ssim();
+  report.visibility = {.chroma_bias = proto.chroma_bias(),
+                       .chroma_bias_95 = proto.chroma_bias_95(),
+                       .low_frequency_share = proto.low_frequency_share()};
   report.codec_difference = proto.codec_difference();
   report.codec_note = proto.codec_note();
   if (proto.has_full()) report.full = FromProto(proto.full());

@@ -18,6 +18,7 @@ constexpr int kMaxSteps = 1000;
 constexpr int kMaxDraws = 64;
 constexpr int kLastTimestep = 999;
 constexpr double kMaxWeight = 1e6;
+constexpr double kMaxVisibility = 20;
 constexpr size_t kMaxAlso = 7;
 constexpr size_t kMaxModelName = 256;
 constexpr size_t kMaxPromptCharacters = 1000;
@@ -68,6 +69,10 @@ absl::Status ProtectionOptions::ValidateRefinements() const {
   AD_RETURN_IF_ERROR(CheckRange("options.timestep_min", timestep_min, 0, kLastTimestep));
   AD_RETURN_IF_ERROR(
       CheckRange("options.timestep_max", timestep_max, timestep_min.value_or(0), kLastTimestep));
+  if (visibility && !(*visibility >= 0 && *visibility <= kMaxVisibility)) {
+    return InvalidField("options.visibility", absl::StrCat(*visibility),
+                        absl::StrCat("[0, ", kMaxVisibility, "]"));
+  }
   return CheckRange("options.jpeg_quality", jpeg_quality, 0, 100);
 }
 

@@ -96,6 +96,9 @@ struct ProtectionOptions {
   std::optional<bool> random_start;
   // Further models of the server, at most 7, whose encoders PGD moves the latent of, too.
   std::vector<std::string> also;
+  // The largest mean shift of a patch's colour (chroma_bias, in CIELAB units): (0, 20]; 0: no
+  // limit. Unset: 0.6, which is unseen; no limit in Mode::kReleased.
+  std::optional<double> visibility;
   ExperimentalOptions experimental;
 
   // INVALID_ARGUMENT naming the first field out of range, as `options.FIELD`.

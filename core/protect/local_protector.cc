@@ -21,6 +21,7 @@
 #include "core/protect/protection_loop.h"
 #include "core/protect/report.h"
 #include "core/protect/semantic_loss.h"
+#include "core/protect/visibility_limit.h"
 #include "core/tensor/device.h"
 #include "core/tensor/image_tensor.h"
 
@@ -192,7 +193,12 @@ absl::StatusOr<ProtectionResult> LocalProtector::ProtectImage(const Image& image
   const int64_t passes_before = UNetPasses();
   AD_ASSIGN_OR_RETURN(const at::Tensor difference, Difference(image, grid, plan, others, context));
   result.unet_passes = UNetPasses() - passes_before;
-  result.image = ApplyDifference(image, difference, result.bound);
+  if (plan.visibility > 0) {
+    AD_ASSIGN_OR_RETURN(result.image,
+                        ApplyUnseen(image, difference, result.bound, plan.visibility));
+  } else {
+    result.image = ApplyDifference(image, difference, result.bound);
+  }
   AD_ASSIGN_OR_RETURN(result.max_difference, MaxDifference(image, result.image));
   if (full) {
     AD_ASSIGN_OR_RETURN(result.full, MakeFullReport(model_, image, result.image, grid, progress));
@@ -248,11 +254,12 @@ absl::StatusOr<at::Tensor> LocalProtector::Difference(const Image& image, const 
   PieceBlender blender(image.height, image.width, grid.pieces);
   for (size_t i = 0; i < grid.pieces.size(); ++i) {
     const ImagePiece& piece = grid.pieces[i];
+    const double scale = static_cast<double>(piece.height) / static_cast<double>(grid.height);
     const at::Tensor original = Resize(ImageToTensor(Cut(image, piece)), grid.height, grid.width)
                                     .clamp(-1, 1)
                                     .to(model_.device);
     AD_ASSIGN_OR_RETURN(const at::Tensor moved,
-                        RunProtection(model_, others, original, plan, context));
+                        RunProtection(model_, others, original, scale, plan, context));
     blender.Add(i, Resize((moved - original).cpu(), piece.height, piece.width));
   }
   return blender.Result();

@@ -59,7 +59,8 @@ double LossIfFinite(const Ascent& ascent) {
 absl::StatusOr<at::Tensor> AscendImage(const Surrogate& model, const ImageObjective& objective,
                                        const at::Tensor& image, const at::Tensor& centre,
                                        const Conditioning& conditioning, const Plan& plan,
-                                       int block, StageContext& context) {
+                                       const VisibilityLimit* limit, int block,
+                                       StageContext& context) {
   at::Tensor moved = image.detach();
   at::Tensor kept;  // the gradients so far, with momentum
   for (int step = 0; step < plan.pgd.steps; ++step) {
@@ -81,6 +82,7 @@ absl::StatusOr<at::Tensor> AscendImage(const Surrogate& model, const ImageObject
       kept = gradient;
     }
     moved = Project(moved + plan.pgd.step_size * gradient.sign(), centre, plan.budget);
+    if (limit != nullptr) moved = Project(limit->Project(moved), centre, plan.budget);
     AD_RETURN_IF_ERROR(context.FinishStep(Stage::kPgd, loss));
   }
   return moved;

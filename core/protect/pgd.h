@@ -7,19 +7,21 @@
 #include "core/protect/objective.h"
 #include "core/protect/plan.h"
 #include "core/protect/stage_context.h"
+#include "core/protect/visibility_limit.h"
 #include "core/surrogate/surrogate.h"
 
 namespace antidiffusion {
 
 // Block `block` of plan.pgd. Each step: image += step_size * sign(gradient of the objective), then
-// clamped to the budget around `centre` and to [-1,1]. The gradient of a step is the sum over its
-// draws, and momentum adds the earlier ones, each divided by its mean magnitude (Dong et al. 2018,
-// MI-FGSM). Every other draw sees the image through JPEG, so that what is found holds with and
-// without it. `image` and `centre` [1,3,H,W]; returns the new image, detached.
-// CANCELLED, DEADLINE_EXCEEDED; INTERNAL: a loss or a gradient that is not finite.
+// clamped to the budget around `centre` and to [-1,1], and with `limit` kept out of sight. The
+// gradient of a step is the sum over its draws, and momentum adds the earlier ones, each divided by
+// its mean magnitude (Dong et al. 2018, MI-FGSM). Every other draw sees the image through JPEG, so
+// that what is found holds with and without it. `image` and `centre` [1,3,H,W]; returns the new
+// image, detached. CANCELLED, DEADLINE_EXCEEDED; INTERNAL: a loss or a gradient that is not finite.
 absl::StatusOr<at::Tensor> AscendImage(const Surrogate& model, const ImageObjective& objective,
                                        const at::Tensor& image, const at::Tensor& centre,
                                        const Conditioning& conditioning, const Plan& plan,
-                                       int block, StageContext& context);
+                                       const VisibilityLimit* limit, int block,
+                                       StageContext& context);
 
 }  // namespace antidiffusion

@@ -9,6 +9,7 @@
 namespace antidiffusion {
 namespace {
 
+constexpr double kUnseen = 0.6;                 // chroma_bias
 constexpr double kLevelsPerUnit = 127.5;        // of an 8-bit channel, on [-1,1]
 constexpr double kPublishedStepLevels = 0.255;  // 2e-3 on [-1,1]
 constexpr double kStepRoom = 2.5;
@@ -138,6 +139,7 @@ Plan MakePlan(const ProtectionOptions& options, const ModelInfo& model, bool gre
   plan.budget = options.budget_levels / kLevelsPerUnit;
   plan.pgd.step_size = step_levels / kLevelsPerUnit;
   plan.bound = Bound(plan, options.budget_levels, step_levels);
+  plan.visibility = options.visibility.value_or(options.mode == Mode::kReleased ? 0 : kUnseen);
   return plan;
 }
 

@@ -70,6 +70,7 @@ struct Plan {
   // a budget of its own, the floor of their sum, each min(budget, its steps * step size), and the
   // whole budget for a first one that starts from noise; at most 255.
   int bound = 0;
+  double visibility = 0;  // the largest chroma_bias (core/image/visibility.h); 0: no limit
   ObjectiveWeights raised;
   // Whether the first model's own encoder is among those whose latents are compared: without
   // options.also, and where the job needs nothing else of the first model.

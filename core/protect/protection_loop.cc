@@ -12,6 +12,7 @@
 #include "core/protect/objective.h"
 #include "core/protect/pgd.h"
 #include "core/protect/tuning.h"
+#include "core/protect/visibility_limit.h"
 #include "core/tensor/device.h"
 
 namespace antidiffusion {
@@ -21,13 +22,15 @@ namespace {
 class Loop {
  public:
   Loop(const Surrogate& model, const std::vector<LatentEncoder*>& others,
-       const at::Tensor& original, const Plan& plan, StageContext& context)
+       const at::Tensor& original, double scale, const Plan& plan, StageContext& context)
       : model_(model),
         others_(others),
         original_(original),
         plan_(plan),
         context_(context),
-        image_(original) {}
+        image_(original) {
+    if (plan.visibility > 0) limit_.emplace(original, scale, plan.visibility);
+  }
 
   absl::StatusOr<at::Tensor> Run() {
     if (plan_.uniform_noise) return AddNoise();
@@ -64,8 +67,9 @@ class Loop {
     Begin(Stage::kPgd, block);
     const at::Tensor centre = plan_.pgd.centre_on_original ? original_ : image_;
     if (block == 0 && plan_.pgd.random_start) image_ = AddNoise();
-    AD_ASSIGN_OR_RETURN(image_, AscendImage(model_, *objective_, image_, centre, conditioning_,
-                                            plan_, block, context_));
+    AD_ASSIGN_OR_RETURN(image_,
+                        AscendImage(model_, *objective_, image_, centre, conditioning_, plan_,
+                                    limit_.has_value() ? &*limit_ : nullptr, block, context_));
     encoded_.reset();
     End(Stage::kPgd, block, image_);
     return absl::OkStatus();
@@ -112,6 +116,7 @@ class Loop {
   const Plan& plan_;
   StageContext& context_;
   std::optional<ImageObjective> objective_;
+  std::optional<VisibilityLimit> limit_;
   at::Tensor image_;
   Conditioning conditioning_;
   std::optional<EncodedImage> encoded_;
@@ -133,11 +138,11 @@ absl::Status RestoreWeights(const Surrogate& model) {
 
 absl::StatusOr<at::Tensor> RunProtection(const Surrogate& model,
                                          const std::vector<LatentEncoder*>& others,
-                                         const at::Tensor& original, const Plan& plan,
+                                         const at::Tensor& original, double scale, const Plan& plan,
                                          StageContext& context) {
   at::Tensor image;
   const absl::Status ran = CatchTorch([&]() -> absl::Status {
-    Loop loop(model, others, original, plan, context);
+    Loop loop(model, others, original, scale, plan, context);
     AD_ASSIGN_OR_RETURN(image, loop.Run());
     return absl::OkStatus();
   });

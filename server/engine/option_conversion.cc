@@ -128,6 +128,7 @@ void EachField(T& options, Visitor& visit) {
   visit("objectives", options.objectives);
   visit("random_start", options.random_start);
   visit("also", options.also);
+  visit("visibility", options.visibility);
   visit("experimental", options.experimental);
 }
 

@@ -94,8 +94,9 @@ TEST_F(ProtectCommandTest, WritesTheProtectedFileAndOneObject) {
 TEST_F(ProtectCommandTest, WithoutJsonASentenceAFile) {
   settings_.json = false;
   EXPECT_EQ(Run({dir_.Write("a.jpg", "A")}), kExitOk);
-  EXPECT_EQ(out_.str(), absl::StrCat(dir_.File("a.jpg"), " -> ", dir_.File("a.protected.png"),
-                                     ": max 6 levels, PSNR 38.5 dB, SSIM 0.9712, 0 s\n"));
+  EXPECT_EQ(out_.str(),
+            absl::StrCat(dir_.File("a.jpg"), " -> ", dir_.File("a.protected.png"),
+                         ": max 6 levels, PSNR 38.5 dB, SSIM 0.9712, colour shift 0.00, 0 s\n"));
   EXPECT_THAT(progress_.str(), HasSubstr("pgd 1/2"));
 }
 

@@ -152,6 +152,7 @@ ProtectionOptions RecordedOptions(const nlohmann::json& recorded, const AscentCa
   const nlohmann::json& schedule = recorded.at("schedule");
   const nlohmann::json& objective = recorded.at("objective");
   ProtectionOptions options;
+  options.visibility = 0;
   options.method = Method::kAdvDm;
   options.effort = Effort::kPublished;
   options.epochs = 0;
@@ -192,7 +193,7 @@ TEST_P(AscentTest, FollowsTheReference) {
   ProgressMeter progress({}, CountSteps(plan), 0);
   StageContext context(random, progress, &seen);
   const at::Tensor original = GoldenPicture(of.values);
-  const at::Tensor image = RunProtection(model, others, original, plan, context).value();
+  const at::Tensor image = RunProtection(model, others, original, 1, plan, context).value();
 
   Parity parity(of.values + " " + of.run);
   size_t draws = 0;

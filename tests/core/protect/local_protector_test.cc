@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "core/image/visibility.h"
 #include "core/protect/protection_loop.h"
 #include "core/tensor/device.h"
 #include "tests/core/protect/golden_model.h"
@@ -171,6 +172,22 @@ TEST_F(LocalProtectorTest, NamesTheLayersThatTheModelHasNot) {
   options.experimental.semantic_layers = SemanticLayers::kWhole;
   options.method = Method::kAdvDm;  // asks for none
   EXPECT_THAT(protector->Protect(SyntheticImage(96, 96), options, {}), IsOk());
+}
+
+TEST_F(LocalProtectorTest, WhatLeavesIsUnseenUnlessAsked) {
+  const auto protector = Make("sd2-v-like");
+  const Image image = SyntheticImage(384, 384);
+  ProtectionOptions options = ShortOptions();
+  const auto bias = [&] {
+    const ProtectionResult result = protector->Protect(image, options, {}).value();
+    EXPECT_GT(result.max_difference, 0);
+    return MeasureVisibility(image, result.image).value().chroma_bias;
+  };
+  EXPECT_LE(bias(), 0.6);
+  options.visibility = 0.2;
+  EXPECT_LE(bias(), 0.2);
+  options.visibility = 0;
+  EXPECT_GT(bias(), 0.6);
 }
 
 TEST_F(LocalProtectorTest, IsAliveAtEveryDraw) {

@@ -52,6 +52,7 @@ ProtectionOptions RecordedOptions(const Case& run) {
   ProtectionOptions options;
   options.mode = run.mode;
   options.effort = Effort::kPublished;
+  options.visibility = 0;
   options.seed = recorded.at("seed").get<uint64_t>();
   options.epochs = schedule.at("epochs").get<int>();
   options.prompt_steps = schedule.at("pt_steps").get<int>();
@@ -85,7 +86,7 @@ std::unique_ptr<Trajectory> MakeTrajectory(
       run->model.denoiser->Condition("", run->original.size(2), run->original.size(3))
           .value()
           .context;
-  run->image = RunProtection(run->model, {}, run->original, plan, context).value();
+  run->image = RunProtection(run->model, {}, run->original, 1, plan, context).value();
   return run;
 }
 

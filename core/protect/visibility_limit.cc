@@ -1,0 +1,120 @@
+#include "core/protect/visibility_limit.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "core/base/status_macros.h"
+#include "core/image/visibility.h"
+#include "core/tensor/image_tensor.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr double kLeastSigma = 0.4;  // of the planes' pixels: below that each pixel is a patch
+constexpr double kBlocksRoom = 1.0 / 0.6;
+constexpr int64_t kBandRows = 512;  // of a large image that is limited at once
+constexpr int kRounds = 24;
+constexpr int kTighteningRounds = 12;
+constexpr double kTighter = 0.85;
+
+// CIELAB of sRGB in [-1,1], D65: [1,3,H,W] of L*, a*, b*.
+at::Tensor ToLab(const at::Tensor& rgb) {
+  const at::Tensor s = (rgb / 2 + 0.5).clamp(0, 1);
+  const at::Tensor linear = at::where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055).pow(2.4));
+  // Rows: X, Y, Z, divided by the white point's.
+  const at::Tensor matrix =
+      at::tensor({0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456,  //
+                  0.212671, 0.715160, 0.072169,                                   //
+                  0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754},
+                 at::kFloat)
+          .view({3, 3, 1, 1})
+          .to(rgb.device());
+  const at::Tensor xyz = at::conv2d(linear, matrix);
+  const at::Tensor f =
+      at::where(xyz > 0.008856, xyz.clamp_min(1e-6).pow(1.0 / 3), 7.787 * xyz + 16.0 / 116);
+  const std::vector<at::Tensor> of = f.split(1, 1);
+  return at::cat({116 * of[1] - 16, 500 * (of[0] - of[1]), 200 * (of[1] - of[2])}, 1);
+}
+
+at::Tensor GaussianKernel(double sigma) {
+  const auto radius = static_cast<int64_t>(std::ceil(3 * sigma));
+  const at::Tensor distance = at::arange(-radius, radius + 1, at::kFloat);
+  const at::Tensor kernel = (distance.square() / (-2 * sigma * sigma)).exp();
+  return kernel / kernel.sum();
+}
+
+// The share of a shift that is too much, 0..1, where `length` is its length.
+at::Tensor Excess(const at::Tensor& length, double bound) {
+  return (1 - bound / length.clamp_min(1e-6)).clamp_min(0);
+}
+
+// Limits `difference` band by band, so that a large image needs little more memory than its own.
+void LimitBands(const at::Tensor& original, at::Tensor& difference, double chroma) {
+  const int64_t height = original.size(2);
+  const auto margin = static_cast<int64_t>(std::ceil(6 * kVisibleSigma));
+  const at::Tensor before = difference.clone();
+  for (int64_t first = 0; first < height; first += kBandRows) {
+    const int64_t last = std::min(first + kBandRows, height);
+    const int64_t top = std::max<int64_t>(0, first - margin);
+    const int64_t bottom = std::min(last + margin, height);
+    const at::Tensor seen = original.slice(2, top, bottom);
+    const at::Tensor limited =
+        VisibilityLimit(seen, 1, chroma).Project(seen + before.slice(2, top, bottom)) - seen;
+    difference.slice(2, first, last).copy_(limited.slice(2, first - top, last - top));
+  }
+}
+
+}  // namespace
+
+VisibilityLimit::VisibilityLimit(const at::Tensor& original, double scale, double chroma)
+    : original_(original), lab_(ToLab(original)), chroma_(chroma) {
+  const double sigma = kVisibleSigma / scale;
+  if (sigma >= kLeastSigma) kernel_ = GaussianKernel(sigma).to(original.device());
+}
+
+at::Tensor VisibilityLimit::Blur(const at::Tensor& planes) const {
+  if (!kernel_.defined()) return planes;
+  const int64_t radius = kernel_.size(0) / 2;
+  const at::Tensor channels = planes.transpose(0, 1);  // [C,1,H,W]
+  // Beyond the edge the nearest pixel goes on.
+  const at::Tensor rows = at::conv2d(at::replication_pad2d(channels, {radius, radius, 0, 0}),
+                                     kernel_.view({1, 1, 1, -1}));
+  return at::conv2d(at::replication_pad2d(rows, {0, 0, radius, radius}),
+                    kernel_.view({1, 1, -1, 1}))
+      .transpose(0, 1);
+}
+
+at::Tensor VisibilityLimit::Project(const at::Tensor& moved) const {
+  const at::Tensor shift = Blur(ToLab(moved) - lab_);
+  const at::Tensor low = Blur(moved - original_);
+  const at::Tensor luma =
+      (0.299 * low.slice(1, 0, 1) + 0.587 * low.slice(1, 1, 2) + 0.114 * low.slice(1, 2, 3));
+  const at::Tensor colour = shift.slice(1, 1, 3).square().sum(1, /*keepdim=*/true).sqrt();
+  const at::Tensor lightness = shift.slice(1, 0, 1).abs();
+  return moved - Excess(colour, chroma_) * (low - luma) -
+         Excess(lightness, kLightnessRoom * chroma_) * luma;
+}
+
+absl::StatusOr<Image> ApplyUnseen(const Image& image, at::Tensor difference, int bound,
+                                  double chroma) {
+  const at::Tensor original = ImageToTensor(image);
+  if (difference.size(1) == 1) difference = difference.expand({1, 3, -1, -1});
+  difference = difference.contiguous();
+  double inner = chroma;  // what the change is limited to; the bytes are rounded and clamped after
+  for (int round = 0; round < kRounds; ++round) {
+    Image changed = ApplyDifference(image, difference, bound);
+    AD_ASSIGN_OR_RETURN(const Visibility seen, MeasureVisibility(image, changed));
+    if (seen.chroma_bias <= chroma && seen.chroma_bias_95 <= kBlocksRoom * chroma) return changed;
+    // What left is what the next round begins from: clamping is a part of it.
+    difference = ImageToTensor(changed) - original;
+    LimitBands(original, difference, inner);
+    inner *= kTighter;
+    if (round >= kTighteningRounds) difference *= kTighter;
+  }
+  return image;  // not reached by any change that was tried: such an image goes unchanged
+}
+
+}  // namespace antidiffusion

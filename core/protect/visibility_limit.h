@@ -1,0 +1,43 @@
+// Keeps a change out of sight: its patches, of colour above all, are held to what eyes do not see,
+// while single pixels move within the budget.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "absl/status/statusor.h"
+#include "core/image/image.h"
+
+namespace antidiffusion {
+
+// What a change may shift, in CIELAB units, after a Gaussian of kVisibleSigma of the image's own
+// pixels. A shift of colour (a*, b*) of .6 is unseen in published trials, 1.0 faintly seen; of
+// lightness (L*), which eyes forgive more of, kLightnessRoom times as much.
+inline constexpr double kVisibleSigma = 6;
+inline constexpr double kLightnessRoom = 2;
+
+// Thread-compatible.
+class VisibilityLimit {
+ public:
+  // `original` [1,3,H,W] in [-1,1]. `scale`: pixels of the image for one of `original`'s.
+  // `chroma`: the largest shift of colour, above 0.
+  VisibilityLimit(const at::Tensor& original, double scale, double chroma);
+
+  // `moved`, less what shifts patches too far. Approximately: CIELAB is not linear.
+  at::Tensor Project(const at::Tensor& moved) const;
+
+ private:
+  at::Tensor Blur(const at::Tensor& planes) const;
+
+  at::Tensor original_;
+  at::Tensor lab_;     // of `original_`
+  at::Tensor kernel_;  // of the Gaussian; undefined where that is narrower than a pixel
+  double chroma_;
+};
+
+// `image` changed by `difference` (as in ApplyDifference: its size, on [-1,1]), within `bound`
+// levels, and so that MeasureVisibility gives a chroma_bias of at most `chroma`, and of the blocks
+// 95 % stay within 1.67 times that. Weakens the change as far as that takes. RESOURCE_EXHAUSTED.
+absl::StatusOr<Image> ApplyUnseen(const Image& image, at::Tensor difference, int bound,
+                                  double chroma);
+
+}  // namespace antidiffusion

@@ -1,0 +1,82 @@
+#include "core/protect/visibility_limit.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "core/image/similarity.h"
+#include "core/image/visibility.h"
+#include "core/tensor/image_tensor.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/synthetic_image.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr double kLevel = 1 / 127.5;  // on [-1,1]
+
+// Random patches of `side` pixels, each channel by itself, within `levels`.
+at::Tensor Patches(const Image& image, int64_t side, double levels) {
+  at::manual_seed(3);
+  const at::Tensor small =
+      at::rand({1, 3, image.height / side, image.width / side}).mul(2).sub(1).sign();
+  return levels * kLevel * small.repeat_interleave(side, 2).repeat_interleave(side, 3);
+}
+
+TEST(VisibilityLimitTest, PatchesOfColourAreHeldToTheBound) {
+  const Image image = SyntheticImage(256, 192);
+  const at::Tensor patches = Patches(image, 16, 6);
+  const Image free = ApplyDifference(image, patches, 6);
+  AD_ASSERT_OK_AND_ASSIGN(const Visibility before, MeasureVisibility(image, free));
+  EXPECT_GT(before.chroma_bias, 1.2);
+  for (const double bound : {0.3, 0.6, 1.0}) {
+    AD_ASSERT_OK_AND_ASSIGN(const Image unseen, ApplyUnseen(image, patches, 6, bound));
+    AD_ASSERT_OK_AND_ASSIGN(const Visibility after, MeasureVisibility(image, unseen));
+    EXPECT_LE(after.chroma_bias, bound);
+    EXPECT_LE(after.chroma_bias_95, bound / 0.6);
+    EXPECT_GT(after.chroma_bias, 0) << "it is weakened, not dropped";
+    EXPECT_LE(MaxDifference(image, unseen).value(), 6);
+  }
+}
+
+TEST(VisibilityLimitTest, WhatIsUnseenAnywayStays) {
+  const Image image = SyntheticImage(128, 128);
+  const at::Tensor noise = Patches(image, 1, 6);
+  AD_ASSERT_OK_AND_ASSIGN(const Image unseen, ApplyUnseen(image, noise, 6, 0.6));
+  EXPECT_EQ(unseen.pixels, ApplyDifference(image, noise, 6).pixels);
+}
+
+TEST(VisibilityLimitTest, ProjectionLeavesFinePatternsAndTakesPatches) {
+  const Image image = SyntheticImage(128, 128);
+  const at::Tensor original = ImageToTensor(image) * 0.8;  // away from the ends of the range
+  const VisibilityLimit limit(original, 1, 0.6);
+  const at::Tensor fine = Patches(image, 1, 6);
+  const at::Tensor coarse = Patches(image, 32, 6);
+  const auto left = [&](const at::Tensor& change) {
+    return ((limit.Project(original + change) - original).norm() / change.norm()).item<double>();
+  };
+  EXPECT_GT(left(fine), 0.95);
+  EXPECT_LT(left(coarse), 0.6);
+}
+
+TEST(VisibilityLimitTest, AnEnlargedPixelIsAPatch) {
+  const Image image = SyntheticImage(64, 64);
+  const at::Tensor original = ImageToTensor(image) * 0.8;
+  const at::Tensor fine = Patches(image, 1, 6);
+  const auto left = [&](double scale) {
+    const VisibilityLimit limit(original, scale, 0.6);
+    return (limit.Project(original + fine) - original).norm().item<double>();
+  };
+  EXPECT_LT(left(16), 0.6 * left(1));
+}
+
+// Bands must not show: an image of more rows than one band is limited as a smaller one.
+TEST(VisibilityLimitTest, TallImagesAreLimitedInBands) {
+  const Image image = SyntheticImage(96, 1200);
+  AD_ASSERT_OK_AND_ASSIGN(const Image unseen, ApplyUnseen(image, Patches(image, 16, 6), 6, 0.6));
+  AD_ASSERT_OK_AND_ASSIGN(const Visibility seen, MeasureVisibility(image, unseen));
+  EXPECT_LE(seen.chroma_bias, 0.6);
+  EXPECT_GT(seen.chroma_bias, 0.1);
+}
+
+}  // namespace
+}  // namespace antidiffusion
