@@ -181,6 +181,14 @@ absl::Status BudgetNotKeptError(const std::string& where, int difference, int bo
        {{"difference", absl::StrCat(difference)}, {"bound", absl::StrCat(bound)}}});
 }
 
+absl::Status VisibilityNotKeptError(double chroma_bias, double limit) {
+  return WithReason(
+      absl::InternalError(absl::StrCat("the change can be seen: a shift of colour of ", chroma_bias,
+                                       ", allowed: ", limit)),
+      {reason::kVisibilityNotKept,
+       {{"chroma_bias", absl::StrCat(chroma_bias)}, {"limit", absl::StrCat(limit)}}});
+}
+
 absl::Status WorkerLostTwiceError(const absl::Status& lost) {
   return WithReason(
       absl::InternalError(absl::StrCat("the worker was lost twice while it ran this job, at last: ",

@@ -34,6 +34,7 @@ inline constexpr char kDeviceFault[] = "DEVICE_FAULT";
 inline constexpr char kWorkerNotStarted[] = "WORKER_NOT_STARTED";
 inline constexpr char kWorkerLostTwice[] = "WORKER_LOST_TWICE";
 inline constexpr char kBudgetNotKept[] = "BUDGET_NOT_KEPT";
+inline constexpr char kVisibilityNotKept[] = "VISIBILITY_NOT_KEPT";
 inline constexpr char kInternal[] = "INTERNAL";
 inline constexpr char kJobNotFound[] = "JOB_NOT_FOUND";
 inline constexpr char kJobNotEnded[] = "JOB_NOT_ENDED";
@@ -91,6 +92,7 @@ absl::Status ResultsUnreadError();
 absl::Status ServerLostTwiceError();
 // INTERNAL: the proof of the budget failed, so no image leaves.
 absl::Status BudgetNotKeptError(const std::string& where, int difference, int bound);
+absl::Status VisibilityNotKeptError(double chroma_bias, double limit);
 
 // INTERNAL: the worker was lost under this job for the second time, now for the reason of `lost`. A
 // retry may harm the next one.

@@ -55,6 +55,7 @@ struct JobReport {
   int bound = 0;           // levels, proven
   double psnr = 0;         // dB
   double ssim = 0;
+  double visibility_limit = 0;  // of visibility.chroma_bias, proven; 0: none
   Visibility visibility;
   int codec_difference = 0;  // levels that a lossy output added on top
   std::string codec_note;

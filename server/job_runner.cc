@@ -111,6 +111,14 @@ absl::Status CheckBudget(const std::string& where, const Image& original, const 
   return absl::OkStatus();
 }
 
+// Of pixels: a lossy codec may add to what is seen, and that is told, not refused.
+absl::Status CheckVisibility(const Image& original, const Image& image, double limit) {
+  if (limit == 0) return absl::OkStatus();
+  AD_ASSIGN_OR_RETURN(const Visibility seen, MeasureVisibility(original, image));
+  if (seen.chroma_bias > limit) return VisibilityNotKeptError(seen.chroma_bias, limit);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Picture> DecodeAgain(const std::string& encoded) {
   DecodeLimits limits;  // our own bytes: of any size
   limits.max_bytes = std::numeric_limits<int64_t>::max();
@@ -121,12 +129,13 @@ absl::StatusOr<Picture> DecodeAgain(const std::string& encoded) {
       absl::StrCat("the encoded result cannot be read: ", picture.status().ToString()));
 }
 
-// Proves the budget of `encoded`, and fills in all of the report but PSNR and SSIM. Returns what a
+// Proves budget and visibility of `encoded`, and fills in all of the report but PSNR and SSIM. Returns what a
 // reader of `encoded` sees.
 absl::StatusOr<Image> Prove(const Image& original, const Picture& protected_picture,
                             const std::string& encoded, bool lossless, JobReport& report) {
   const Image& pixels = protected_picture.image;
   AD_RETURN_IF_ERROR(CheckBudget("pixels", original, pixels, report.bound, &report.max_difference));
+  AD_RETURN_IF_ERROR(CheckVisibility(original, pixels, report.visibility_limit));
   AD_ASSIGN_OR_RETURN(Picture decoded, DecodeAgain(encoded));
   if (lossless) {
     AD_RETURN_IF_ERROR(CheckBudget("re-decoded bytes", original, decoded.image, report.bound,
@@ -170,6 +179,7 @@ absl::StatusOr<JobResult> RunStages(Job& job, Protector& protector, const Decode
   }
   const Image original = std::exchange(picture.image, std::move(protection.image));
   result.report.bound = protection.bound;
+  result.report.visibility_limit = protection.visibility;
   result.report.full = protection.full;
   result.seed = protection.seed;
   result.unet_passes = protection.unet_passes;

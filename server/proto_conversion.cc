@@ -15,6 +15,7 @@ void ToProto(const JobReport& report, v1::Report* proto) {
   proto->set_budget(report.bound);
   proto->set_psnr(report.psnr);
   proto->set_ssim(report.ssim);
+  proto->set_visibility(report.visibility_limit);
   proto->set_chroma_bias(report.visibility.chroma_bias);
   proto->set_chroma_bias_95(report.visibility.chroma_bias_95);
   proto->set_low_frequency_share(report.visibility.low_frequency_share);
@@ -50,6 +51,7 @@ JobReport ToJobReport(const v1::Report& proto) {
   report.bound = proto.budget();
   report.psnr = proto.psnr();
   report.ssim = proto.ssim();
+  report.visibility_limit = proto.visibility();
   report.visibility = {.chroma_bias = proto.chroma_bias(),
                        .chroma_bias_95 = proto.chroma_bias_95(),
                        .low_frequency_share = proto.low_frequency_share()};

@@ -53,6 +53,7 @@ struct FullReport {
 struct ProtectionResult {
   Image image;              // width, height and channels of the input
   int max_difference = 0;   // largest change of any channel, in 8-bit levels
+  double visibility = 0;    // the largest chroma_bias promised (core/image/visibility.h); 0: none
   int bound = 0;            // the proven bound: floor(budget), or the true one of Mode::kReleased
   uint64_t seed = 0;        // the one used
   int64_t unet_passes = 0;  // forward ones, without those of the full report

@@ -188,6 +188,7 @@ absl::StatusOr<ProtectionResult> LocalProtector::ProtectImage(const Image& image
   ProtectionResult result;
   result.seed = options.seed.value_or(SeedOf(image));
   result.bound = plan.bound;
+  result.visibility = plan.visibility;
   Random random(result.seed);
   StageContext context(random, progress);
   const int64_t passes_before = UNetPasses();

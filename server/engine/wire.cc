@@ -107,6 +107,7 @@ worker::v1::Result ToWire(const ProtectionResult& result) {
   *message.mutable_shape() = ShapeOf(result.image);
   message.set_max_difference(result.max_difference);
   message.set_bound(result.bound);
+  message.set_visibility(result.visibility);
   message.set_seed(result.seed);
   message.set_unet_passes(result.unet_passes);
   for (const auto& [stage, seconds] : result.stage_seconds) {
@@ -120,6 +121,7 @@ ProtectionResult FromWire(const worker::v1::Result& result) {
   ProtectionResult read;
   read.image = EmptyImage(result.shape());
   read.max_difference = result.max_difference();
+  read.visibility = result.visibility();
   read.bound = result.bound();
   read.seed = result.seed();
   read.unet_passes = result.unet_passes();
