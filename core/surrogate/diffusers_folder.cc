@@ -50,7 +50,8 @@ LoadRules TextEncoderRules() {
 
 absl::Status OpenPart(const std::string& folder, const std::string& stem, const LoadRules& rules,
                       ModelSource& source, TensorSources& tensors) {
-  AD_ASSIGN_OR_RETURN(std::vector<SafetensorsFile> files, OpenWeightFiles(folder, stem));
+  AD_ASSIGN_OR_RETURN(std::vector<SafetensorsFile> files,
+                      OpenWeightFiles(folder, stem, source.notes));
   source.files.push_back(std::move(files));
   AD_ASSIGN_OR_RETURN(tensors, CollectSources(source.files.back(), rules));
   return absl::OkStatus();
