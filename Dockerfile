@@ -58,8 +58,11 @@ RUN apt-get update \
        zlib1g \
   && rm -rf /var/lib/apt/lists/*
 COPY --from=build /runtime /
+# A tokenizer is no token.
+# hadolint ignore=DL3064
 ENV PATH=/opt/antidiffusion/bin:$PATH \
     ANTIDIFFUSION_MODEL_REPOSITORY=/opt/antidiffusion/models \
+    ANTIDIFFUSION_TOKENIZERS=/opt/antidiffusion/models/tokenizers \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 65532:65532
 EXPOSE 8001 8002

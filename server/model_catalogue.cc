@@ -7,9 +7,12 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "core/base/status_macros.h"
+#include "core/base/utf8.h"
 #include "server/errors.h"
 
 namespace antidiffusion {
@@ -30,14 +33,25 @@ bool IsFile(const fs::path& path) {
   return fs::is_regular_file(path, ignored);
 }
 
+// Whether a file NAME.safetensors of this stem is one of several that make one model.
+bool IsShard(absl::string_view stem) {
+  constexpr absl::string_view kEnd = "-00000-of-00000";  // any digits
+  if (stem.size() < kEnd.size()) return false;
+  const absl::string_view end = stem.substr(stem.size() - kEnd.size());
+  return std::equal(end.begin(), end.end(), kEnd.begin(), [](char c, char wanted) {
+    return wanted == '0' ? absl::ascii_isdigit(static_cast<unsigned char>(c)) : c == wanted;
+  });
+}
+
 // The model at `path`, a folder or file of a repository, if it is one.
 std::optional<ModelEntry> EntryAt(const fs::path& path) {
   const std::string name = path.filename().string();
-  if (name.empty() || name.front() == '.') return std::nullopt;
+  if (name.empty() || name.front() == '.' || ToValidUtf8(name) != name) return std::nullopt;
   if (IsFile(path / kPipelineFile)) return ModelEntry{name, path.string()};
   if (IsFile(path / kEncoderFile)) return ModelEntry{name, path.string(), /*is_encoder=*/true};
   absl::string_view stem = name;
-  if (!absl::ConsumeSuffix(&stem, kCheckpointSuffix) || stem.empty() || !IsFile(path)) {
+  if (!absl::ConsumeSuffix(&stem, kCheckpointSuffix) || stem.empty() || IsShard(stem) ||
+      !IsFile(path)) {
     return std::nullopt;
   }
   return ModelEntry{std::string(stem), path.string()};

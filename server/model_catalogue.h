@@ -20,7 +20,8 @@ struct ModelEntry {
 
 // The models of `repository`, by name; only those in `wanted` unless that is empty: folders NAME
 // with a model_index.json (a pipeline) or a config.json (an encoder), and files NAME.safetensors.
-// Names that begin with a dot are passed over.
+// Passed over are names that begin with a dot, names that are not UTF-8 (no message can hold them)
+// and files NAME-00001-of-00002.safetensors, parts of a model.
 // NOT_FOUND: no such folder, no model in it, or a wanted one is missing. FAILED_PRECONDITION: it is
 // itself a model, or one name stands for a folder and a file.
 absl::StatusOr<std::vector<ModelEntry>> ScanModelRepository(const std::string& repository,

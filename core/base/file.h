@@ -12,4 +12,7 @@ namespace antidiffusion {
 // regular file (nothing is read then).
 absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes);
 
+// Whether there is a file or folder, links followed. False where that cannot be told.
+bool PathExists(const std::string& path);
+
 }  // namespace antidiffusion

@@ -37,8 +37,9 @@ absl::StatusOr<TensorSources> CollectSources(const std::vector<SafetensorsFile>&
 // Whether `sources` are what `module`, which may be on the meta device, needs: every parameter is
 // there, in its shape and as floating point. Reads no data and allocates nothing of the module's
 // size. DATA_LOSS that tells how many keys are missing, surplus and misshapen, and the first ten of
-// them; FAILED_PRECONDITION for 8-bit floating point. Tensors that the module has no parameter for
-// are an error, unless `surplus` is given, which then receives their names in the file.
+// them; FAILED_PRECONDITION for a dtype that SafetensorsFile does not read. Tensors that the module
+// has no parameter for are an error, unless `surplus` is given, which then receives their names in
+// the file.
 absl::Status CheckParameters(const TensorSources& sources, const torch::nn::Module& module,
                              std::vector<std::string>* surplus = nullptr);
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -23,7 +24,8 @@ namespace {
 
 constexpr size_t kHashedBytes = size_t{4} << 20;
 
-c10::ScalarType ScalarTypeOf(SafetensorsDtype dtype) {
+// nullopt for a dtype that is not read.
+std::optional<c10::ScalarType> ScalarTypeOf(SafetensorsDtype dtype) {
   switch (dtype) {
     case SafetensorsDtype::kF64:
       return c10::kDouble;
@@ -45,10 +47,9 @@ c10::ScalarType ScalarTypeOf(SafetensorsDtype dtype) {
       return c10::kByte;
     case SafetensorsDtype::kBool:
       return c10::kBool;
-    case SafetensorsDtype::kF8:  // refused by then
-      break;
+    default:
+      return std::nullopt;
   }
-  return c10::kByte;
 }
 
 // Takes the whole pages within `bytes`, a part of a mapped file, out of the process's memory; they
@@ -85,11 +86,13 @@ struct SafetensorsFile::Mapping {
     return &position->second;
   }
 
-  absl::Status RefuseF8(absl::string_view name, const SafetensorsEntry& entry) const {
-    if (entry.dtype != SafetensorsDtype::kF8) return absl::OkStatus();
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, ": \"", absl::CHexEscape(name),
-                     "\" is stored as fp8; take the file in fp16, or convert it"));
+  // FAILED_PRECONDITION for a dtype that is not read.
+  absl::StatusOr<c10::ScalarType> TypeOf(absl::string_view name,
+                                         const SafetensorsEntry& entry) const {
+    if (const auto type = ScalarTypeOf(entry.dtype); type.has_value()) return *type;
+    return absl::FailedPreconditionError(absl::StrCat(path, ": \"", absl::CHexEscape(name),
+                                                      "\" is stored as ", DtypeName(entry.dtype),
+                                                      "; take the file in fp16, or convert it"));
   }
 
   std::string path;
@@ -164,22 +167,23 @@ absl::StatusOr<std::vector<int64_t>> SafetensorsFile::Shape(absl::string_view na
 
 absl::Status SafetensorsFile::CheckIsWeight(absl::string_view name) const {
   AD_ASSIGN_OR_RETURN(const SafetensorsEntry* entry, mapping_->Find(name));
-  AD_RETURN_IF_ERROR(mapping_->RefuseF8(name, *entry));
-  if (c10::isFloatingType(ScalarTypeOf(entry->dtype))) return absl::OkStatus();
+  AD_ASSIGN_OR_RETURN(const c10::ScalarType type, mapping_->TypeOf(name, *entry));
+  if (c10::isFloatingType(type)) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat(mapping_->path, ": \"", absl::CHexEscape(name),
-                                          "\" holds integers, weights are floating point"));
+                                          "\" holds integers (", DtypeName(entry->dtype),
+                                          "), weights are floating point"));
 }
 
 absl::StatusOr<at::Tensor> SafetensorsFile::Read(absl::string_view name) const {
   AD_ASSIGN_OR_RETURN(const SafetensorsEntry* entry, mapping_->Find(name));
-  AD_RETURN_IF_ERROR(mapping_->RefuseF8(name, *entry));
+  AD_ASSIGN_OR_RETURN(const c10::ScalarType type, mapping_->TypeOf(name, *entry));
   const absl::string_view data = mapping_->bytes.substr(entry->begin, entry->end - entry->begin);
   if (entry->dtype == SafetensorsDtype::kBool &&
       std::any_of(data.begin(), data.end(), [](char c) { return c != 0 && c != 1; })) {
     return absl::DataLossError(absl::StrCat(mapping_->path, ": \"", absl::CHexEscape(name),
                                             "\" holds a BOOL that is neither 0 nor 1"));
   }
-  at::Tensor tensor = at::empty(entry->shape, ScalarTypeOf(entry->dtype));
+  at::Tensor tensor = at::empty(entry->shape, type);
   if (!data.empty()) std::memcpy(tensor.mutable_data_ptr(), data.data(), data.size());
   DropPages(data);
   return tensor;

@@ -45,11 +45,12 @@ class SafetensorsFile {
   absl::StatusOr<std::vector<int64_t>> Shape(absl::string_view name) const;
 
   // OK for weights that Read can give, without reading them. NOT_FOUND; DATA_LOSS: integers;
-  // FAILED_PRECONDITION: 8-bit floating point.
+  // FAILED_PRECONDITION: a dtype that is not read, as of 8-bit floating point.
   absl::Status CheckIsWeight(absl::string_view name) const;
 
   // A copy in torch's own (64-byte aligned) memory, in the file's dtype, on the CPU. NOT_FOUND,
-  // DATA_LOSS for a BOOL that is neither 0 nor 1, FAILED_PRECONDITION for 8-bit floating point.
+  // DATA_LOSS for a BOOL that is neither 0 nor 1, FAILED_PRECONDITION for a dtype that is not read:
+  // floating point of 8 bits and fewer, unsigned integers of 16 bits and more, complex numbers.
   // Throws c10::Error when memory runs out. The file's pages do not stay in memory.
   absl::StatusOr<at::Tensor> Read(absl::string_view name) const;
 

@@ -1,7 +1,7 @@
 #include "core/checkpoint/safetensors_header.h"
 
 #include <algorithm>
-#include <limits>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -26,16 +26,44 @@ constexpr uint64_t kMaxHeaderBytes = 16'000'000;
 constexpr size_t kMaxNameBytes = 1024;
 constexpr size_t kMaxRank = 64;  // torch's own limit
 constexpr char kMetadataKey[] = "__metadata__";
+constexpr int64_t kBitsAByte = 8;
+
+struct KnownDtype {
+  SafetensorsDtype dtype;
+  absl::string_view name;
+  int64_t bits;
+};
+constexpr KnownDtype kDtypes[] = {{SafetensorsDtype::kF64, "F64", 64},
+                                  {SafetensorsDtype::kF32, "F32", 32},
+                                  {SafetensorsDtype::kF16, "F16", 16},
+                                  {SafetensorsDtype::kBF16, "BF16", 16},
+                                  {SafetensorsDtype::kI64, "I64", 64},
+                                  {SafetensorsDtype::kI32, "I32", 32},
+                                  {SafetensorsDtype::kI16, "I16", 16},
+                                  {SafetensorsDtype::kI8, "I8", 8},
+                                  {SafetensorsDtype::kU8, "U8", 8},
+                                  {SafetensorsDtype::kBool, "BOOL", 8},
+                                  {SafetensorsDtype::kU64, "U64", 64},
+                                  {SafetensorsDtype::kU32, "U32", 32},
+                                  {SafetensorsDtype::kU16, "U16", 16},
+                                  {SafetensorsDtype::kC64, "C64", 64},
+                                  {SafetensorsDtype::kF8E4M3, "F8_E4M3", 8},
+                                  {SafetensorsDtype::kF8E5M2, "F8_E5M2", 8},
+                                  {SafetensorsDtype::kF8E8M0, "F8_E8M0", 8},
+                                  {SafetensorsDtype::kF8E4M3Fnuz, "F8_E4M3FNUZ", 8},
+                                  {SafetensorsDtype::kF8E5M2Fnuz, "F8_E5M2FNUZ", 8},
+                                  {SafetensorsDtype::kF6E2M3, "F6_E2M3", 6},
+                                  {SafetensorsDtype::kF6E3M2, "F6_E3M2", 6},
+                                  {SafetensorsDtype::kF4, "F4", 4}};
+
+const KnownDtype& Known(SafetensorsDtype dtype) {
+  return *std::find_if(std::begin(kDtypes), std::end(kDtypes),
+                       [dtype](const KnownDtype& known) { return known.dtype == dtype; });
+}
 
 std::optional<SafetensorsDtype> DtypeByName(absl::string_view name) {
-  using Dtype = SafetensorsDtype;
-  static constexpr std::pair<absl::string_view, Dtype> kDtypes[] = {
-      {"F64", Dtype::kF64},   {"F32", Dtype::kF32},    {"F16", Dtype::kF16},
-      {"BF16", Dtype::kBF16}, {"I64", Dtype::kI64},    {"I32", Dtype::kI32},
-      {"I16", Dtype::kI16},   {"I8", Dtype::kI8},      {"U8", Dtype::kU8},
-      {"BOOL", Dtype::kBool}, {"F8_E4M3", Dtype::kF8}, {"F8_E5M2", Dtype::kF8}};
-  for (const auto& [known, dtype] : kDtypes) {
-    if (name == known) return dtype;
+  for (const KnownDtype& known : kDtypes) {
+    if (name == known.name) return known.dtype;
   }
   return std::nullopt;
 }
@@ -78,8 +106,7 @@ absl::StatusOr<SafetensorsEntry> ParseEntry(const std::string& name, const Json&
   const auto& word = dtype_name->get_ref<const std::string&>();
   const std::optional<SafetensorsDtype> dtype = DtypeByName(word);
   if (!dtype.has_value()) {
-    return BrokenEntry(name,
-                       absl::StrCat("unsupported dtype ", absl::CHexEscape(word.substr(0, 32))));
+    return BrokenEntry(name, absl::StrCat("unknown dtype ", absl::CHexEscape(word.substr(0, 32))));
   }
   const auto shape = Numbers(*shape_list, kMaxRank);
   if (!shape.has_value()) {
@@ -110,11 +137,11 @@ absl::StatusOr<SafetensorsEntries> ParseEntries(const Json& header) {
 
 // What people have under the name of a .safetensors file and take for one; "" for anything else.
 absl::string_view OtherKindOfFile(absl::string_view file) {
-  const std::string start =
-      absl::AsciiStrToLower(absl::StripLeadingAsciiWhitespace(file.substr(0, 64)));
-  if (absl::StartsWith(start, "version https://git-lfs")) {
+  if (IsLfsPointer(file)) {
     return "a git-LFS pointer in place of the file; `git lfs pull` fetches it";
   }
+  const std::string start =
+      absl::AsciiStrToLower(absl::StripLeadingAsciiWhitespace(file.substr(0, 64)));
   if (absl::StartsWith(start, "<!doctype") || absl::StartsWith(start, "<html")) {
     return "an HTML page, as a download saves that needed a login or a licence accepted";
   }
@@ -125,17 +152,16 @@ absl::string_view OtherKindOfFile(absl::string_view file) {
   return "";
 }
 
-// Bytes that `entry` should have; nullopt when they do not fit in 64 bits.
+// Bytes that `entry` should have; nullopt when their bits do not fit in 64 bits, or are no bytes.
 std::optional<uint64_t> ExpectedBytes(const SafetensorsEntry& entry) {
-  auto bytes = static_cast<uint64_t>(ByteSize(entry.dtype));
+  auto bits = static_cast<uint64_t>(BitSize(entry.dtype));
   // A zero makes the product zero whatever the others are, so it is looked for first.
-  if (std::find(entry.shape.begin(), entry.shape.end(), 0) != entry.shape.end()) bytes = 0;
+  if (std::find(entry.shape.begin(), entry.shape.end(), 0) != entry.shape.end()) bits = 0;
   for (const int64_t dimension : entry.shape) {
-    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(dimension), &bytes)) {
-      return std::nullopt;
-    }
+    if (__builtin_mul_overflow(bits, static_cast<uint64_t>(dimension), &bits)) return std::nullopt;
   }
-  return bytes;
+  if (bits % kBitsAByte != 0) return std::nullopt;
+  return bits / kBitsAByte;
 }
 
 // Proves that the entries (offsets relative to the data) tile [0, data_bytes).
@@ -164,25 +190,13 @@ absl::Status CheckLayout(const SafetensorsEntries& entries, uint64_t data_bytes)
 
 }  // namespace
 
-int64_t ByteSize(SafetensorsDtype dtype) {
-  switch (dtype) {
-    case SafetensorsDtype::kF64:
-    case SafetensorsDtype::kI64:
-      return 8;
-    case SafetensorsDtype::kF32:
-    case SafetensorsDtype::kI32:
-      return 4;
-    case SafetensorsDtype::kF16:
-    case SafetensorsDtype::kBF16:
-    case SafetensorsDtype::kI16:
-      return 2;
-    case SafetensorsDtype::kI8:
-    case SafetensorsDtype::kU8:
-    case SafetensorsDtype::kBool:
-    case SafetensorsDtype::kF8:
-      return 1;
-  }
-  return 1;
+int64_t BitSize(SafetensorsDtype dtype) { return Known(dtype).bits; }
+
+absl::string_view DtypeName(SafetensorsDtype dtype) { return Known(dtype).name; }
+
+bool IsLfsPointer(absl::string_view file) {
+  return absl::StartsWithIgnoreCase(absl::StripLeadingAsciiWhitespace(file.substr(0, 64)),
+                                    "version https://git-lfs");
 }
 
 absl::StatusOr<SafetensorsEntries> ParseSafetensorsHeader(absl::string_view file) {

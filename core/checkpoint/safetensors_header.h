@@ -13,11 +13,39 @@
 
 namespace antidiffusion {
 
-// kF8: both kinds of 8-bit floating point.
-enum class SafetensorsDtype { kF64, kF32, kF16, kBF16, kF8, kI64, kI32, kI16, kI8, kU8, kBool };
+// Those of the crate safetensors 0.8, most of which nothing here reads: a file may hold tensors
+// that nobody asks for.
+enum class SafetensorsDtype {
+  kF64,
+  kF32,
+  kF16,
+  kBF16,
+  kI64,
+  kI32,
+  kI16,
+  kI8,
+  kU8,
+  kBool,
+  kU64,
+  kU32,
+  kU16,
+  kC64,
+  kF8E4M3,
+  kF8E5M2,
+  kF8E8M0,
+  kF8E4M3Fnuz,
+  kF8E5M2Fnuz,
+  kF6E2M3,
+  kF6E3M2,
+  kF4,
+};
 
-// Bytes of one element.
-int64_t ByteSize(SafetensorsDtype dtype);
+// Bits of one element. The elements of a tensor follow one another without gaps, and all of them
+// together are whole bytes.
+int64_t BitSize(SafetensorsDtype dtype);
+
+// As in a header: F32, F8_E4M3, ...
+absl::string_view DtypeName(SafetensorsDtype dtype);
 
 struct SafetensorsEntry {
   SafetensorsDtype dtype = SafetensorsDtype::kF32;
@@ -35,5 +63,8 @@ using SafetensorsEntries = std::map<std::string, SafetensorsEntry, std::less<>>;
 // 16 MB; the message says so where the file is known to be something else (a git-LFS pointer, an
 // HTML page, a pickle). n log n in the header; reads nothing of the data.
 absl::StatusOr<SafetensorsEntries> ParseSafetensorsHeader(absl::string_view file);
+
+// Whether a file that begins so is the pointer that git-LFS leaves in its place.
+bool IsLfsPointer(absl::string_view file);
 
 }  // namespace antidiffusion

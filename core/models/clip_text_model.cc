@@ -8,12 +8,10 @@ namespace {
 // The older approximation of GELU by a sigmoid, as CLIP ViT-L was trained with.
 torch::Tensor QuickGelu(const torch::Tensor& x) { return x * at::sigmoid(x * 1.702); }
 
-// An `eos_token_id` that stands for the largest id of the text.
-constexpr int64_t kLargestId = 2;
-
 // ids [B,T] -> [B], the place where each text ends.
 torch::Tensor EndOfText(const torch::Tensor& ids, int64_t eos_token_id) {
-  return at::argmax(eos_token_id == kLargestId ? ids : (ids == eos_token_id).to(at::kInt), -1);
+  const bool is_largest = eos_token_id == ClipTextConfig::kLargestId;
+  return at::argmax(is_largest ? ids : (ids == eos_token_id).to(at::kInt), -1);
 }
 
 }  // namespace

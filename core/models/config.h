@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace antidiffusion {
@@ -11,15 +12,16 @@ namespace antidiffusion {
 // UNet2DConditionModel. Lists have one entry a level, those of `up_block_types` from the last level
 // on.
 struct UNetConfig {
+  static constexpr char kCrossDown[] = "CrossAttnDownBlock2D";
+  static constexpr char kCrossUp[] = "CrossAttnUpBlock2D";
+
   int64_t sample_size = 64;  // native latent side, the shorter one of a pair
   // 4: a latent; 8: and an image's latent; 9: and a mask and a masked image's latent.
   int64_t in_channels = 4;
   int64_t out_channels = 4;
-  std::vector<std::string> down_block_types = {"CrossAttnDownBlock2D", "CrossAttnDownBlock2D",
-                                               "CrossAttnDownBlock2D", "DownBlock2D"};
+  std::vector<std::string> down_block_types = {kCrossDown, kCrossDown, kCrossDown, "DownBlock2D"};
   bool has_mid_block = true;
-  std::vector<std::string> up_block_types = {"UpBlock2D", "CrossAttnUpBlock2D",
-                                             "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"};
+  std::vector<std::string> up_block_types = {"UpBlock2D", kCrossUp, kCrossUp, kCrossUp};
   std::vector<int64_t> block_out_channels = {320, 640, 1280, 1280};
   std::vector<int64_t> layers_per_block = {2, 2, 2, 2};    // resnets of a down block; up: one more
   std::vector<int64_t> transformer_layers = {1, 1, 1, 1};  // `transformer_layers_per_block`
@@ -72,8 +74,15 @@ struct TinyVaeConfig {
   int64_t factor() const { return int64_t{1} << (num_blocks.size() - 1); }
 };
 
+// Of an encoder of either kind.
+using EncoderConfig = std::variant<VaeConfig, TinyVaeConfig>;
+
 // CLIPTextModel, and CLIPTextModelWithProjection where `projection_dim` is not 0.
 struct ClipTextConfig {
+  // As `eos_token_id`: the largest id of a prompt. Published files say so, and their tokenizers end
+  // a text with the largest id.
+  static constexpr int64_t kLargestId = 2;
+
   int64_t vocab_size = 49408;
   int64_t hidden_size = 512;
   int64_t intermediate_size = 2048;
@@ -83,8 +92,7 @@ struct ClipTextConfig {
   double layer_norm_eps = 1e-5;
   std::string hidden_act = "quick_gelu";  // or gelu
   int64_t projection_dim = 0;             // width of the pooled output
-  // The token whose first place the pooled output is taken from. 2 stands for the largest id of a
-  // prompt: published files say so, and their tokenizers end a text with the largest id.
+  // The token whose first place the pooled output is taken from, or kLargestId.
   int64_t eos_token_id = 49407;
 };
 

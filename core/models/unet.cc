@@ -10,9 +10,6 @@ namespace {
 constexpr int64_t kTimeFactor = 4;
 constexpr int64_t kTimeIds = 6;
 
-constexpr char kCrossDown[] = "CrossAttnDownBlock2D";
-constexpr char kCrossUp[] = "CrossAttnUpBlock2D";
-
 // Block types of up blocks are listed from the last level on.
 const std::string& UpBlockType(const UNetConfig& config, size_t level) {
   return config.up_block_types[config.up_block_types.size() - 1 - level];
@@ -30,8 +27,9 @@ const UNetConfig& Checked(const UNetConfig& config) {
   for (size_t level = 0; level < levels; ++level) {
     const std::string& down = config.down_block_types[level];
     const std::string& up = UpBlockType(config, level);
-    TORCH_CHECK(down == kCrossDown || down == "DownBlock2D", "unknown block type ", down);
-    TORCH_CHECK(up == kCrossUp || up == "UpBlock2D", "unknown block type ", up);
+    TORCH_CHECK(down == UNetConfig::kCrossDown || down == "DownBlock2D", "unknown block type ",
+                down);
+    TORCH_CHECK(up == UNetConfig::kCrossUp || up == "UpBlock2D", "unknown block type ", up);
     TORCH_CHECK(config.layers_per_block[level] > 0, "layers_per_block ",
                 config.layers_per_block[level]);
   }
@@ -89,7 +87,7 @@ UNetImpl::UNetImpl(const UNetConfig& config, const at::TensorOptions& options)
   }
   for (size_t level = 0; level < levels; ++level) {
     LevelShape shape = ShapeOfLevel(config, level);
-    shape.cross_attention = config.down_block_types[level] == kCrossDown;
+    shape.cross_attention = config.down_block_types[level] == UNetConfig::kCrossDown;
     shape.resnets = config.layers_per_block[level];
     down_blocks_->Add(UNetDownBlock(shape, channels[level == 0 ? 0 : level - 1], channels[level],
                                     level + 1 < levels, options));
@@ -101,7 +99,7 @@ UNetImpl::UNetImpl(const UNetConfig& config, const at::TensorOptions& options)
   for (size_t i = 0; i < levels; ++i) {
     const size_t level = levels - 1 - i;
     LevelShape shape = ShapeOfLevel(config, level);
-    shape.cross_attention = UpBlockType(config, level) == kCrossUp;
+    shape.cross_attention = UpBlockType(config, level) == UNetConfig::kCrossUp;
     shape.resnets = config.layers_per_block[level] + 1;
     const UpBlockChannels sides{channels[std::min(level + 1, levels - 1)], channels[level],
                                 channels[level == 0 ? 0 : level - 1]};
@@ -154,8 +152,8 @@ bool HasCrossAttention(const UNetConfig& config, const CapturedLayers& layers) {
   if (layers.mid && config.has_mid_block) return true;
   for (size_t level = 0; level < config.down_block_types.size(); ++level) {
     if (!layers.HasLevel(level)) continue;
-    if (config.down_block_types[level] == kCrossDown) return true;
-    if (UpBlockType(config, level) == kCrossUp) return true;
+    if (config.down_block_types[level] == UNetConfig::kCrossDown) return true;
+    if (UpBlockType(config, level) == UNetConfig::kCrossUp) return true;
   }
   return false;
 }

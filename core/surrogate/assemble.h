@@ -22,8 +22,8 @@ namespace antidiffusion {
 // The encoder of an AutoencoderKL or of an AutoencoderTiny.
 struct EncoderParts {
   std::variant<Vae, TinyEncoder> network{Vae{nullptr}};
-  std::variant<VaeConfig, TinyVaeConfig> config;  // of the same kind
-  std::string digest;                             // SHA-256, hex, of its weights
+  EncoderConfig config;  // of the same kind
+  std::string digest;    // SHA-256, hex, of its weights
 };
 
 // All that a UNet needs beside an encoder.

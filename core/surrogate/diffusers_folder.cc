@@ -1,8 +1,10 @@
 // Folders in the diffusers layout: a whole pipeline, or an autoencoder alone.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/json_file.h"
 #include "core/base/status_macros.h"
@@ -18,6 +20,7 @@ using Json = nlohmann::json;
 
 constexpr int64_t kMaxConfigBytes = int64_t{1} << 20;
 constexpr char kDiffusersStem[] = "diffusion_pytorch_model";
+constexpr char kTextModel[] = "text_model.";
 
 // Reads and parses one config.
 template <typename Config>
@@ -44,13 +47,29 @@ LoadRules EncoderRules(const EncoderConfig& config) {
 // Transformers before 4.31 saved the buffer of positions 0, 1, 2, ... with the weights.
 LoadRules TextEncoderRules() {
   LoadRules rules;
-  rules.ignored = {"text_model.embeddings.position_ids"};
+  rules.ignored = {"text_model.embeddings.position_ids", "embeddings.position_ids"};
   return rules;
+}
+
+// Transformers from 5.6 on leave out the first part of each name where a model was made out of a
+// single file.
+void CompleteTextNames(TensorSources& tensors) {
+  const bool is_complete = std::any_of(tensors.begin(), tensors.end(), [](const auto& tensor) {
+    return absl::StartsWith(tensor.first, kTextModel);
+  });
+  if (is_complete) return;
+  TensorSources completed;
+  for (auto& [name, source] : tensors) {
+    const bool is_outside = absl::StartsWith(name, "text_projection.");
+    completed[is_outside ? name : absl::StrCat(kTextModel, name)] = std::move(source);
+  }
+  tensors = std::move(completed);
 }
 
 absl::Status OpenPart(const std::string& folder, const std::string& stem, const LoadRules& rules,
                       ModelSource& source, TensorSources& tensors) {
-  AD_ASSIGN_OR_RETURN(std::vector<SafetensorsFile> files, OpenWeightFiles(folder, stem));
+  AD_ASSIGN_OR_RETURN(std::vector<SafetensorsFile> files,
+                      OpenWeightFiles(folder, stem, source.notes));
   source.files.push_back(std::move(files));
   AD_ASSIGN_OR_RETURN(tensors, CollectSources(source.files.back(), rules));
   return absl::OkStatus();
@@ -76,20 +95,11 @@ absl::Status ReadConfigs(const std::string& path, Pipeline pipeline, ModelSource
   AD_RETURN_IF_ERROR(ReadTextConfigs(path, pipeline, denoiser));
   const std::string schedule_path = path + "/scheduler/scheduler_config.json";
   AD_RETURN_IF_ERROR(ReadConfig(schedule_path, ParseNoiseScheduleConfig, denoiser.schedule));
-  if (const absl::Status status = NoiseSchedule::Create(denoiser.schedule).status(); !status.ok()) {
-    return absl::DataLossError(absl::StrCat(schedule_path, ": ", status.message()));
-  }
   source.family = FamilyOf(denoiser.config);
-  return absl::OkStatus();
-}
-
-absl::Status CheckFits(const std::string& path, Pipeline pipeline, const ModelSource& source) {
-  std::vector<ClipTextConfig> text;
-  for (const TextSource& encoder : source.denoiser->text) text.push_back(encoder.config);
-  absl::Status fit = CheckPipelineFits(pipeline, source.denoiser->config);
-  fit.Update(
-      CheckPartsFit(source.denoiser->config, std::get<VaeConfig>(source.encoder_config), text));
-  return fit.ok() ? fit : absl::Status(fit.code(), absl::StrCat(path, ": ", fit.message()));
+  if (const absl::Status fit = CheckPipelineFits(pipeline, denoiser.config); !fit.ok()) {
+    return {fit.code(), absl::StrCat(path, ": ", fit.message())};
+  }
+  return CheckConfigs(path, schedule_path, source);
 }
 
 absl::Status OpenParts(const std::string& path, ModelSource& source) {
@@ -98,6 +108,7 @@ absl::Status OpenParts(const std::string& path, ModelSource& source) {
     const char* number = i == 0 ? "" : "_2";
     AD_RETURN_IF_ERROR(OpenPart(absl::StrCat(path, "/text_encoder", number), "model",
                                 TextEncoderRules(), source, denoiser.text[i].tensors));
+    CompleteTextNames(denoiser.text[i].tensors);
     AD_ASSIGN_OR_RETURN(denoiser.text[i].tokenizer,
                         ClipTokenizer::Create(absl::StrCat(path, "/tokenizer", number),
                                               denoiser.text[i].config.vocab_size));
@@ -115,7 +126,6 @@ absl::StatusOr<ModelSource> ReadPipelineFolder(const std::string& path) {
   AD_ASSIGN_OR_RETURN(const Pipeline pipeline, ParseModelIndex(index, index_path));
   ModelSource source;
   AD_RETURN_IF_ERROR(ReadConfigs(path, pipeline, source));
-  AD_RETURN_IF_ERROR(CheckFits(path, pipeline, source));
   AD_RETURN_IF_ERROR(OpenParts(path, source));
   return source;
 }

@@ -12,7 +12,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/models/config.h"
-#include "core/surrogate/encoder_config.h"
 #include "core/surrogate/noise_schedule.h"
 
 namespace antidiffusion {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <map>
 #include <system_error>
 
 #include "absl/status/status.h"
@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/file.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/load_module.h"
@@ -17,6 +18,7 @@
 #include "core/models/tiny_encoder.h"
 #include "core/models/unet.h"
 #include "core/models/vae.h"
+#include "core/surrogate/model_config.h"
 #include "core/surrogate/source_parts.h"
 #include "core/surrogate/weight_files.h"
 #include "core/tensor/device.h"
@@ -28,11 +30,6 @@ constexpr size_t kNamedTensors = 5;
 constexpr size_t kNamedFolders = 3;
 
 namespace fs = std::filesystem;
-
-bool Exists(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
 
 // The names in a folder for which `wanted` holds, sorted.
 template <typename Predicate>
@@ -50,7 +47,7 @@ std::vector<std::string> NamesIn(const std::string& folder, const Predicate& wan
 // Why a folder without model_index.json and config.json is no model.
 absl::Status ExplainFolder(const std::string& path) {
   std::vector<std::string> models =
-      NamesIn(path, [](const fs::path& entry) { return Exists(entry / "model_index.json"); });
+      NamesIn(path, [](const fs::path& entry) { return PathExists(entry / "model_index.json"); });
   if (!models.empty()) {
     if (models.size() > kNamedFolders) models.resize(kNamedFolders);
     return absl::FailedPreconditionError(
@@ -86,23 +83,27 @@ bool IsHarmless(const std::string& name) {
   return false;
 }
 
+// `tensors` are a part of `source`.
 template <typename Network, typename Config>
-absl::Status CheckNetwork(const char* part, const TensorSources& tensors, const Config& config,
+absl::Status CheckNetwork(const char* part, const Config& config, TensorSources& tensors,
                           ModelSource& source) {
   const Network shapes(config, at::TensorOptions().device(at::kMeta).dtype(at::kFloat));
   std::vector<std::string> surplus;
   AD_RETURN_IF_ERROR(CheckParameters(tensors, *shapes, &surplus));
+  const auto parameters = shapes->named_parameters();
+  std::erase_if(tensors, [&parameters](const auto& tensor) {
+    return parameters.find(tensor.first) == nullptr;
+  });
   NoteUnread(part, surplus, source);
   return absl::OkStatus();
 }
 
 absl::StatusOr<ModelSource> ReadAnySource(const std::string& path, const SourceOptions& options) {
+  if (!PathExists(path)) return absl::NotFoundError(absl::StrCat(path, ": no such file or folder"));
   std::error_code error;
-  if (!fs::exists(path, error))
-    return absl::NotFoundError(absl::StrCat(path, ": no such file or folder"));
   if (fs::is_directory(path, error)) {
-    if (Exists(fs::path(path) / "model_index.json")) return ReadPipelineFolder(path);
-    if (Exists(fs::path(path) / "config.json")) return ReadEncoderFolder(path);
+    if (PathExists(path + "/model_index.json")) return ReadPipelineFolder(path);
+    if (PathExists(path + "/config.json")) return ReadEncoderFolder(path);
     return ExplainFolder(path);
   }
   if (IsPickleName(path)) return PickledCheckpoint(path);
@@ -113,20 +114,33 @@ absl::StatusOr<ModelSource> ReadAnySource(const std::string& path, const SourceO
 
 }  // namespace
 
+absl::Status CheckConfigs(const std::string& path, const std::string& schedule,
+                          const ModelSource& source) {
+  const DenoiserSource& denoiser = *source.denoiser;
+  if (const absl::Status status = NoiseSchedule::Create(denoiser.schedule).status(); !status.ok()) {
+    return absl::DataLossError(absl::StrCat(schedule, ": ", status.message()));
+  }
+  std::vector<ClipTextConfig> text;
+  for (const TextSource& encoder : denoiser.text) text.push_back(encoder.config);
+  const absl::Status fit =
+      CheckPartsFit(denoiser.config, std::get<VaeConfig>(source.encoder_config), text);
+  return fit.ok() ? fit : absl::Status(fit.code(), absl::StrCat(path, ": ", fit.message()));
+}
+
 absl::Status CheckNetworks(ModelSource& source) {
   return CatchTorch([&source]() -> absl::Status {
     if (source.denoiser.has_value()) {
-      const DenoiserSource& denoiser = *source.denoiser;
-      for (const TextSource& text : denoiser.text) {
+      DenoiserSource& denoiser = *source.denoiser;
+      for (TextSource& text : denoiser.text) {
         AD_RETURN_IF_ERROR(
-            CheckNetwork<ClipTextModel>("text encoder", text.tensors, text.config, source));
+            CheckNetwork<ClipTextModel>("text encoder", text.config, text.tensors, source));
       }
-      AD_RETURN_IF_ERROR(CheckNetwork<UNet>("unet", denoiser.tensors, denoiser.config, source));
+      AD_RETURN_IF_ERROR(CheckNetwork<UNet>("unet", denoiser.config, denoiser.tensors, source));
     }
     if (const auto* tiny = std::get_if<TinyVaeConfig>(&source.encoder_config)) {
-      return CheckNetwork<TinyEncoder>("vae", source.encoder, *tiny, source);
+      return CheckNetwork<TinyEncoder>("vae", *tiny, source.encoder, source);
     }
-    return CheckNetwork<Vae>("vae", source.encoder, std::get<VaeConfig>(source.encoder_config),
+    return CheckNetwork<Vae>("vae", std::get<VaeConfig>(source.encoder_config), source.encoder,
                              source);
   });
 }

@@ -12,7 +12,6 @@
 #include "core/checkpoint/safetensors.h"
 #include "core/checkpoint/tensor_source.h"
 #include "core/models/config.h"
-#include "core/surrogate/encoder_config.h"
 #include "core/surrogate/noise_schedule.h"
 #include "core/text/clip_tokenizer.h"
 
@@ -33,6 +32,7 @@ struct DenoiserSource {
   // SD 2.x in a single file: nothing in the file tells noise from velocity. `schedule` and
   // `config.sample_size` are then to be settled by SettlePrediction once the UNet is there.
   bool prediction_is_open = false;
+  bool native_side_is_said = false;  // `config.sample_size` was said and stays
 };
 
 struct ModelSource {

@@ -14,8 +14,6 @@
 namespace antidiffusion {
 namespace {
 
-constexpr int64_t kMaxTimesteps = 100'000;
-
 at::Tensor LinearBetas(const NoiseScheduleConfig& config) {
   return at::linspace(config.beta_start, config.beta_end, config.num_train_timesteps, at::kFloat);
 }
@@ -56,9 +54,11 @@ at::Tensor WithZeroTerminalSnr(const at::Tensor& betas) {
 }  // namespace
 
 absl::StatusOr<NoiseSchedule> NoiseSchedule::Create(const NoiseScheduleConfig& config) {
-  if (config.num_train_timesteps < 1 || config.num_train_timesteps > kMaxTimesteps) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "num_train_timesteps ", config.num_train_timesteps, ", allowed: 1 to ", kMaxTimesteps));
+  if (config.num_train_timesteps < 1 ||
+      config.num_train_timesteps > NoiseScheduleConfig::kMaxTimesteps) {
+    return absl::InvalidArgumentError(absl::StrCat("num_train_timesteps ",
+                                                   config.num_train_timesteps, ", allowed: 1 to ",
+                                                   NoiseScheduleConfig::kMaxTimesteps));
   }
   if (!(config.beta_start > 0 && config.beta_start <= config.beta_end && config.beta_end < 1)) {
     return absl::InvalidArgumentError(absl::StrCat("betas from ", config.beta_start, " to ",

@@ -14,6 +14,8 @@ namespace antidiffusion {
 enum class PredictionType { kEpsilon, kVPrediction };
 
 struct NoiseScheduleConfig {
+  static constexpr int64_t kMaxTimesteps = 100'000;
+
   int64_t num_train_timesteps = 1000;
   double beta_start = 0.0001;
   double beta_end = 0.02;

@@ -62,7 +62,7 @@ class OriginalKeys {
   TensorSources tensors_;
 };
 
-// Names of `shapes` under `prefix` that none of `parts` reads.
+// Names of `shapes` that none of `parts` reads.
 std::vector<std::string> UnreadNames(const NamedShapes& shapes,
                                      const std::vector<const OriginalPart*>& parts);
 

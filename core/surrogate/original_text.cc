@@ -1,8 +1,9 @@
-#include "core/surrogate/original_text.h"
-
+// The text encoders of a checkpoint in the original layout.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "core/models/config.h"
+#include "core/surrogate/original_layout.h"
 
 namespace antidiffusion {
 namespace {
@@ -10,8 +11,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kHeadChannels = 64;  // of every published CLIP text model
-// Stands for the largest id of a prompt; both vocabularies end a text with that.
-constexpr int64_t kLargestId = 2;
 
 // Sizes that both layouts tell by tensors of other names.
 Json TextConfig(const char* architecture, const char* activation, int64_t layers,
@@ -26,7 +25,7 @@ Json TextConfig(const char* architecture, const char* activation, int64_t layers
           {"num_attention_heads", std::max<int64_t>(1, width / kHeadChannels)},
           {"max_position_embeddings", keys.Side(position_embedding, 0)},
           {"hidden_act", activation},
-          {"eos_token_id", kLargestId}};
+          {"eos_token_id", ClipTextConfig::kLargestId}};
 }
 
 // in_proj_weight [3C,C] and in_proj_bias [3C] hold q, k and v one below the other.

@@ -1,8 +1,9 @@
-#include "core/surrogate/original_unet.h"
-
+// The UNet of a checkpoint in the original layout.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "core/models/config.h"
+#include "core/surrogate/original_layout.h"
 
 namespace antidiffusion {
 namespace {
@@ -97,9 +98,9 @@ void DescribeLevels(const std::vector<Level>& levels, const std::vector<bool>& u
     config["transformer_layers_per_block"].push_back(std::max<int64_t>(1, level.transformers));
     config["attention_head_dim"].push_back(
         is_linear ? std::max<int64_t>(1, level.channels / kHeadChannels) : kHeads);
-    config["down_block_types"].push_back(level.transformers > 0 ? "CrossAttnDownBlock2D"
+    config["down_block_types"].push_back(level.transformers > 0 ? UNetConfig::kCrossDown
                                                                 : "DownBlock2D");
-    config["up_block_types"].push_back(up[i] ? "CrossAttnUpBlock2D" : "UpBlock2D");
+    config["up_block_types"].push_back(up[i] ? UNetConfig::kCrossUp : "UpBlock2D");
   }
 }
 

@@ -1,9 +1,8 @@
-#include "core/surrogate/original_vae.h"
-
+// The VAE of a checkpoint in the original layout.
 #include "absl/strings/str_cat.h"
+#include "core/surrogate/original_layout.h"
 
 namespace antidiffusion {
-
 namespace {
 
 using Json = nlohmann::json;

@@ -24,9 +24,7 @@ void SettlePrediction(UNet& unet, ModelSource& source) {
   const bool velocity = PredictsVelocity(unet, denoiser.config.cross_attention_dim);
   if (velocity) {
     denoiser.schedule.prediction_type = PredictionType::kVPrediction;
-    if (denoiser.config.sample_size == kNoiseLatentSide) {
-      denoiser.config.sample_size = kVelocityLatentSide;
-    }
+    if (!denoiser.native_side_is_said) denoiser.config.sample_size = kVelocityLatentSide;
   }
   source.notes.push_back(absl::StrCat("prediction type ", velocity ? "v_prediction" : "epsilon",
                                       ", guessed from what the UNet does with pure noise (as A1111 "

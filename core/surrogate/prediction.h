@@ -18,8 +18,7 @@ inline constexpr int64_t kVelocityLatentSide = 96;
 bool PredictsVelocity(UNet& unet, int64_t context_width);
 
 // Settles what ReadModelSource left open in `source.denoiser` and notes it: schedule, and the
-// native side unless it was said (the config has another one than kNoiseLatentSide then). Nothing
-// to do for every other model.
+// native side unless it was said. Nothing to do for every other model.
 void SettlePrediction(UNet& unet, ModelSource& source);
 
 }  // namespace antidiffusion

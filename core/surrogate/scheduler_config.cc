@@ -13,8 +13,6 @@
 namespace antidiffusion {
 namespace {
 
-constexpr int64_t kMaxTimesteps = 100'000;
-
 // A sampler's defaults of the keys that are read.
 struct SchedulerDefaults {
   absl::string_view name;
@@ -71,8 +69,8 @@ absl::StatusOr<NoiseScheduleConfig> ParseNoiseScheduleConfig(const nlohmann::jso
   reader.Require("trained_betas", nullptr);
   NoiseScheduleConfig config;
   config.rescale_betas_zero_snr = reader.Bool("rescale_betas_zero_snr", false);
-  config.num_train_timesteps =
-      reader.Int("num_train_timesteps", config.num_train_timesteps, 1, kMaxTimesteps);
+  config.num_train_timesteps = reader.Int("num_train_timesteps", config.num_train_timesteps, 1,
+                                          NoiseScheduleConfig::kMaxTimesteps);
   config.beta_start = reader.Number("beta_start", defaults.beta_start, 0.0, 1.0);
   config.beta_end = reader.Number("beta_end", defaults.beta_end, 0.0, 1.0);
   config.beta_schedule = reader.Choice("beta_schedule", defaults.beta_schedule,

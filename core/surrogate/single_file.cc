@@ -8,11 +8,8 @@
 #include "absl/strings/string_view.h"
 #include "core/base/status_macros.h"
 #include "core/surrogate/model_config.h"
-#include "core/surrogate/original_text.h"
-#include "core/surrogate/original_unet.h"
-#include "core/surrogate/original_vae.h"
+#include "core/surrogate/original_layout.h"
 #include "core/surrogate/prediction.h"
-#include "core/surrogate/sidecar.h"
 #include "core/surrogate/source_parts.h"
 
 namespace antidiffusion {
@@ -26,6 +23,7 @@ constexpr char kClip[] = "cond_stage_model.transformer.";
 constexpr char kOpenClip[] = "cond_stage_model.model.";
 constexpr char kXlClip[] = "conditioner.embedders.0.transformer.";
 constexpr char kXlOpenClip[] = "conditioner.embedders.1.model.";
+constexpr char kProjection[] = "text_projection.weight";  // as transformers name it
 constexpr int64_t kSd2Layers = 23;  // of 24: SD 2.x reads the output of the last but one
 constexpr int64_t kAllLayers = 64;
 constexpr double kScaling = 0.18215, kXlScaling = 0.13025;
@@ -91,6 +89,9 @@ absl::StatusOr<OriginalModel> ReadNetworks(const std::string& path, const NamedS
     model.text.push_back(ReadOriginalClip(shapes, kXlClip, file));
     model.text.push_back(
         ReadOriginalOpenClip(shapes, kXlOpenClip, {.layers = kAllLayers, .projects = true}, file));
+    if (model.text.back().tensors.count(kProjection) == 0) {
+      return absl::DataLossError(absl::StrCat(path, ": missing ", kXlOpenClip, "text_projection"));
+    }
     model.tokenizers = {"clip", "open_clip"};
   } else if (HasAnyUnder(shapes, kOpenClip)) {
     model.text.push_back(
@@ -105,22 +106,24 @@ absl::StatusOr<OriginalModel> ReadNetworks(const std::string& path, const NamedS
   return model;
 }
 
-// FLUX.1 and SD 3 both have 16 latent channels; nothing tells one from the other.
-void DescribeScaling(const OriginalModel& model, Json& vae, ModelSource& source) {
+// Nothing tells a VAE alone of FLUX.1 from one of SD 3, both of 16 latent channels, nor one of SD
+// 1.x and 2.x from one of SDXL, both of 4.
+void DescribeScaling(const OriginalModel& model, const Sidecar& sidecar, Json& vae,
+                     ModelSource& source) {
   vae["scaling_factor"] = model.is_xl ? kXlScaling : kScaling;
-  if (model.vae.config["latent_channels"] != 16) return;
-  vae["scaling_factor"] = 0.3611;
-  vae["shift_factor"] = 0.1159;
-  source.notes.push_back(
-      "vae: 16 latent channels, scaled as FLUX.1's (SD 3's differ; NAME.json: vae.scaling_factor, "
-      "vae.shift_factor)");
-}
-
-// The pipeline that feeds such a UNet.
-Pipeline PipelineOf(const UNetConfig& unet) {
-  if (unet.has_added_embedding()) return Pipeline::kXl;
-  if (unet.in_channels == 9) return Pipeline::kInpaint;
-  return unet.in_channels == 8 ? Pipeline::kInstructPix2Pix : Pipeline::kTextToImage;
+  const bool is_said = sidecar.Says("vae", "scaling_factor");
+  if (vae["latent_channels"] == 16) {
+    vae["scaling_factor"] = 0.3611;
+    vae["shift_factor"] = 0.1159;
+    if (is_said) return;
+    source.notes.push_back(
+        "vae: 16 latent channels, scaled as FLUX.1's (SD 3's differ; NAME.json: "
+        "vae.scaling_factor, vae.shift_factor)");
+  } else if (model.text.empty() && !is_said) {
+    source.notes.push_back(absl::StrCat("vae: scaled by ", kScaling,
+                                        " as those of SD 1.x and 2.x (SDXL's by ", kXlScaling,
+                                        "; NAME.json: vae.scaling_factor)"));
+  }
 }
 
 // What the model was trained to predict, and for which side: by NAME.json, by the markers that
@@ -161,24 +164,19 @@ absl::Status ParseDenoiser(const std::string& path, OriginalModel& model, const 
                            const Sidecar& sidecar, ModelSource& source) {
   DenoiserSource& denoiser = *source.denoiser;
   model.unet.config["sample_size"] = NativeLatentSide(model, scheduler);
+  denoiser.native_side_is_said = sidecar.Says("unet", "sample_size");
   AD_ASSIGN_OR_RETURN(denoiser.config,
                       ParseUNetConfig(sidecar.Patched("unet", model.unet.config), path));
   AD_ASSIGN_OR_RETURN(denoiser.schedule,
                       ParseNoiseScheduleConfig(sidecar.Patched("scheduler", scheduler), path));
-  if (const absl::Status status = NoiseSchedule::Create(denoiser.schedule).status(); !status.ok()) {
-    return absl::DataLossError(absl::StrCat(path, ": scheduler: ", status.message()));
-  }
-  std::vector<ClipTextConfig> configs;
   for (size_t i = 0; i < model.text.size(); ++i) {
     TextSource& text = denoiser.text.emplace_back();
     const char* key = i == 0 ? "text_encoder" : "text_encoder_2";
     AD_ASSIGN_OR_RETURN(text.config,
                         ParseClipTextConfig(sidecar.Patched(key, model.text[i].config), path));
-    configs.push_back(text.config);
   }
-  absl::Status fit = CheckPipelineFits(PipelineOf(denoiser.config), denoiser.config);
-  fit.Update(CheckPartsFit(denoiser.config, std::get<VaeConfig>(source.encoder_config), configs));
-  return fit.ok() ? fit : absl::Status(fit.code(), absl::StrCat(path, ": ", fit.message()));
+  source.family = FamilyOf(denoiser.config);
+  return CheckConfigs(path, path + ": scheduler", source);
 }
 
 absl::Status ReadTokenizers(const std::string& path, const OriginalModel& model,
@@ -214,9 +212,10 @@ absl::StatusOr<ModelSource> ReadSingleFile(const std::string& path, const Source
   AD_ASSIGN_OR_RETURN(const Sidecar sidecar, ReadSidecar(path));
   AD_ASSIGN_OR_RETURN(OriginalModel model, ReadNetworks(path, shapes, file));
 
-  DescribeScaling(model, model.vae.config, source);
+  source.notes = sidecar.notes;
+  DescribeScaling(model, sidecar, model.vae.config, source);
   AD_ASSIGN_OR_RETURN(source.encoder_config,
-                      ParseEncoderConfig(sidecar.Patched("vae", model.vae.config), path));
+                      ParseVaeConfig(sidecar.Patched("vae", model.vae.config), path));
   std::vector<const OriginalPart*> parts = {&model.vae, &model.unet};
   if (model.text.empty()) {
     source.family = "encoder";
@@ -226,7 +225,6 @@ absl::StatusOr<ModelSource> ReadSingleFile(const std::string& path, const Source
     DescribePrediction(shapes, model, sidecar, scheduler, source);
     AD_RETURN_IF_ERROR(ParseDenoiser(path, model, scheduler, sidecar, source));
     AD_RETURN_IF_ERROR(ReadTokenizers(path, model, options, *source.denoiser));
-    source.family = FamilyOf(source.denoiser->config);
     for (const OriginalPart& part : model.text) parts.push_back(&part);
   }
   NoteUnread("file", UnreadNames(shapes, parts), source);

@@ -15,8 +15,6 @@ constexpr int64_t kMaxSide = 1024;
 constexpr int64_t kLatentChannels = 4;
 constexpr int64_t kTimeIds = 6;
 constexpr int64_t kMaxChannels = ConfigReader::kMaxChannels;
-constexpr char kCrossDown[] = "CrossAttnDownBlock2D";
-constexpr char kCrossUp[] = "CrossAttnUpBlock2D";
 
 // What a UNet that takes another number of channels is.
 std::string KindByInputChannels(int64_t channels) {
@@ -57,9 +55,9 @@ void RequirePlainUNet(ConfigReader& reader) {
 void ReadBlocks(ConfigReader& reader, UNetConfig& config) {
   const size_t levels = config.block_out_channels.size();
   config.down_block_types = reader.ChoicePerLevel("down_block_types", config.down_block_types,
-                                                  levels, {"DownBlock2D", kCrossDown});
+                                                  levels, {"DownBlock2D", UNetConfig::kCrossDown});
   config.up_block_types = reader.ChoicePerLevel("up_block_types", config.up_block_types, levels,
-                                                {"UpBlock2D", kCrossUp});
+                                                {"UpBlock2D", UNetConfig::kCrossUp});
   reader.Choice("mid_block_type", "UNetMidBlock2DCrossAttn", {"UNetMidBlock2DCrossAttn"});
   config.has_mid_block = !reader.IsNull("mid_block_type");
   config.layers_per_block =
@@ -72,9 +70,10 @@ void ReadBlocks(ConfigReader& reader, UNetConfig& config) {
 void CheckTransformers(ConfigReader& reader, const UNetConfig& config) {
   const size_t levels = config.block_out_channels.size();
   for (size_t level = 0; level < levels; ++level) {
-    const bool has_transformers = config.down_block_types[level] == kCrossDown ||
-                                  config.up_block_types[levels - 1 - level] == kCrossUp ||
-                                  (config.has_mid_block && level + 1 == levels);
+    const bool has_transformers =
+        config.down_block_types[level] == UNetConfig::kCrossDown ||
+        config.up_block_types[levels - 1 - level] == UNetConfig::kCrossUp ||
+        (config.has_mid_block && level + 1 == levels);
     if (has_transformers && config.transformer_layers[level] < 1) {
       reader.Broken("transformer_layers_per_block",
                     absl::StrCat(config.transformer_layers[level], " at level ", level,

@@ -16,13 +16,13 @@ namespace antidiffusion {
 class ClipTokenizer {
  public:
   // Reads a tokenizer folder: vocab.json and merges.txt, or without a vocab.json tokenizer.json
-  // (see tokenizer_json.h), and where they exist tokenizer_config.json, special_tokens_map.json and
-  // added_tokens.json. The special tokens are
-  // those of special_tokens_map.json, or of tokenizer_config.json when that lists
-  // `added_tokens_decoder` (so do transformers: files of old releases may disagree, and SD 2.x pads
-  // with "!"). NOT_FOUND: none of these files, or no merges.txt; DATA_LOSS: a file does not add up,
-  // or an id is not below `vocab_size` (that of the text encoder); FAILED_PRECONDITION: another
-  // kind of tokenizer. Input is untrusted.
+  // (see ReadTokenizerJson), and where they exist tokenizer_config.json, special_tokens_map.json
+  // and added_tokens.json. The special tokens are those of special_tokens_map.json, or of
+  // tokenizer_config.json when that lists `added_tokens_decoder` (so do transformers: files of old
+  // releases may disagree, and SD 2.x pads with "!"). NOT_FOUND: none of these files, or no
+  // merges.txt; DATA_LOSS: a file does not add up or is over 16 MiB (tokenizer.json: 8 MiB), or an
+  // id is not below `vocab_size` (that of the text encoder); FAILED_PRECONDITION: another kind of
+  // tokenizer. Input is untrusted.
   static absl::StatusOr<std::unique_ptr<ClipTokenizer>> Create(
       const std::string& directory, int64_t vocab_size = std::numeric_limits<int64_t>::max());
 

@@ -1,8 +1,6 @@
 #include "core/text/tokenizer_files.h"
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <system_error>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
@@ -14,15 +12,13 @@
 #include "core/base/file.h"
 #include "core/base/json_file.h"
 #include "core/base/status_macros.h"
-#include "core/text/token_values.h"
-#include "core/text/tokenizer_json.h"
 
 namespace antidiffusion {
 namespace {
 
 using Json = nlohmann::json;
 
-constexpr int64_t kMaxFileBytes = int64_t{32} << 20;  // the published files have 1 MB
+constexpr int64_t kMaxFileBytes = int64_t{16} << 20;  // the published files have 1 MB
 // The merges that the reference reads: 49152 ids less 256 bytes and 2 special tokens.
 constexpr size_t kMaxMerges = 49152 - 256 - 2;
 constexpr char kDecoderKey[] = "added_tokens_decoder";
@@ -152,19 +148,39 @@ absl::Status CheckTokenizerClass(const Json& config, bool in_one_file) {
                    name->is_string() ? absl::CHexEscape(name->get<std::string>()) : "no name"));
 }
 
-bool Exists(const std::string& path) {
-  std::error_code error;
-  return std::filesystem::exists(path, error);
+}  // namespace
+
+absl::StatusOr<std::string> TokenContent(const Json& token, absl::string_view where) {
+  const Json* content = &token;
+  if (token.is_object()) {
+    const auto single_word = token.find("single_word");
+    if (single_word != token.end() && *single_word == true) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("tokenizer: ", where, ": single_word is not supported"));
+    }
+    const auto found = token.find("content");
+    if (found != token.end()) content = &*found;
+  }
+  if (!content->is_string() || content->get_ref<const std::string&>().empty()) {
+    return absl::DataLossError(absl::StrCat("tokenizer: ", where, " is no token"));
+  }
+  return content->get<std::string>();
 }
 
-}  // namespace
+absl::StatusOr<int64_t> TokenId(const Json& id, absl::string_view token, int64_t vocab_size) {
+  if (!id.is_number_unsigned() || id.get<uint64_t>() >= static_cast<uint64_t>(vocab_size)) {
+    return absl::DataLossError(absl::StrCat("tokenizer: the id of \"", absl::CHexEscape(token),
+                                            "\" is not in [0, ", vocab_size, ")"));
+  }
+  return id.get<int64_t>();
+}
 
 absl::StatusOr<TokenizerFiles> ReadTokenizerFiles(const std::string& directory,
                                                   int64_t vocab_size) {
   TokenizerFiles files;
   AD_ASSIGN_OR_RETURN(const Json config, ReadOptional(directory + "/tokenizer_config.json"));
   const std::string one_file = directory + "/tokenizer.json";
-  const bool in_one_file = !Exists(directory + "/vocab.json") && Exists(one_file);
+  const bool in_one_file = !PathExists(directory + "/vocab.json") && PathExists(one_file);
   AD_RETURN_IF_ERROR(CheckTokenizerClass(config, in_one_file));
   if (in_one_file) {
     AD_RETURN_IF_ERROR(ReadTokenizerJson(one_file, vocab_size, files));

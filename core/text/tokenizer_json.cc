@@ -1,10 +1,11 @@
-#include "core/text/tokenizer_json.h"
-
+// tokenizer.json: a whole tokenizer in one file, as the "fast" tokenizers write it. Releases from
+// transformers 5 on write no other.
 #include <algorithm>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -12,7 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "core/base/json_file.h"
 #include "core/base/status_macros.h"
-#include "core/text/token_values.h"
+#include "core/text/tokenizer_files.h"
 
 namespace antidiffusion {
 namespace {

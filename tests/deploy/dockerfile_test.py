@@ -101,6 +101,14 @@ def test_commands_of_the_deployment_are_in_the_image(name):
     assert 'ENTRYPOINT ["antidiffusiond"]' in TEXT
 
 
+def test_the_image_names_its_models_and_their_tokenizers():
+    """The defaults are those of the tree it was built in, which is not in the image."""
+    models = re.search(r" ANTIDIFFUSION_MODEL_REPOSITORY=(\S+)", TEXT).group(1)
+    assert f" ANTIDIFFUSION_TOKENIZERS={models}/tokenizers " in TEXT
+    for name in ("clip", "open_clip"):
+        assert (ROOT / "models/tokenizers" / name).is_dir()
+
+
 def test_the_health_check_is_the_client():
     check = re.search(r"HEALTHCHECK .*\\\n +CMD (\[.*\])", TEXT)
     assert json.loads(check.group(1))[:2] == ["antidiffusion", "health"]

@@ -60,9 +60,10 @@ def test_one_changed_bit_is_found(repository, sums):
 
 @pytest.mark.parametrize("name", ["one/unet/more.safetensors", "one/unet/config.json",
                                   "one/tokenizer/merges.txt", "three/model_index.json", "vae/config.json",
-                                  "single.safetensors", "single.json"])
+                                  "single.safetensors", "single.json", "tokenizers/clip/vocab.json",
+                                  "tokenizers/clip/merges.txt"])
 def test_a_file_that_nobody_approved_is_found(repository, sums, name):
-    (repository / name).parent.mkdir(exist_ok=True)
+    (repository / name).parent.mkdir(exist_ok=True, parents=True)
     (repository / name).write_text("{}")
     result = verify(repository, sums)
     assert result.returncode != 0 and name in result.stderr
@@ -79,6 +80,27 @@ def test_encoders_and_single_files_are_models_too(repository, sums):
     assert (result.returncode, result.stdout) == (0, "verified 6 files of 4 models\n"), result.stderr
     (repository / "single.safetensors").write_text("other weights")
     assert verify(repository, sums).returncode != 0
+
+
+def test_shared_tokenizers_are_verified_and_are_no_model(repository, sums):
+    vocabulary = repository / "tokenizers/clip/vocab.json"
+    vocabulary.parent.mkdir(parents=True)
+    vocabulary.write_text("{}")
+    more = subprocess.run(["sha256sum", "tokenizers/clip/vocab.json"], cwd=repository, check=True,
+                          capture_output=True, text=True).stdout
+    sums.write_text(sums.read_text() + more)
+    result = verify(repository, sums)
+    assert (result.returncode, result.stdout) == (0, "verified 5 files of 2 models\n"), result.stderr
+    vocabulary.write_text('{"a": 1}')
+    assert verify(repository, sums).returncode != 0
+
+
+def test_tokenizers_alone_are_no_repository(tmp_path, sums):
+    (tmp_path / "only/tokenizers/clip").mkdir(parents=True)
+    (tmp_path / "only/tokenizers/clip/vocab.json").write_text("{}")
+    sums.write_text("")
+    result = verify(tmp_path / "only", sums)
+    assert result.returncode != 0 and "no model" in result.stderr
 
 
 def test_a_missing_file_is_found(repository, sums):

@@ -6,9 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "core/surrogate/model_config.h"
-#include "core/surrogate/original_text.h"
-#include "core/surrogate/original_unet.h"
-#include "core/surrogate/original_vae.h"
+#include "core/surrogate/original_layout.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace antidiffusion {

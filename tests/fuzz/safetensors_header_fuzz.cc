@@ -13,14 +13,14 @@ constexpr size_t kLengthBytes = 8;
 
 // Whether the entry's bytes are those of its shape.
 bool SizeFits(const SafetensorsEntry& entry) {
-  auto bytes = static_cast<uint64_t>(ByteSize(entry.dtype));
+  auto bits = static_cast<uint64_t>(BitSize(entry.dtype));
   for (const int64_t dimension : entry.shape) {
     if (dimension == 0) return entry.end == entry.begin;
   }
   for (const int64_t dimension : entry.shape) {
-    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(dimension), &bytes)) return false;
+    if (__builtin_mul_overflow(bits, static_cast<uint64_t>(dimension), &bits)) return false;
   }
-  return bytes == entry.end - entry.begin;
+  return bits % 8 == 0 && bits / 8 == entry.end - entry.begin;
 }
 
 void Check(absl::string_view file) {

@@ -56,6 +56,18 @@ TEST_F(RepositoryTest, EncodersAndSingleFilesAreModelsToo) {
   EXPECT_EQ(file.size(), 1u);
 }
 
+TEST_F(RepositoryTest, ShardsAndNamesThatNoMessageCanHoldArePassedOver) {
+  for (const char* name :
+       {"x-00001-of-00002.safetensors", "x-00002-of-00002.safetensors", "a\xff.safetensors",
+        "\xc3/model_index.json", "y-0001-of-0002.safetensors", "\xc3\xa9.safetensors"}) {
+    dir_.Write(name, "");
+  }
+  AD_ASSERT_OK_AND_ASSIGN(const auto models, ScanModelRepository(dir_.path(), {}));
+  std::vector<std::string> names;
+  for (const ModelEntry& model : models) names.push_back(model.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"alpha", "beta", "y-0001-of-0002", "\xc3\xa9"}));
+}
+
 TEST_F(RepositoryTest, OneNameIsOneModel) {
   dir_.Write("beta.safetensors", "");
   EXPECT_THAT(ScanModelRepository(dir_.path(), {}),

@@ -204,7 +204,7 @@ TEST_F(LoadModuleTest, RefusesFp8BeforeReading) {
   files.push_back(std::move(file));
   Plain module({{"w", {2}}});
   EXPECT_THAT(LoadParameters(files, module),
-              StatusIs(absl::StatusCode::kFailedPrecondition, "\"w\" is stored as fp8"));
+              StatusIs(absl::StatusCode::kFailedPrecondition, "\"w\" is stored as F8_E4M3"));
 }
 
 TEST_F(LoadModuleTest, IgnoresNamedKeysOnly) {

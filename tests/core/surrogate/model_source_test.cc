@@ -219,7 +219,9 @@ TEST(ModelSourceTest, RefusesBrokenAndOversizedConfigs) {
     const ModelFolder folder("sd1-like");
     folder.Write(name, "{\"sample_size\": ");
     EXPECT_THAT(folder.Load(), StatusIs(kDataLoss, name));
-    folder.Write(name, std::string(2'000'000, ' ') + "{}");
+    std::string oversized(2'000'000, ' ');
+    oversized.append("{}");
+    folder.Write(name, oversized);
     EXPECT_THAT(folder.Load(), StatusIs(kDataLoss, "limit"));
   }
 }

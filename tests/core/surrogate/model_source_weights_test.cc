@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/core/surrogate/model_folder.h"
@@ -73,6 +74,47 @@ TEST(ModelSourceWeightsTest, TheTextEncodersPositionIdsMayBeThereOrNot) {
   EXPECT_TRUE(OutputsOf(folder).equal(GoldenOutputs("sd1-like")));
 }
 
+// As transformers from 5.6 on writes a text encoder that came out of a single file.
+void ShortenTextNames(TensorMap& tensors) {
+  TensorMap edited;
+  for (const auto& [name, tensor] : tensors) {
+    edited[std::string(absl::StripPrefix(name, "text_model."))] = tensor;
+  }
+  tensors = edited;
+}
+
+TEST(ModelSourceWeightsTest, TakesTextEncodersWithoutTheFirstPartOfTheirNames) {
+  const ModelFolder folder("sd1-like");
+  folder.EditTensors(kTextWeights, ShortenTextNames);
+  EXPECT_TRUE(OutputsOf(folder).equal(GoldenOutputs("sd1-like")));
+
+  const ModelFolder xl("sdxl-like");
+  AD_ASSERT_OK_AND_ASSIGN(const ModelSource before,
+                          ReadModelSource(GoldenModelPath("sdxl-like"), {}));
+  xl.EditTensors(kTextWeights, ShortenTextNames);
+  xl.EditTensors("text_encoder_2/model.safetensors", ShortenTextNames);
+  AD_ASSERT_OK_AND_ASSIGN(const ModelSource after, xl.Load());
+  EXPECT_THAT(after.notes, testing::IsEmpty());
+  for (const size_t i : {0, 1}) {
+    const TensorSources& wanted = before.denoiser->text[i].tensors;
+    const TensorSources& found = after.denoiser->text[i].tensors;
+    EXPECT_EQ(found.size(), wanted.size());
+    for (const auto& [name, source] : wanted) {
+      EXPECT_TRUE(found.at(name).Read()->equal(*source.Read())) << name;
+    }
+  }
+}
+
+TEST(ModelSourceWeightsTest, TextNamesOfBothKindsAreNotMixed) {
+  const ModelFolder folder("sd1-like");
+  folder.EditTensors(kTextWeights, [](TensorMap& tensors) {
+    auto bias = tensors.extract("text_model.final_layer_norm.bias");
+    bias.key() = "final_layer_norm.bias";
+    tensors.insert(std::move(bias));
+  });
+  EXPECT_THAT(folder.Load(), StatusIs(kDataLoss, "missing text_model.final_layer_norm.bias"));
+}
+
 void ConvertTo(c10::ScalarType type, TensorMap& tensors) {
   for (auto& [name, tensor] : tensors) {
     if (tensor.is_floating_point()) tensor = tensor.to(type);
@@ -107,6 +149,26 @@ TEST(ModelSourceWeightsTest, PrefersFullPrecisionToAVariant) {
   const ModelFolder folder("sd1-like");
   folder.Write("unet/diffusion_pytorch_model.fp16.safetensors", "not even a file");
   EXPECT_TRUE(OutputsOf(folder).equal(GoldenOutputs("sd1-like")));
+}
+
+constexpr char kLfsPointer[] =
+    "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3438\n";
+
+// As a clone without git-LFS has it in which one variant was fetched.
+TEST(ModelSourceWeightsTest, AGitLfsPointerDoesNotHideAVariant) {
+  const ModelFolder folder("sd1-like");
+  const at::Tensor expected = GoldenOutputs("sd1-like");
+  folder.Rename(kUNetWeights, "unet/diffusion_pytorch_model.fp16.safetensors");
+  folder.Write(kUNetWeights, kLfsPointer);
+  AD_ASSERT_OK_AND_ASSIGN(const ModelSource source, folder.Load());
+  EXPECT_TRUE(Outputs(source)->equal(expected));
+  ASSERT_EQ(source.notes.size(), 1U);
+  EXPECT_THAT(source.notes[0], HasSubstr("diffusion_pytorch_model.safetensors is a git-LFS"));
+  EXPECT_THAT(source.notes[0], HasSubstr("diffusion_pytorch_model.fp16.safetensors"));
+  folder.Write("unet/diffusion_pytorch_model.fp16.safetensors", kLfsPointer);
+  EXPECT_THAT(folder.Load(), StatusIs(kDataLoss,
+                                      "model.safetensors: not a valid safetensors "
+                                      "file: a git-LFS pointer"));
 }
 
 // Splits a weight file into two shards with an index under `index_name`.
@@ -158,6 +220,15 @@ TEST(ModelSourceWeightsTest, AnIndexNamesFilesOfItsOwnFolderOnly) {
                  Json{{"weight_map", {{"conv_in.weight", name}}}}.dump());
     EXPECT_THAT(folder.Load(), StatusIs(kDataLoss, "no name of a .safetensors file")) << name;
   }
+}
+
+TEST(ModelSourceWeightsTest, RefusesAnIndexOfOverFourMebibytes) {
+  const ModelFolder folder("sd1-like");
+  folder.Remove(kUNetWeights);
+  std::string index((4 << 20) - 1, ' ');
+  index.append("{}");
+  folder.Write("unet/diffusion_pytorch_model.safetensors.index.json", index);
+  EXPECT_THAT(folder.Load(), StatusIs(kDataLoss, "limit 4194304"));
 }
 
 TEST(ModelSourceWeightsTest, RefusesAnIndexWithoutAMap) {
@@ -217,6 +288,38 @@ TEST(ModelSourceWeightsTest, NotesSurplusTensorsAndLeavesThemUnread) {
   EXPECT_THAT(source.notes,
               testing::ElementsAre("unet: 1 tensors are not read, first mid_block.ema.weight"));
   EXPECT_TRUE(Outputs(source)->equal(GoldenOutputs("sd1-like")));
+}
+
+// Nothing of it is read, so neither its dtype matters nor its size, and equal encoders stay equal.
+TEST(ModelSourceWeightsTest, SurplusTensorsOfTheVaeAreNoPartOfItsDigest) {
+  const ModelFolder folder("sd1-like");
+  AD_ASSERT_OK_AND_ASSIGN(const ModelSource plain, folder.Load());
+  folder.EditTensors(kVaeWeights,
+                     [](TensorMap& tensors) { tensors["encoder.stray.weight"] = at::ones({3}); });
+  AD_ASSERT_OK_AND_ASSIGN(const ModelSource stray, folder.Load());
+  EXPECT_EQ(stray.encoder_digest, plain.encoder_digest);
+  EXPECT_THAT(stray.encoder, testing::Not(testing::Contains(testing::Key("encoder.stray.weight"))));
+  EXPECT_THAT(stray.notes,
+              testing::ElementsAre("vae: 1 tensors are not read, first encoder.stray.weight"));
+}
+
+TEST(ModelSourceWeightsTest, SurplusTensorsMayHaveAnyDtype) {
+  for (const auto& [dtype, bytes] :
+       {std::pair<std::string, size_t>("F8_E4M3", 8), {"U64", 64}, {"BOOL", 8}}) {
+    const ModelFolder folder("sd1-like");
+    AD_ASSERT_OK_AND_ASSIGN(const ModelSource plain, folder.Load());
+    // The stray tensor in a shard of its own.
+    folder.Rename(kVaeWeights, "vae/a.safetensors");
+    const std::string header =
+        Json{{"encoder.stray", {{"dtype", dtype}, {"shape", {8}}, {"data_offsets", {0, bytes}}}}}
+            .dump();
+    folder.Write("vae/b.safetensors", RawSafetensorsBytes(header, std::string(bytes, 'x')));
+    folder.Write("vae/diffusion_pytorch_model.safetensors.index.json",
+                 R"({"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}})");
+    AD_ASSERT_OK_AND_ASSIGN(const ModelSource source, folder.Load());
+    EXPECT_EQ(source.encoder_digest, plain.encoder_digest) << dtype;
+    EXPECT_TRUE(Outputs(source)->equal(*Outputs(plain)));
+  }
 }
 
 // The address space that a process may use, cut down while this lives.

@@ -193,6 +193,27 @@ TEST(SingleFileTest, WithoutASidecarTheUNetOfSd2IsAsked) {
   }
 }
 
+TEST(SingleFileTest, ANativeSideThatWasSaidStays) {
+  const SingleFile file("sd2-v-like");
+  file.Edit([](TensorMap& tensors) {
+    tensors["model.diffusion_model.out.2.weight"].zero_();
+    tensors["model.diffusion_model.out.2.bias"].fill_(-0.6);
+  });
+  for (const int64_t side : {64, 32}) {
+    file.EditSidecar([side](Json& json) {
+      json.erase("prediction_type");
+      json["unet"]["sample_size"] = side;
+    });
+    AD_ASSERT_OK_AND_ASSIGN(ModelSource source, file.Load());
+    DenoiserSource& denoiser = *source.denoiser;
+    ASSERT_TRUE(denoiser.prediction_is_open);
+    AD_ASSERT_OK_AND_ASSIGN(UNet unet, ReadNetwork<UNet>(denoiser.config, denoiser.tensors, {}));
+    SettlePrediction(unet, source);
+    EXPECT_EQ(denoiser.schedule.prediction_type, PredictionType::kVPrediction);
+    EXPECT_EQ(denoiser.config.sample_size, side);
+  }
+}
+
 TEST(SingleFileTest, HonoursTheMarkersOfVelocityModelsOfXl) {
   const SingleFile file("sdxl-like");
   AD_ASSERT_OK_AND_ASSIGN(const ModelSource plain, file.Load());
@@ -261,6 +282,27 @@ TEST(SingleFileTest, AVaeAloneIsAnEncoder) {
   }
 }
 
+// SDXL's VAE has the same shapes and another factor.
+TEST(SingleFileTest, NotesThatTheScalingOfAVaeAloneIsAGuess) {
+  const SingleFile file("sd1-like");
+  AD_ASSERT_OK_AND_ASSIGN(const ModelSource whole, file.Load());
+  EXPECT_THAT(whole.notes, Each(Not(HasSubstr("scaled"))));
+  file.Edit([](TensorMap& tensors) {
+    std::erase_if(tensors, [](const auto& tensor) {
+      return !absl::StartsWith(tensor.first, "first_stage_model.");
+    });
+  });
+  file.EditSidecar([](Json& json) { json["vae"].erase("scaling_factor"); });
+  AD_ASSERT_OK_AND_ASSIGN(const ModelSource alone, file.Load());
+  EXPECT_EQ(std::get<VaeConfig>(alone.encoder_config).scaling_factor, 0.18215);
+  EXPECT_THAT(alone.notes, ElementsAre("vae: scaled by 0.18215 as those of SD 1.x and 2.x (SDXL's "
+                                       "by 0.13025; NAME.json: vae.scaling_factor)"));
+  file.EditSidecar([](Json& json) { json["vae"]["scaling_factor"] = 0.13025; });
+  AD_ASSERT_OK_AND_ASSIGN(const ModelSource said, file.Load());
+  EXPECT_EQ(std::get<VaeConfig>(said.encoder_config).scaling_factor, 0.13025);
+  EXPECT_THAT(said.notes, testing::IsEmpty());
+}
+
 TEST(SingleFileTest, NamesWhatAFileIsInsteadOfAModel) {
   const std::pair<const char*, const char*> kOthers[] = {
       {"conditioner.embedders.0.model.ln_final.weight", "an SDXL refiner"},
@@ -291,6 +333,16 @@ TEST(SingleFileTest, NamesWhatAFileIsInsteadOfAModel) {
               StatusIs(kFailedPrecondition, "without the text encoder"));
 }
 
+// As some merges of SDXL do.
+TEST(SingleFileTest, NamesTheProjectionThatIsMissing) {
+  const SingleFile file("sdxl-like");
+  file.Edit([](TensorMap& tensors) {
+    EXPECT_EQ(tensors.erase("conditioner.embedders.1.model.text_projection"), 1U);
+  });
+  EXPECT_THAT(file.Load(),
+              StatusIs(kDataLoss, "missing conditioner.embedders.1.model.text_projection"));
+}
+
 TEST(SingleFileTest, RefusesTensorsThatAreMissingOrMisshapen) {
   const SingleFile file("sd1-like");
   file.Edit([](TensorMap& tensors) {
@@ -311,11 +363,38 @@ TEST(SingleFileTest, RefusesTensorsThatAreMissingOrMisshapen) {
 TEST(SingleFileTest, RefusesASidecarThatDoesNotAddUp) {
   for (const char* json :
        {"[]", "{", R"({"prediction_type": "sample"})", R"({"prediction_type": 3})",
-        R"({"unet": []})", R"({"clip_skip": 2})", R"({"unet": {"norm_num_groups": -1}})"}) {
+        R"({"unet": {"norm_num_groups": -1}})", R"({"vae": {"norm_num_groups": "x"}})"}) {
     const SingleFile file("sd1-like");
     file.dir().Write("m.json", json);
     EXPECT_THAT(file.Load(), StatusIs(kDataLoss)) << json;
   }
+}
+
+// A1111's web UI keeps a model's card under the same name.
+TEST(SingleFileTest, IgnoresWhatOtherProgramsSayInTheSidecar) {
+  const SingleFile file("sd1-like");
+  AD_ASSERT_OK_AND_ASSIGN(const ModelSource plain, file.Load());
+  file.EditSidecar([](Json& json) {
+    json["description"] = "a model\x1b[31m";
+    json["sd version"] = "SD1";
+    json["preferred weight"] = 0.7;
+    json["scheduler"] = "Euler a";
+    json["text_encoder_2"] = Json::array();
+    json["notes\n"] = {{"a", 1}};
+  });
+  AD_ASSERT_OK_AND_ASSIGN(const ModelSource card, file.Load());
+  EXPECT_THAT(card.notes, Contains("NAME.json: 6 keys have no meaning here, first description, "
+                                   "notes\\n, preferred weight, scheduler, sd version"));
+  EXPECT_TRUE(Outputs(card)->equal(*Outputs(plain)));
+  // The groups that the tiny VAE has were said there, so that now 32 are assumed.
+  file.EditSidecar([](Json& json) { json["vae"] = "some.vae.pt"; });
+  EXPECT_THAT(file.Load(), StatusIs(kDataLoss, "norm_num_groups"));
+}
+
+TEST(SingleFileTest, AVaeOfAnotherKindThanTheFilesIsRefused) {
+  const SingleFile file("sd1-like");
+  file.EditSidecar([](Json& json) { json["vae"]["_class_name"] = "AutoencoderTiny"; });
+  EXPECT_THAT(file.Load(), StatusIs(kFailedPrecondition, "_class_name"));
 }
 
 TEST(SingleFileTest, NeedsTheSharedTokenizersWhichMayLieBesideTheFile) {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
@@ -320,6 +321,21 @@ TEST(ClipTokenizerTest, RefusesFilesThatDoNotAddUp) {
     WriteSmallFolder(dir);
     dir.Write(name, contents);
     EXPECT_THAT(ClipTokenizer::Create(dir.path()), StatusIs(kDataLoss)) << name << contents;
+  }
+}
+
+TEST(ClipTokenizerTest, RefusesFilesFarAboveThePublishedOnes) {
+  const std::pair<const char*, size_t> kLimits[] = {{"vocab.json", 16 << 20},
+                                                    {"merges.txt", 16 << 20},
+                                                    {"special_tokens_map.json", 16 << 20},
+                                                    {"tokenizer.json", 8 << 20}};
+  for (const auto& [name, limit] : kLimits) {
+    const TempDir dir;
+    if (name != absl::string_view("tokenizer.json")) WriteSmallFolder(dir);
+    dir.Write(name, std::string(limit - 1, ' ') + "{}");
+    EXPECT_THAT(ClipTokenizer::Create(dir.path()),
+                StatusIs(kDataLoss, absl::StrCat("limit ", limit)))
+        << name;
   }
 }
 
