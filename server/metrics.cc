@@ -209,8 +209,8 @@ void Metrics::AddModel(const std::string& model) {
   add(JobOutcome::kHandedBack, "");
   add(JobOutcome::kSucceeded, "");
   for (const char* why : {reason::kInvalidField, reason::kDeviceMemory, reason::kBudgetNotKept,
-                          reason::kWorkerLostTwice, reason::kInternal, reason::kStoreFailed,
-                          reason::kServerLostTwice}) {
+                          reason::kVisibilityNotKept, reason::kWorkerLostTwice, reason::kInternal,
+                          reason::kStoreFailed, reason::kServerLostTwice}) {
     add(JobOutcome::kFailed, why);
   }
   for (const char* why : {reason::kCancelled, reason::kJobCancelled, reason::kShutdown})

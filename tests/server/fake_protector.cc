@@ -103,6 +103,7 @@ absl::StatusOr<ProtectionResult> FakeEngine::Run(const Image& image,
   }
   result.max_difference = orders.difference;
   result.bound = orders.bound;
+  result.visibility = orders.visibility;
   result.seed = options.seed.value_or(42);
   result.stage_seconds = {{"pgd", 0.25}};
   if (options.report == ReportLevel::kFull) result.full = FullReport{};

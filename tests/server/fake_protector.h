@@ -21,6 +21,7 @@ class FakeEngine {
     int steps = 3;
     int difference = 2;                     // levels that the result differs by
     int bound = 6;                          // that it claims to be proven
+    double visibility = 0;                  // that it promises
     absl::Status error = absl::OkStatus();  // instead of a result, after the last step
     double eta_seconds = 0;
     bool hold_loading = false;

@@ -137,6 +137,18 @@ TEST_F(JobRunnerTest, NoImageLeavesThatBreaksItsBudget) {
       << "lossy: on the pixels";
 }
 
+TEST_F(JobRunnerTest, NoImageLeavesThatIsSeenMoreThanPromised) {
+  const std::string image = Encoded(MakePicture());
+  const auto refused = Run(image, OutputFormat::kPng, {.difference = 5, .visibility = 1e-3});
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kInternal));
+  EXPECT_THAT(refused, HasReason(reason::kVisibilityNotKept));
+  AD_ASSERT_OK_AND_ASSIGN(const JobResult kept,
+                          Run(image, OutputFormat::kPng, {.difference = 5, .visibility = 100}));
+  EXPECT_EQ(kept.report.visibility_limit, 100);
+  EXPECT_GT(kept.report.visibility.chroma_bias, 1e-3);
+  EXPECT_GT(kept.report.visibility.low_frequency_share, 0);
+}
+
 TEST_F(JobRunnerTest, SameAsInputKeepsFormatAndAlpha) {
   const Picture picture = MakePicture(3, true);
   AD_ASSERT_OK_AND_ASSIGN(const JobResult png, Run(Encoded(picture), OutputFormat::kSameAsInput));
