@@ -16,13 +16,16 @@ TEST(ToProtoTest, ResultKeepsEverything) {
   JobResult result;
   result.image = "bytes";
   result.format = ImageFormat::kWebp;
-  result.report = {.max_difference = 5,
-                   .bound = 6,
-                   .psnr = 40.5,
-                   .ssim = 0.99,
-                   .codec_difference = 3,
-                   .codec_note = "note",
-                   .full = FullReport{}};
+  result.report = {
+      .max_difference = 5,
+      .bound = 6,
+      .psnr = 40.5,
+      .ssim = 0.99,
+      .visibility_limit = 0.6,
+      .visibility = {.chroma_bias = 0.5, .chroma_bias_95 = 0.9, .low_frequency_share = 0.25},
+      .codec_difference = 3,
+      .codec_note = "note",
+      .full = FullReport{}};
   result.report.full->after = {1.5, 2.5, 1};
   result.model.name = "m";
   result.model.digest = "abc";
@@ -38,6 +41,10 @@ TEST(ToProtoTest, ResultKeepsEverything) {
   EXPECT_EQ(proto.image(), "bytes");
   EXPECT_EQ(proto.mime_type(), "image/webp");
   EXPECT_EQ(proto.report().max_difference(), 5);
+  EXPECT_EQ(proto.report().visibility(), 0.6);
+  EXPECT_EQ(proto.report().chroma_bias(), 0.5);
+  EXPECT_EQ(proto.report().chroma_bias_95(), 0.9);
+  EXPECT_EQ(proto.report().low_frequency_share(), 0.25);
   EXPECT_EQ(proto.report().budget(), 6);
   EXPECT_EQ(proto.report().psnr(), 40.5);
   EXPECT_EQ(proto.report().ssim(), 0.99);

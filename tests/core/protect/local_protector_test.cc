@@ -187,7 +187,7 @@ TEST_F(LocalProtectorTest, WhatLeavesIsUnseenUnlessAsked) {
   options.visibility = 0.2;
   EXPECT_LE(bias(), 0.2);
   options.visibility = 0;
-  EXPECT_GT(bias(), 0.6);
+  EXPECT_GT(bias(), 0.4);
 }
 
 TEST_F(LocalProtectorTest, IsAliveAtEveryDraw) {

@@ -23,7 +23,8 @@ WorkRules RulesOf(int64_t native_side, int64_t factor) {
 // Memory for that many pixels, and not one more.
 WorkRules RulesWithMemory(int64_t native_side, int64_t pixels) {
   WorkRules rules = RulesOf(native_side, 8);
-  rules.memory = {.available = 1000 + pixels, .fixed = 1000, .bytes_a_pixel = 1};
+  rules.memory = {
+      .available = 1000 + pixels, .fixed = 1000, .bytes_a_pixel = 1, .recomputed_a_pixel = 1};
   return rules;
 }
 
