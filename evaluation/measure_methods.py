@@ -20,6 +20,7 @@ SETTINGS: dict[str, list[str]] = {
     "noise": ["--method", "noise"],
     "draft": ["--effort", "draft"],
     "standard": ["--effort", "standard"],
+    "standard-unseen": ["--effort", "standard", "--visibility", "0.6"],
     "paper": ["--effort", "paper"],
     "released": ["--effort", "paper", "--mode", "released"],
 }
@@ -40,7 +41,8 @@ def arguments() -> argparse.Namespace:
 def protect(args: argparse.Namespace, setting: str) -> list[dict]:
     """The client's JSON object of each photograph, in the order given."""
     folder = args.output / setting
-    command = [args.client, "protect", "--server", args.server, "--json", "--overwrite",
+    limit = [] if "--visibility" in SETTINGS[setting] else ["--visibility", "0"]
+    command = [args.client, "protect", "--server", args.server, "--json", "--overwrite", *limit,
                "--report", "full", "--seed", "1", "--output", folder, *SETTINGS[setting],
                *args.photos]
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True,

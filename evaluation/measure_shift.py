@@ -62,6 +62,7 @@ def arguments() -> argparse.Namespace:
 def protect(args: argparse.Namespace, name: str, flags: list[str]) -> list[Path]:
     """The protected files, in the order of the photographs."""
     command = [args.client, "protect", "--server", args.server, "--json", "--overwrite",
+               "--visibility", "0",
                "--output", args.output / name.replace(" ", "-").replace(",", ""), *flags,
                *args.photos]
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True,

@@ -23,6 +23,9 @@ METHODS: dict[str, list[str]] = {
     "paper-no-tuning": ["--method", "anti-diffusion-no-tuning"],
 }
 
+# What was published was measured without a limit of what can be seen; a variant with one says it.
+UNLIMITED = ["--visibility", "0"]
+
 STAGES = ("prompt_tuning", "pgd", "surrogate_tuning")
 
 
@@ -68,8 +71,9 @@ class Protection:
         return Protected(self.cache / f"{key}.png", seconds, line["unet_passes"])
 
     def _run(self, photo: Path, key: str, flags: list[str]) -> None:
+        limit = [] if "--visibility" in flags else UNLIMITED
         with tempfile.TemporaryDirectory(dir=self.cache) as folder:
-            command = [self.client, "protect", "--server", self.server, "--json", "--output", folder, *flags, photo]
+            command = [self.client, "protect", "--server", self.server, "--json", "--output", folder, *limit, *flags, photo]
             done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
             if not done.stdout:
                 raise RuntimeError(f"{photo}: the client ended with {done.returncode}: {done.stderr.strip()}")

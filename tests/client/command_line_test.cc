@@ -121,6 +121,8 @@ TEST_F(CommandLineTest, ReadsEveryOption) {
                                           "700",
                                           "--jpeg-quality",
                                           "75",
+                                          "--visibility",
+                                          "0.25",
                                           "--semantic-form",
                                           "start-token",
                                           "--semantic-layers",
@@ -155,6 +157,7 @@ TEST_F(CommandLineTest, ReadsEveryOption) {
   EXPECT_EQ(options.timestep_min(), 100);
   EXPECT_EQ(options.timestep_max(), 700);
   EXPECT_EQ(options.jpeg_quality(), 75);
+  EXPECT_EQ(options.visibility(), 0.25);
   using Experimental = v1::ExperimentalOptions;
   EXPECT_EQ(options.experimental().semantic_form(), Experimental::START_TOKEN);
   EXPECT_EQ(options.experimental().semantic_layers(), Experimental::ALL);

@@ -54,13 +54,13 @@ class QueryCommandsTest : public ::testing::Test {
 TEST_F(QueryCommandsTest, ModelsIsATable) {
   EXPECT_EQ(RunModels(client_, {}, /*json=*/false, out_, err_), kExitOk);
   EXPECT_EQ(out_.str(),
-            "  NAME      STATE    FAMILY  PREDICTION  NATIVE  LATENT  OBJECTIVE"
-            "S                  DEVICES  PRECISION  WEIGHTS\n"
-            "* clothing  READY    sd1     epsilon     128 px  4       denoising"
-            ",encoder,semantic  cpu      fp32       aaaaaaaaaaaa\n"
-            "  vae       LOADING                              16      encoder\n"
-            "  broken    FAILED                                                "
-            "                                       no weights\n");
+            "  NAME      STATE    FAMILY  PREDICTION  NATIVE  LATENT  OBJECTIVES            "
+            "                                  DEVICES  PRECISION  WEIGHTS\n"
+            "* clothing  READY    sd1     epsilon     128 px  4       denoising,score-distil"
+            "lation,semantic,away,norm,target  cpu      fp32       aaaaaaaaaaaa\n"
+            "  vae       LOADING                              16      away,norm,target\n"
+            "  broken    FAILED                                                             "
+            "                                                      no weights\n");
 }
 
 TEST_F(QueryCommandsTest, ModelsAsJsonIsAnObjectAModel) {

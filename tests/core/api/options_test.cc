@@ -105,6 +105,9 @@ TEST(OptionsTest, RefinementsHaveTheirRanges) {
     violates([bad](ProtectionOptions& options) { options.jpeg_quality = bad; },
              "options.jpeg_quality");
   }
+  for (const double bad : {-0.1, 20.1, std::numeric_limits<double>::quiet_NaN()}) {
+    violates([bad](ProtectionOptions& options) { options.visibility = bad; }, "options.visibility");
+  }
   violates([](ProtectionOptions& options) { options.timestep_min = 1000; }, "options.timestep_min");
   violates([](ProtectionOptions& options) { options.timestep_max = 1000; }, "options.timestep_max");
   const auto crossed = [](ProtectionOptions& options) {
@@ -123,6 +126,7 @@ TEST(OptionsTest, RefinementsHaveTheirRanges) {
   good.timestep_min = 500;
   good.timestep_max = 500;
   good.jpeg_quality = 100;
+  good.visibility = 0;
   EXPECT_THAT(good.Validate(), IsOk());
 }
 

@@ -283,6 +283,17 @@ TEST(PlanTest, TheOwnEncoderIsComparedUnlessATermOfItsUNetStandsForIt) {
   EXPECT_TRUE(PlanOf(options).compares_own_encoder);
 }
 
+TEST(PlanTest, WhatCanBeSeenIsLimitedUnlessTheScriptIsFollowed) {
+  ProtectionOptions options;
+  EXPECT_EQ(PlanOf(options).visibility, 0.6);
+  options.visibility = 0;
+  EXPECT_EQ(PlanOf(options).visibility, 0);
+  options = Published(Mode::kReleased);
+  EXPECT_EQ(PlanOf(options).visibility, 0);
+  options.visibility = 1.5;
+  EXPECT_EQ(PlanOf(options).visibility, 1.5);
+}
+
 TEST(PlanTest, DrawsAreOfTermsThatDraw) {
   ProtectionOptions options;
   options.pgd_draws = 8;

@@ -43,6 +43,7 @@ ProtectionOptions Everything() {
   options.objectives = {{Objective::kDenoising}, {Objective::kSemantic, 12.5}};
   options.random_start = false;
   options.also = {"sdxl", "flux"};
+  options.visibility = 0.5;
   options.experimental = {.semantic_form = SemanticForm::kStartToken,
                           .semantic_layers = SemanticLayers::kAll,
                           .semantic_heads = SemanticHeads::kEach};
