@@ -129,8 +129,8 @@ absl::StatusOr<Picture> DecodeAgain(const std::string& encoded) {
       absl::StrCat("the encoded result cannot be read: ", picture.status().ToString()));
 }
 
-// Proves budget and visibility of `encoded`, and fills in all of the report but PSNR and SSIM. Returns what a
-// reader of `encoded` sees.
+// Proves budget and visibility of `encoded`, and fills in all of the report but PSNR and SSIM.
+// Returns what a reader of `encoded` sees.
 absl::StatusOr<Image> Prove(const Image& original, const Picture& protected_picture,
                             const std::string& encoded, bool lossless, JobReport& report) {
   const Image& pixels = protected_picture.image;
