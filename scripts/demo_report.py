@@ -30,6 +30,7 @@ def row(outcome):
         f"{report.get('max_difference', 0)} of {report.get('budget', 0)}",
         f"{float(report.get('psnr', 'nan')):.1f} dB",
         f"{report.get('ssim', float('nan')):.3f}",
+        f"{report.get('chroma_bias', float('nan')):.2f}",
         percent(after.get("denoising_loss", 0), before.get("denoising_loss", 0)),
         "-" if left is None else f"{100 * left:.0f} %",
     ]
@@ -42,7 +43,7 @@ def main(arguments):
             if outcome["status"] == "OK":
                 print(outcome["input"], outcome["output"], sep="\t")
         return
-    rows = [["photograph", "time", "largest change", "PSNR", "SSIM", "model's loss",
+    rows = [["photograph", "time", "largest change", "PSNR", "SSIM", "colour shift", "model's loss",
              "left after JPEG 75"]]
     rows += [row(outcome) for outcome in outcomes]
     widths = [max(len(r[i]) for r in rows if len(r) == len(rows[0]))
