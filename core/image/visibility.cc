@@ -9,6 +9,7 @@
 
 #include "core/base/status_macros.h"
 #include "core/image/catch_exceptions.h"
+#include "core/image/cielab.h"
 #include "core/image/similarity.h"
 
 namespace antidiffusion {
@@ -43,7 +44,7 @@ class ChromaOf {
     for (size_t byte = 0; byte < linear_.size(); ++byte) {
       const double s = static_cast<double>(byte) / 255;
       linear_[byte] =
-          static_cast<float>(s <= 0.04045 ? s / 12.92 : std::pow((s + 0.055) / 1.055, 2.4));
+          static_cast<float>(s <= kSrgbLinearEnd ? s / 12.92 : std::pow((s + 0.055) / 1.055, 2.4));
     }
   }
 
@@ -51,15 +52,19 @@ class ChromaOf {
     const float r = linear_[rgb[0]];
     const float g = linear_[rgb[1]];
     const float b = linear_[rgb[2]];
-    const float x = Compressed((0.412453F * r + 0.357580F * g + 0.180423F * b) / 0.950456F);
-    const float y = Compressed(0.212671F * r + 0.715160F * g + 0.072169F * b);
-    const float z = Compressed((0.019334F * r + 0.119193F * g + 0.950227F * b) / 1.088754F);
-    return {500 * (x - y), 200 * (y - z)};
+    float f[3];
+    for (int i = 0; i < 3; ++i) {
+      f[i] = Compressed(static_cast<float>(kWhiteXyzOfRgb[i][0]) * r +
+                        static_cast<float>(kWhiteXyzOfRgb[i][1]) * g +
+                        static_cast<float>(kWhiteXyzOfRgb[i][2]) * b);
+    }
+    return {500 * (f[0] - f[1]), 200 * (f[1] - f[2])};
   }
 
  private:
   static float Compressed(float t) {
-    return t > 0.008856F ? std::cbrt(t) : 7.787F * t + 16.0F / 116;
+    return t > static_cast<float>(kLabLinearEnd) ? std::cbrt(t)
+                                                 : static_cast<float>(kLabSlope) * t + 16.0F / 116;
   }
 
   std::array<float, 256> linear_{};

@@ -196,7 +196,7 @@ absl::StatusOr<ProtectionResult> LocalProtector::ProtectImage(const Image& image
   result.unet_passes = UNetPasses() - passes_before;
   if (plan.visibility > 0) {
     AD_ASSIGN_OR_RETURN(result.image,
-                        ApplyUnseen(image, difference, result.bound, plan.visibility));
+                        ApplyUnseen(image, difference, result.bound, plan.visibility, progress));
   } else {
     result.image = ApplyDifference(image, difference, result.bound);
   }

@@ -2,10 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/conv2d.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/replication_pad2d.h>
 
 #include <algorithm>
 #include <string>
@@ -23,7 +20,6 @@ constexpr int64_t kProbes = 8;
 constexpr uint64_t kProbeSeed = 20250305;
 constexpr int kJpegQuality = 75;
 constexpr double kBlurSigma = 1;
-constexpr int64_t kBlurRadius = 3;
 
 absl::StatusOr<Probe> Measure(const Surrogate& model, const Image& image, const WorkGrid& grid,
                               const ProgressMeter& progress) {
@@ -76,15 +72,7 @@ Image HalfAndBack(const Image& image) {
 }
 
 Image Blurred(const Image& image) {
-  const at::Tensor pixels = ImageToTensor(image).transpose(0, 1);  // [3,1,H,W]
-  const at::Tensor distance = at::arange(-kBlurRadius, kBlurRadius + 1, at::kFloat);
-  at::Tensor kernel = (distance.square() / (-2 * kBlurSigma * kBlurSigma)).exp();
-  kernel = kernel / kernel.sum();
-  const at::Tensor padded =
-      at::replication_pad2d(pixels, {kBlurRadius, kBlurRadius, kBlurRadius, kBlurRadius});
-  const at::Tensor rows = at::conv2d(padded, kernel.view({1, 1, 1, -1}));
-  const at::Tensor blurred = at::conv2d(rows, kernel.view({1, 1, -1, 1}));
-  return FromTensor(blurred.transpose(0, 1), image.channels);
+  return FromTensor(GaussianBlur(ImageToTensor(image), kBlurSigma), image.channels);
 }
 
 double GainLeft(const Probe& probe, const Probe& before, const Probe& after) {

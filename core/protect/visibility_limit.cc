@@ -6,7 +6,10 @@
 #include <cmath>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "core/base/status_details.h"
 #include "core/base/status_macros.h"
+#include "core/image/cielab.h"
 #include "core/image/visibility.h"
 #include "core/tensor/image_tensor.h"
 
@@ -23,27 +26,15 @@ constexpr double kTighter = 0.85;
 // CIELAB of sRGB in [-1,1], D65: [1,3,H,W] of L*, a*, b*.
 at::Tensor ToLab(const at::Tensor& rgb) {
   const at::Tensor s = (rgb / 2 + 0.5).clamp(0, 1);
-  const at::Tensor linear = at::where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055).pow(2.4));
-  // Rows: X, Y, Z, divided by the white point's.
+  const at::Tensor linear =
+      at::where(s <= kSrgbLinearEnd, s / 12.92, ((s + 0.055) / 1.055).pow(2.4));
   const at::Tensor matrix =
-      at::tensor({0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456,  //
-                  0.212671, 0.715160, 0.072169,                                   //
-                  0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754},
-                 at::kFloat)
-          .view({3, 3, 1, 1})
-          .to(rgb.device());
-  const at::Tensor xyz = at::conv2d(linear, matrix);
-  const at::Tensor f =
-      at::where(xyz > 0.008856, xyz.clamp_min(1e-6).pow(1.0 / 3), 7.787 * xyz + 16.0 / 116);
+      at::tensor(at::ArrayRef<double>(&kWhiteXyzOfRgb[0][0], 9), at::kFloat).view({3, 3, 1, 1});
+  const at::Tensor xyz = at::conv2d(linear, matrix.to(rgb.device()));
+  const at::Tensor f = at::where(xyz > kLabLinearEnd, xyz.clamp_min(1e-6).pow(1.0 / 3),
+                                 kLabSlope * xyz + 16.0 / 116);
   const std::vector<at::Tensor> of = f.split(1, 1);
   return at::cat({116 * of[1] - 16, 500 * (of[0] - of[1]), 200 * (of[1] - of[2])}, 1);
-}
-
-at::Tensor GaussianKernel(double sigma) {
-  const auto radius = static_cast<int64_t>(std::ceil(3 * sigma));
-  const at::Tensor distance = at::arange(-radius, radius + 1, at::kFloat);
-  const at::Tensor kernel = (distance.square() / (-2 * sigma * sigma)).exp();
-  return kernel / kernel.sum();
 }
 
 // The share of a shift that is too much, 0..1, where `length` is its length.
@@ -70,21 +61,10 @@ void LimitBands(const at::Tensor& original, at::Tensor& difference, double chrom
 }  // namespace
 
 VisibilityLimit::VisibilityLimit(const at::Tensor& original, double scale, double chroma)
-    : original_(original), lab_(ToLab(original)), chroma_(chroma) {
-  const double sigma = kVisibleSigma / scale;
-  if (sigma >= kLeastSigma) kernel_ = GaussianKernel(sigma).to(original.device());
-}
+    : original_(original), lab_(ToLab(original)), sigma_(kVisibleSigma / scale), chroma_(chroma) {}
 
 at::Tensor VisibilityLimit::Blur(const at::Tensor& planes) const {
-  if (!kernel_.defined()) return planes;
-  const int64_t radius = kernel_.size(0) / 2;
-  const at::Tensor channels = planes.transpose(0, 1);  // [C,1,H,W]
-  // Beyond the edge the nearest pixel goes on.
-  const at::Tensor rows = at::conv2d(at::replication_pad2d(channels, {radius, radius, 0, 0}),
-                                     kernel_.view({1, 1, 1, -1}));
-  return at::conv2d(at::replication_pad2d(rows, {0, 0, radius, radius}),
-                    kernel_.view({1, 1, -1, 1}))
-      .transpose(0, 1);
+  return sigma_ < kLeastSigma ? planes : GaussianBlur(planes, sigma_);
 }
 
 at::Tensor VisibilityLimit::Project(const at::Tensor& moved) const {
@@ -99,12 +79,13 @@ at::Tensor VisibilityLimit::Project(const at::Tensor& moved) const {
 }
 
 absl::StatusOr<Image> ApplyUnseen(const Image& image, at::Tensor difference, int bound,
-                                  double chroma) {
+                                  double chroma, const ProgressMeter& progress) {
   const at::Tensor original = ImageToTensor(image);
   if (difference.size(1) == 1) difference = difference.expand({1, 3, -1, -1});
   difference = difference.contiguous();
   double inner = chroma;  // what the change is limited to; the bytes are rounded and clamped after
   for (int round = 0; round < kRounds; ++round) {
+    AD_RETURN_IF_ERROR(progress.Check(Stage::kPgd));
     Image changed = ApplyDifference(image, difference, bound);
     AD_ASSIGN_OR_RETURN(const Visibility seen, MeasureVisibility(image, changed));
     if (seen.chroma_bias <= chroma && seen.chroma_bias_95 <= kBlocksRoom * chroma) return changed;
@@ -114,7 +95,8 @@ absl::StatusOr<Image> ApplyUnseen(const Image& image, at::Tensor difference, int
     inner *= kTighter;
     if (round >= kTighteningRounds) difference *= kTighter;
   }
-  return image;  // not reached by any change that was tried: such an image goes unchanged
+  return InvalidField("options.visibility", absl::StrCat(chroma),
+                      "a limit that some change of this image keeps");
 }
 
 }  // namespace antidiffusion

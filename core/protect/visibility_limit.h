@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/image/image.h"
+#include "core/protect/progress_meter.h"
 
 namespace antidiffusion {
 
@@ -29,15 +30,17 @@ class VisibilityLimit {
   at::Tensor Blur(const at::Tensor& planes) const;
 
   at::Tensor original_;
-  at::Tensor lab_;     // of `original_`
-  at::Tensor kernel_;  // of the Gaussian; undefined where that is narrower than a pixel
+  at::Tensor lab_;  // of `original_`
+  double sigma_;    // of the Gaussian, in pixels of `original_`
   double chroma_;
 };
 
 // `image` changed by `difference` (as in ApplyDifference: its size, on [-1,1]), within `bound`
 // levels, and so that MeasureVisibility gives a chroma_bias of at most `chroma`, and of the blocks
-// 95 % stay within 1.67 times that. Weakens the change as far as that takes. RESOURCE_EXHAUSTED.
+// 95 % stay within 1.67 times that. Weakens the change as far as that takes. INVALID_ARGUMENT
+// (options.visibility): no change that was tried keeps the limit; CANCELLED, DEADLINE_EXCEEDED;
+// RESOURCE_EXHAUSTED.
 absl::StatusOr<Image> ApplyUnseen(const Image& image, at::Tensor difference, int bound,
-                                  double chroma);
+                                  double chroma, const ProgressMeter& progress);
 
 }  // namespace antidiffusion

@@ -1,9 +1,15 @@
 #include "core/tensor/image_tensor.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/_upsample_bicubic2d_aa.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/replication_pad2d.h>
 #include <c10/util/Exception.h>
+
+#include <cmath>
 
 namespace antidiffusion {
 namespace {
@@ -56,6 +62,17 @@ at::Tensor Resize(const at::Tensor& tensor, int64_t height, int64_t width) {
               " to ", height, "x", width);
   if (tensor.size(2) == height && tensor.size(3) == width) return tensor;
   return at::_upsample_bicubic2d_aa(tensor, {height, width}, /*align_corners=*/false);
+}
+
+at::Tensor GaussianBlur(const at::Tensor& tensor, double sigma) {
+  const auto radius = static_cast<int64_t>(std::ceil(3 * sigma));
+  const at::Tensor distance = at::arange(-radius, radius + 1, at::kFloat);
+  at::Tensor kernel = (distance.square() / (-2 * sigma * sigma)).exp();
+  kernel = (kernel / kernel.sum()).to(tensor.device());
+  const at::Tensor channels = tensor.transpose(0, 1);  // [C,1,H,W]
+  const at::Tensor padded = at::replication_pad2d(channels, {radius, radius, radius, radius});
+  const at::Tensor rows = at::conv2d(padded, kernel.view({1, 1, 1, -1}));
+  return at::conv2d(rows, kernel.view({1, 1, -1, 1})).transpose(0, 1);
 }
 
 Image ApplyDifference(const Image& original, const at::Tensor& difference, int bound) {

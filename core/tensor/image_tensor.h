@@ -17,6 +17,10 @@ Image TensorToImage(const at::Tensor& tensor);
 // equal.
 at::Tensor Resize(const at::Tensor& tensor, int64_t height, int64_t width);
 
+// Of every channel of [1,C,H,W], with a window of ceil(3 sigma) pixels to each side; beyond an edge
+// the nearest pixel goes on. `sigma` above 0, in pixels.
+at::Tensor GaussianBlur(const at::Tensor& tensor, double sigma);
+
 // original + round(difference), every sample kept within `bound` levels of the original's byte and
 // within 0..255. `difference` [1,3,H,W] (or [1,1,H,W] for grey) on the [-1,1] scale, of the
 // original's size; for a grey original three channels are averaged.

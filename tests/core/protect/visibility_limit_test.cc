@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <stop_token>
+
 #include "core/image/similarity.h"
 #include "core/image/visibility.h"
 #include "core/tensor/image_tensor.h"
@@ -22,6 +24,11 @@ at::Tensor Patches(const Image& image, int64_t side, double levels) {
   return levels * kLevel * small.repeat_interleave(side, 2).repeat_interleave(side, 3);
 }
 
+absl::StatusOr<Image> Unseen(const Image& image, const at::Tensor& difference, int bound,
+                             double chroma, const RunContext& run = {}) {
+  return ApplyUnseen(image, difference, bound, chroma, ProgressMeter(run, {}, 0));
+}
+
 TEST(VisibilityLimitTest, PatchesOfColourAreHeldToTheBound) {
   const Image image = SyntheticImage(256, 192);
   const at::Tensor patches = Patches(image, 16, 6);
@@ -29,7 +36,7 @@ TEST(VisibilityLimitTest, PatchesOfColourAreHeldToTheBound) {
   AD_ASSERT_OK_AND_ASSIGN(const Visibility before, MeasureVisibility(image, free));
   EXPECT_GT(before.chroma_bias, 1.2);
   for (const double bound : {0.3, 0.6, 1.0}) {
-    AD_ASSERT_OK_AND_ASSIGN(const Image unseen, ApplyUnseen(image, patches, 6, bound));
+    AD_ASSERT_OK_AND_ASSIGN(const Image unseen, Unseen(image, patches, 6, bound));
     AD_ASSERT_OK_AND_ASSIGN(const Visibility after, MeasureVisibility(image, unseen));
     EXPECT_LE(after.chroma_bias, bound);
     EXPECT_LE(after.chroma_bias_95, bound / 0.6);
@@ -41,7 +48,7 @@ TEST(VisibilityLimitTest, PatchesOfColourAreHeldToTheBound) {
 TEST(VisibilityLimitTest, WhatIsUnseenAnywayStays) {
   const Image image = SyntheticImage(128, 128);
   const at::Tensor noise = Patches(image, 1, 6);
-  AD_ASSERT_OK_AND_ASSIGN(const Image unseen, ApplyUnseen(image, noise, 6, 0.6));
+  AD_ASSERT_OK_AND_ASSIGN(const Image unseen, Unseen(image, noise, 6, 0.6));
   EXPECT_EQ(unseen.pixels, ApplyDifference(image, noise, 6).pixels);
 }
 
@@ -72,10 +79,29 @@ TEST(VisibilityLimitTest, AnEnlargedPixelIsAPatch) {
 // Bands must not show: an image of more rows than one band is limited as a smaller one.
 TEST(VisibilityLimitTest, TallImagesAreLimitedInBands) {
   const Image image = SyntheticImage(96, 1200);
-  AD_ASSERT_OK_AND_ASSIGN(const Image unseen, ApplyUnseen(image, Patches(image, 16, 6), 6, 0.6));
+  AD_ASSERT_OK_AND_ASSIGN(const Image unseen, Unseen(image, Patches(image, 16, 6), 6, 0.6));
   AD_ASSERT_OK_AND_ASSIGN(const Visibility seen, MeasureVisibility(image, unseen));
   EXPECT_LE(seen.chroma_bias, 0.6);
   EXPECT_GT(seen.chroma_bias, 0.1);
+}
+
+TEST(VisibilityLimitTest, ALimitThatNoChangeKeepsIsRefused) {
+  const Image image = SyntheticImage(64, 64);
+  EXPECT_THAT(Unseen(image, Patches(image, 16, 6), 6, 1e-9), ViolatesField("options.visibility"));
+}
+
+TEST(VisibilityLimitTest, AsksBeforeEveryRound) {
+  const Image image = SyntheticImage(64, 64);
+  std::stop_source stop;
+  RunContext run;
+  run.stop = stop.get_token();
+  int asked = 0;
+  run.on_alive = [&] {
+    if (++asked == 3) stop.request_stop();
+  };
+  EXPECT_THAT(Unseen(image, Patches(image, 16, 6), 6, 1e-9, run),
+              StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_EQ(asked, 3);
 }
 
 }  // namespace
