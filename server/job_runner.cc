@@ -111,14 +111,6 @@ absl::Status CheckBudget(const std::string& where, const Image& original, const 
   return absl::OkStatus();
 }
 
-// Of pixels: a lossy codec may add to what is seen, and that is told, not refused.
-absl::Status CheckVisibility(const Image& original, const Image& image, double limit) {
-  if (limit == 0) return absl::OkStatus();
-  AD_ASSIGN_OR_RETURN(const Visibility seen, MeasureVisibility(original, image));
-  if (seen.chroma_bias > limit) return VisibilityNotKeptError(seen.chroma_bias, limit);
-  return absl::OkStatus();
-}
-
 absl::StatusOr<Picture> DecodeAgain(const std::string& encoded) {
   DecodeLimits limits;  // our own bytes: of any size
   limits.max_bytes = std::numeric_limits<int64_t>::max();
@@ -135,7 +127,10 @@ absl::StatusOr<Image> Prove(const Image& original, const Picture& protected_pict
                             const std::string& encoded, bool lossless, JobReport& report) {
   const Image& pixels = protected_picture.image;
   AD_RETURN_IF_ERROR(CheckBudget("pixels", original, pixels, report.bound, &report.max_difference));
-  AD_RETURN_IF_ERROR(CheckVisibility(original, pixels, report.visibility_limit));
+  AD_ASSIGN_OR_RETURN(report.visibility, MeasureVisibility(original, pixels));
+  if (report.visibility_limit > 0 && report.visibility.chroma_bias > report.visibility_limit) {
+    return VisibilityNotKeptError(report.visibility.chroma_bias, report.visibility_limit);
+  }
   AD_ASSIGN_OR_RETURN(Picture decoded, DecodeAgain(encoded));
   if (lossless) {
     AD_RETURN_IF_ERROR(CheckBudget("re-decoded bytes", original, decoded.image, report.bound,
@@ -147,6 +142,10 @@ absl::StatusOr<Image> Prove(const Image& original, const Picture& protected_pict
   }
   AD_ASSIGN_OR_RETURN(report.codec_difference,
                       MaxDifference(WithChannels(pixels, decoded.image.channels), decoded.image));
+  // What the codec adds to it is told, not refused.
+  AD_ASSIGN_OR_RETURN(
+      report.visibility,
+      MeasureVisibility(WithChannels(original, decoded.image.channels), decoded.image));
   report.codec_note = kLossyNote;
   return std::move(decoded.image);
 }
@@ -155,7 +154,6 @@ absl::Status Measure(const Image& original, const Image& image, JobReport& repor
   const Image reference = WithChannels(original, image.channels);
   AD_ASSIGN_OR_RETURN(report.psnr, Psnr(reference, image));
   AD_ASSIGN_OR_RETURN(report.ssim, Ssim(reference, image));
-  AD_ASSIGN_OR_RETURN(report.visibility, MeasureVisibility(reference, image));
   return absl::OkStatus();
 }
 
