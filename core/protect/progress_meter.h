@@ -25,8 +25,8 @@ class ProgressMeter {
   ProgressMeter(RunContext run, const StepCounts& steps, int report_steps);
 
   // Before a step of `stage`, and before each of its parts that can take long; tells that the job
-  // is alive. OK, CANCELLED, or DEADLINE_EXCEEDED with stage and remaining seconds
-  // as an ErrorReason.
+  // is alive. OK, CANCELLED, or DEADLINE_EXCEEDED with stage and remaining seconds as an
+  // ErrorReason.
   absl::Status Check(Stage stage) const;
 
   // After it. The time since the previous step, or since construction, counts as the step's.

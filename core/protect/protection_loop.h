@@ -14,10 +14,10 @@ namespace antidiffusion {
 
 // `original` [1,3,H,W] in [-1,1] on the model's device, sides as WorkGrid has them -> the protected
 // image, detached. `scale`: pixels of the image for one of `original`'s. `others`: the encoders of
-// options.also. The model's weights are bit-identical to
-// those loaded on every way out, also when torch throws, but for one: INTERNAL with the reason
-// WEIGHTS_NOT_RESTORED, whatever else had happened. Other errors: CANCELLED, DEADLINE_EXCEEDED;
-// INTERNAL: a loss or a gradient that is not finite, or what torch threw; RESOURCE_EXHAUSTED.
+// options.also. The model's weights are bit-identical to those loaded on every way out, also when
+// torch throws, but for one: INTERNAL with the reason WEIGHTS_NOT_RESTORED, whatever else had
+// happened. Other errors: CANCELLED, DEADLINE_EXCEEDED; INTERNAL: a loss or a gradient that is not
+// finite, or what torch threw; RESOURCE_EXHAUSTED.
 absl::StatusOr<at::Tensor> RunProtection(const Surrogate& model,
                                          const std::vector<LatentEncoder*>& others,
                                          const at::Tensor& original, double scale, const Plan& plan,

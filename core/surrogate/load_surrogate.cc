@@ -67,8 +67,7 @@ absl::Status ReadPrompts(const std::shared_ptr<ModelSource>& source, c10::Device
     texts.push_back(std::move(parts));
   }
   unet.prompts = std::make_unique<PromptEncoder>(std::move(texts), device, precision);
-  const int64_t side = source->denoiser->config.sample_size;
-  return unet.prompts->Encode("", side, side).status();
+  return unet.prompts->Encode("", /*height=*/0, /*width=*/0).status();  // the text is remembered
 }
 
 absl::Status ReadUNet(ModelSource& source, c10::Device device, UNetParts& unet) {
