@@ -40,8 +40,8 @@ struct Segment {
   absl::string_view data;  // without the length
 };
 
-absl::Status Truncated() { return InvalidImage("a truncated JPEG", "a complete file"); }
-absl::Status Broken() { return InvalidImage("a broken JPEG", "a valid JPEG"); }
+absl::Status TruncatedJpeg() { return InvalidImage("a truncated JPEG", "a complete file"); }
+absl::Status BrokenJpeg() { return InvalidImage("a broken JPEG", "a valid JPEG"); }
 
 bool HasNoData(uint8_t marker) {
   return marker == 0x01 || (marker >= kRst0 && marker <= kEoi);  // TEM, RSTn, SOI, EOI
@@ -49,17 +49,17 @@ bool HasNoData(uint8_t marker) {
 
 // The segment at `offset`, which moves behind it.
 absl::StatusOr<Segment> NextSegment(absl::string_view bytes, size_t& offset) {
-  if (offset >= bytes.size()) return Truncated();
-  if (ByteAt(bytes, offset) != 0xff) return Broken();
+  if (offset >= bytes.size()) return TruncatedJpeg();
+  if (ByteAt(bytes, offset) != 0xff) return BrokenJpeg();
   while (offset < bytes.size() && ByteAt(bytes, offset) == 0xff) ++offset;  // fill bytes
-  if (offset >= bytes.size()) return Truncated();
+  if (offset >= bytes.size()) return TruncatedJpeg();
   Segment segment{ByteAt(bytes, offset++), {}};
-  if (segment.marker == 0) return Broken();
+  if (segment.marker == 0) return BrokenJpeg();
   if (HasNoData(segment.marker)) return segment;
-  if (bytes.size() - offset < 2) return Truncated();
+  if (bytes.size() - offset < 2) return TruncatedJpeg();
   const size_t length = BigEndian(bytes, offset, 2);
-  if (length < 2) return Broken();
-  if (bytes.size() - offset < length) return Truncated();
+  if (length < 2) return BrokenJpeg();
+  if (bytes.size() - offset < length) return TruncatedJpeg();
   segment.data = bytes.substr(offset + 2, length - 2);
   offset += length;
   return segment;
@@ -70,7 +70,7 @@ absl::StatusOr<Segment> NextSegment(absl::string_view bytes, size_t& offset) {
 absl::StatusOr<size_t> EndOfScan(absl::string_view bytes, size_t offset) {
   for (;;) {
     const size_t found = bytes.find('\xff', offset);
-    if (found == absl::string_view::npos || found + 1 >= bytes.size()) return Truncated();
+    if (found == absl::string_view::npos || found + 1 >= bytes.size()) return TruncatedJpeg();
     const uint8_t next = ByteAt(bytes, found + 1);
     if (next == 0 || (next >= kRst0 && next <= kRst7)) {
       offset = found + 2;
@@ -88,7 +88,7 @@ bool IsFrameHeader(uint8_t marker) {
 }
 
 absl::StatusOr<ImageHeader> ReadFrameHeader(const Segment& segment) {
-  if (segment.data.size() < 6) return Broken();
+  if (segment.data.size() < 6) return BrokenJpeg();
   const int precision = ByteAt(segment.data, 0), components = ByteAt(segment.data, 5);
   const int height = static_cast<int>(BigEndian(segment.data, 1, 2));
   const int width = static_cast<int>(BigEndian(segment.data, 3, 2));
@@ -139,7 +139,7 @@ absl::StatusOr<ImageHeader> ReadJpegHeader(absl::string_view bytes) {
     AD_ASSIGN_OR_RETURN(const Segment segment, NextSegment(bytes, offset));
     if (IsFrameHeader(segment.marker)) return ReadFrameHeader(segment);
     if (segment.marker == kSos || segment.marker == kEoi || segment.marker == kSoiMarker) {
-      return Broken();
+      return BrokenJpeg();
     }
   }
 }
@@ -152,7 +152,7 @@ absl::StatusOr<ImageMetadata> ReadJpegMetadata(absl::string_view bytes) {
   for (;;) {
     AD_ASSIGN_OR_RETURN(const Segment segment, NextSegment(bytes, offset));
     if (segment.marker == kEoi) break;
-    if (IsFrameHeader(segment.marker) && ++frames > 1) return Broken();
+    if (IsFrameHeader(segment.marker) && ++frames > 1) return BrokenJpeg();
     if (segment.marker == kSos) {
       if (++scans > kMaxScans) {
         return InvalidImage("a JPEG of more than 100 scans", "at most 100 scans");
@@ -165,7 +165,7 @@ absl::StatusOr<ImageMetadata> ReadJpegMetadata(absl::string_view bytes) {
       icc_segments.push_back(segment.data);
     }
   }
-  if (frames == 0 || scans == 0) return Broken();
+  if (frames == 0 || scans == 0) return BrokenJpeg();
   metadata.icc = JoinIcc(icc_segments);
   return metadata;
 }

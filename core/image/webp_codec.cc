@@ -21,8 +21,8 @@ constexpr size_t kRiffHead = 12;  // "RIFF", size, "WEBP"
 
 using Demuxer = std::unique_ptr<WebPDemuxer, decltype(&WebPDemuxDelete)>;
 
-absl::Status Truncated() { return InvalidImage("a truncated WebP", "a complete file"); }
-absl::Status Broken() { return InvalidImage("a broken WebP", "a valid WebP"); }
+absl::Status TruncatedWebp() { return InvalidImage("a truncated WebP", "a complete file"); }
+absl::Status BrokenWebp() { return InvalidImage("a broken WebP", "a valid WebP"); }
 absl::Status Animated() { return InvalidImage("an animated WebP", "a single image"); }
 
 const uint8_t* Unsigned(absl::string_view bytes) {
@@ -41,7 +41,7 @@ struct Parts {
 
 absl::Status TakeApart(absl::string_view bytes, Parts& parts) {
   const size_t size = size_t{LittleEndian(bytes, 4, 4)} + 8;
-  if (size > bytes.size()) return Truncated();
+  if (size > bytes.size()) return TruncatedWebp();
   bytes = bytes.substr(0, size);  // what follows is not the image's
   if (size % 2 != 0 && size > kRiffHead) {
     // Chunks have even sizes: a careless writer has left out the padding of the last one.
@@ -51,7 +51,7 @@ absl::Status TakeApart(absl::string_view bytes, Parts& parts) {
   }
   const WebPData data = ToData(bytes);
   parts.demuxer.reset(WebPDemux(&data));
-  if (parts.demuxer == nullptr) return Broken();
+  if (parts.demuxer == nullptr) return BrokenWebp();
   if (WebPDemuxGetI(parts.demuxer.get(), WEBP_FF_FRAME_COUNT) != 1) return Animated();
   return absl::OkStatus();
 }
@@ -87,7 +87,7 @@ absl::Status DecodeFrame(const WebPIterator& frame, const ImageHeader& header, P
   config.output.u.RGBA = {samples.data(), static_cast<int>(row_bytes), samples.size()};
   const VP8StatusCode code = WebPDecode(frame.fragment.bytes, frame.fragment.size, &config);
   if (code == VP8_STATUS_OUT_OF_MEMORY) return absl::ResourceExhaustedError("out of memory");
-  if (code != VP8_STATUS_OK) return Broken();
+  if (code != VP8_STATUS_OK) return BrokenWebp();
   SplitSamples(std::move(samples), header.width, header.height, channels, picture);
   return absl::OkStatus();
 }
@@ -117,13 +117,13 @@ bool IsWebp(absl::string_view bytes) {
 absl::StatusOr<ImageHeader> ReadWebpHeader(absl::string_view bytes) {
   WebPBitstreamFeatures features;
   const VP8StatusCode code = WebPGetFeatures(Unsigned(bytes), bytes.size(), &features);
-  if (code == VP8_STATUS_NOT_ENOUGH_DATA) return Truncated();
-  if (code != VP8_STATUS_OK || features.width < 1 || features.height < 1) return Broken();
+  if (code == VP8_STATUS_NOT_ENOUGH_DATA) return TruncatedWebp();
+  if (code != VP8_STATUS_OK || features.width < 1 || features.height < 1) return BrokenWebp();
   if (features.has_animation) {
     // An animation of one frame is a still picture. The file may go on behind `bytes`.
     const WebPData data = ToData(bytes);
     const Demuxer demuxer(WebPDemuxPartial(&data, nullptr), &WebPDemuxDelete);
-    if (demuxer == nullptr) return Broken();
+    if (demuxer == nullptr) return BrokenWebp();
     if (WebPDemuxGetI(demuxer.get(), WEBP_FF_FRAME_COUNT) != 1) return Animated();
   }
   return ImageHeader{ImageFormat::kWebp, features.width, features.height};
@@ -139,7 +139,7 @@ absl::StatusOr<Picture> DecodeWebp(absl::string_view bytes, const ImageHeader& h
   Parts parts;
   AD_RETURN_IF_ERROR(TakeApart(bytes, parts));
   WebPIterator frame;
-  if (!WebPDemuxGetFrame(parts.demuxer.get(), 1, &frame)) return Broken();
+  if (!WebPDemuxGetFrame(parts.demuxer.get(), 1, &frame)) return BrokenWebp();
   const std::unique_ptr<WebPIterator, decltype(&WebPDemuxReleaseIterator)> owned(
       &frame, &WebPDemuxReleaseIterator);
   Picture picture;

@@ -10,7 +10,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int64_t kHeadChannels = 64;  // of every published CLIP text model
+constexpr int64_t kClipHeadChannels = 64;  // of every published CLIP text model
 
 // Sizes that both layouts tell by tensors of other names.
 Json TextConfig(const char* architecture, const char* activation, int64_t layers,
@@ -22,7 +22,7 @@ Json TextConfig(const char* architecture, const char* activation, int64_t layers
           {"hidden_size", width},
           {"intermediate_size", intermediate},
           {"num_hidden_layers", layers},
-          {"num_attention_heads", std::max<int64_t>(1, width / kHeadChannels)},
+          {"num_attention_heads", std::max<int64_t>(1, width / kClipHeadChannels)},
           {"max_position_embeddings", keys.Side(position_embedding, 0)},
           {"hidden_act", activation},
           {"eos_token_id", ClipTextConfig::kLargestId}};

@@ -7,7 +7,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr Rename kResnetNames[] = {{"nin_shortcut.", "conv_shortcut."}};
+constexpr Rename kVaeResnetNames[] = {{"nin_shortcut.", "conv_shortcut."}};
 constexpr Rename kAttentionNames[] = {{"norm.", "group_norm."},
                                       {"q.", "to_q."},
                                       {"k.", "to_k."},
@@ -30,7 +30,7 @@ OriginalPart ReadOriginalVae(const NamedShapes& shapes, const std::string& prefi
     const int64_t blocks = keys.Count(from + "block.");
     for (int64_t j = 0; j < blocks; ++j) {
       keys.MapUnder(absl::StrCat(from, "block.", j, "."), absl::StrCat(to, "resnets.", j, "."),
-                    kResnetNames);
+                    kVaeResnetNames);
     }
     keys.MapUnder(from + "downsample.conv.", to + "downsamplers.0.conv.");
     config["block_out_channels"].push_back(keys.Side(from + "block.0.conv2.weight", 0));
@@ -38,8 +38,8 @@ OriginalPart ReadOriginalVae(const NamedShapes& shapes, const std::string& prefi
     config["up_block_types"].push_back("UpDecoderBlock2D");
     config["layers_per_block"] = blocks;
   }
-  keys.MapUnder("encoder.mid.block_1.", "encoder.mid_block.resnets.0.", kResnetNames);
-  keys.MapUnder("encoder.mid.block_2.", "encoder.mid_block.resnets.1.", kResnetNames);
+  keys.MapUnder("encoder.mid.block_1.", "encoder.mid_block.resnets.0.", kVaeResnetNames);
+  keys.MapUnder("encoder.mid.block_2.", "encoder.mid_block.resnets.1.", kVaeResnetNames);
   keys.MapUnder("encoder.mid.attn_1.", "encoder.mid_block.attentions.0.", kAttentionNames,
                 /*pointwise=*/true);
   keys.MapUnder("encoder.conv_in.", "encoder.conv_in.");

@@ -14,7 +14,6 @@ namespace {
 constexpr int64_t kMaxSide = 1024;
 constexpr int64_t kLatentChannels = 4;
 constexpr int64_t kTimeIds = 6;
-constexpr int64_t kMaxChannels = ConfigReader::kMaxChannels;
 
 // What a UNet that takes another number of channels is.
 std::string KindByInputChannels(int64_t channels) {
@@ -86,9 +85,9 @@ void CheckTransformers(ConfigReader& reader, const UNetConfig& config) {
 void ReadAddedEmbedding(ConfigReader& reader, UNetConfig& config) {
   if (!reader.Has("addition_embed_type")) return;
   reader.Choice("addition_embed_type", "", {"text_time"});
-  const int64_t width = reader.Int("addition_time_embed_dim", 0, 0, kMaxChannels);
-  const int64_t input =
-      reader.Int("projection_class_embeddings_input_dim", 0, 0, (kTimeIds + 1) * kMaxChannels);
+  const int64_t width = reader.Int("addition_time_embed_dim", 0, 0, ConfigReader::kMaxChannels);
+  const int64_t input = reader.Int("projection_class_embeddings_input_dim", 0, 0,
+                                   (kTimeIds + 1) * ConfigReader::kMaxChannels);
   if (width < 2 || width % 2 != 0) {
     reader.Broken("addition_time_embed_dim", absl::StrCat(width, " is not an even number from 2"));
   }
@@ -102,7 +101,7 @@ void ReadAddedEmbedding(ConfigReader& reader, UNetConfig& config) {
 }
 
 void ReadChannels(ConfigReader& reader, UNetConfig& config) {
-  config.in_channels = reader.Int("in_channels", config.in_channels, 1, kMaxChannels);
+  config.in_channels = reader.Int("in_channels", config.in_channels, 1, ConfigReader::kMaxChannels);
   if (config.in_channels != kLatentChannels && config.in_channels != 8 && config.in_channels != 9) {
     reader.Unsupported("in_channels", KindByInputChannels(config.in_channels));
   }
@@ -112,7 +111,8 @@ void ReadChannels(ConfigReader& reader, UNetConfig& config) {
                                     " with addition_embed_type text_time: of "
                                     "Stable Diffusion XL only text to image is supported"));
   }
-  config.out_channels = reader.Int("out_channels", config.out_channels, 1, kMaxChannels);
+  config.out_channels =
+      reader.Int("out_channels", config.out_channels, 1, ConfigReader::kMaxChannels);
   reader.Require("out_channels", kLatentChannels);
 }
 
@@ -125,17 +125,18 @@ absl::StatusOr<UNetConfig> ParseUNetConfig(const nlohmann::json& json, const std
   ReadAddedEmbedding(reader, config);
   ReadChannels(reader, config);
   RequirePlainUNet(reader);
-  config.block_out_channels =
-      reader.IntList("block_out_channels", config.block_out_channels, 1, kMaxChannels);
+  config.block_out_channels = reader.IntList("block_out_channels", config.block_out_channels, 1,
+                                             ConfigReader::kMaxChannels);
   const size_t levels = config.block_out_channels.size();
   ReadBlocks(reader, config);
   config.sample_size = reader.ShorterSide("sample_size", config.sample_size, 1, kMaxSide);
-  config.cross_attention_dim =
-      reader.UniformInt("cross_attention_dim", config.cross_attention_dim, 1, kMaxChannels);
+  config.cross_attention_dim = reader.UniformInt("cross_attention_dim", config.cross_attention_dim,
+                                                 1, ConfigReader::kMaxChannels);
   const char* heads_key =
       reader.Has("num_attention_heads") ? "num_attention_heads" : "attention_head_dim";
-  config.attention_heads = reader.IntPerLevel(heads_key, 8, levels, 1, kMaxChannels);
-  config.norm_num_groups = reader.Int("norm_num_groups", config.norm_num_groups, 1, kMaxChannels);
+  config.attention_heads = reader.IntPerLevel(heads_key, 8, levels, 1, ConfigReader::kMaxChannels);
+  config.norm_num_groups =
+      reader.Int("norm_num_groups", config.norm_num_groups, 1, ConfigReader::kMaxChannels);
   config.norm_eps = reader.Number("norm_eps", config.norm_eps, 0.0, 1.0);
   config.use_linear_projection = reader.Bool("use_linear_projection", config.use_linear_projection);
   reader.Bool("upcast_attention", false);  // no effect: the softmax is float32

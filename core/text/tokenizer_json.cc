@@ -20,7 +20,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int64_t kMaxFileBytes = int64_t{8} << 20;  // that of the published vocabulary: 3.6 MB
+constexpr int64_t kMaxJsonBytes = int64_t{8} << 20;  // that of the published vocabulary: 3.6 MB
 constexpr size_t kMaxSteps = 16;
 
 // The member `key` of an object; null when there is none, or no object.
@@ -139,7 +139,7 @@ absl::Status ReadAddedTokens(const Json* tokens, const std::string& path, int64_
 }  // namespace
 
 absl::Status ReadTokenizerJson(const std::string& path, int64_t vocab_size, TokenizerFiles& files) {
-  AD_ASSIGN_OR_RETURN(const Json file, ReadJsonFile(path, kMaxFileBytes));
+  AD_ASSIGN_OR_RETURN(const Json file, ReadJsonFile(path, kMaxJsonBytes));
   if (const absl::string_view step = StepThatIsNotClips(&file); !step.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat(path, ": ", step, " is not that of CLIP's tokenizer"));

@@ -20,7 +20,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 using Action = JobsSettings::Action;
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 // A service whose jobs are called after their images, and which knows the jobs "a" and "b".
 class JobsCommandTest : public ::testing::Test {

@@ -20,7 +20,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 // A service that protects by appending "!", and refuses photographs that say "bad".
 class ProtectCommandTest : public ::testing::Test {

@@ -31,12 +31,6 @@ nlohmann::json ReadJson(const std::string& path) {
   return nlohmann::json::parse(stream);
 }
 
-template <typename Holder>
-Holder Filled(Holder module, const std::string& path) {
-  LoadGoldenWeights(path, *module);
-  return module;
-}
-
 bool IsSd1(const std::string& model) { return model == "sd1-like"; }
 bool IsThreeLevels(const std::string& model) { return model == "sd2-v-like"; }
 

@@ -38,6 +38,13 @@ ClipTextConfig GoldenTextConfig(const std::string& model);
 // Throws when the file does not fit.
 void LoadGoldenWeights(const std::string& path, torch::nn::Module& module);
 
+// `module`, filled so.
+template <typename Holder>
+Holder Filled(Holder module, const std::string& path) {
+  LoadGoldenWeights(path, *module);
+  return module;
+}
+
 // The networks with their weights. Throw when a file does not fit.
 UNet LoadGoldenUNet(const std::string& model);
 Vae LoadGoldenVae(const std::string& model);

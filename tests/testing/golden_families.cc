@@ -24,12 +24,6 @@ Config ReadConfig(const std::string& folder,
   return *config;
 }
 
-template <typename Holder>
-Holder Filled(Holder module, const std::string& path) {
-  LoadGoldenWeights(path, *module);
-  return module;
-}
-
 // A pipeline keeps its VAE in a folder of its own, an encoder alone is one.
 std::string EncoderFolder(const std::string& model) {
   const std::string folder = FamilyModelPath(model) + "/vae";

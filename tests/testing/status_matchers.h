@@ -19,6 +19,11 @@
 
 namespace antidiffusion {
 
+// The codes of files that cannot be used.
+inline constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
+inline constexpr absl::StatusCode kNotFound = absl::StatusCode::kNotFound;
+inline constexpr absl::StatusCode kFailedPrecondition = absl::StatusCode::kFailedPrecondition;
+
 inline const absl::Status& ToStatus(const absl::Status& status) { return status; }
 template <typename T>
 const absl::Status& ToStatus(const absl::StatusOr<T>& status_or) {

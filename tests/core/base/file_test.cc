@@ -9,9 +9,6 @@
 namespace antidiffusion {
 namespace {
 
-constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
-constexpr absl::StatusCode kNotFound = absl::StatusCode::kNotFound;
-
 TEST(ReadFileTest, GivesTheBytes) {
   const TempDir dir;
   const std::string bytes("a\0b\n", 4);

@@ -21,8 +21,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
-
 // A module of parameters with given names (dots would need submodules) and shapes, all zero.
 class Plain : public torch::nn::Module {
  public:

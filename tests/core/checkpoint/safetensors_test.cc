@@ -21,9 +21,6 @@
 namespace antidiffusion {
 namespace {
 
-constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
-constexpr absl::StatusCode kNotFound = absl::StatusCode::kNotFound;
-
 // The status of opening a file with this header and `data_bytes` bytes of data.
 absl::Status OpenWithHeader(const std::string& header, size_t data_bytes,
                             int64_t header_bytes = -1) {

@@ -16,8 +16,6 @@ namespace {
 
 using ::testing::ElementsAre;
 
-constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
-
 class TensorSourceTest : public testing::Test {
  protected:
   const SafetensorsFile& Open(const TensorMap& tensors) {

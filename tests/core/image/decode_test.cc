@@ -12,13 +12,14 @@
 namespace antidiffusion {
 namespace {
 
-constexpr int kW = kFixtureWidth, kH = kFixtureHeight;
-
-Image Expected(int channels) { return FromFormula(kW, kH, channels, Sample); }
+Image Expected(int channels) {
+  return FromFormula(kFixtureWidth, kFixtureHeight, channels, Sample);
+}
 
 // What orientation 6 (turn by 90 degrees clockwise) makes of a formula.
 Image TurnedClockwise(const Formula& formula) {
-  return FromFormula(kH, kW, 3, [&](int x, int y, int c) { return formula(y, kH - 1 - x, c); });
+  return FromFormula(kFixtureHeight, kFixtureWidth, 3,
+                     [&](int x, int y, int c) { return formula(y, kFixtureHeight - 1 - x, c); });
 }
 
 TEST(DecodeTest, PngRgbIsTurnedUprightAndKeepsItsProfile) {
@@ -33,7 +34,7 @@ TEST(DecodeTest, PngRgbIsTurnedUprightAndKeepsItsProfile) {
 TEST(DecodeTest, PngRgba) {
   AD_ASSERT_OK_AND_ASSIGN(const Picture picture, DecodePicture(Fixture("rgba.png"), {}));
   EXPECT_EQ(picture.image, Expected(3));
-  EXPECT_EQ(picture.alpha, Plane(kW, kH, Sample, 3));
+  EXPECT_EQ(picture.alpha, Plane(kFixtureWidth, kFixtureHeight, Sample, 3));
   EXPECT_TRUE(picture.metadata.icc.empty());
   EXPECT_TRUE(picture.metadata.exif.empty());
 }
@@ -47,7 +48,7 @@ TEST(DecodeTest, PngGrayStaysGray) {
 TEST(DecodeTest, PngGrayWithAlphaStaysGrayWithAlpha) {
   AD_ASSERT_OK_AND_ASSIGN(const Picture picture, DecodePicture(Fixture("gray_alpha.png"), {}));
   EXPECT_EQ(picture.image, Expected(1));
-  EXPECT_EQ(picture.alpha, Plane(kW, kH, Sample, 1));
+  EXPECT_EQ(picture.alpha, Plane(kFixtureWidth, kFixtureHeight, Sample, 1));
 }
 
 TEST(DecodeTest, PngGrayOfFewBitsIsSpreadOverEight) {
@@ -56,7 +57,7 @@ TEST(DecodeTest, PngGrayOfFewBitsIsSpreadOverEight) {
     AD_ASSERT_OK_AND_ASSIGN(const Picture picture,
                             DecodePicture(Fixture("gray" + std::to_string(depth) + ".png"), {}));
     const int levels = (1 << depth) - 1;
-    EXPECT_EQ(picture.image, FromFormula(kW, kH, 1, [&](int x, int y, int) {
+    EXPECT_EQ(picture.image, FromFormula(kFixtureWidth, kFixtureHeight, 1, [&](int x, int y, int) {
                 return (Sample(x, y, 0) >> (8 - depth)) * 255 / levels;
               }));
   }
@@ -67,7 +68,7 @@ TEST(DecodeTest, PngTransparentGrayLevelBecomesAlpha) {
                           DecodePicture(Fixture("gray2_transparent.png"), {}));
   EXPECT_EQ(picture.image.channels, 1);
   const auto alpha = [](int x, int y, int) { return Sample(x, y, 0) >> 6 == 2 ? 0 : 255; };
-  EXPECT_EQ(picture.alpha, Plane(kW, kH, alpha, 0));
+  EXPECT_EQ(picture.alpha, Plane(kFixtureWidth, kFixtureHeight, alpha, 0));
 }
 
 int PaletteColor(int index, int c) {
@@ -76,7 +77,7 @@ int PaletteColor(int index, int c) {
 
 TEST(DecodeTest, PngPaletteBecomesRgb) {
   AD_ASSERT_OK_AND_ASSIGN(const Picture picture, DecodePicture(Fixture("palette.png"), {}));
-  EXPECT_EQ(picture.image, FromFormula(kW, kH, 3, [](int x, int y, int c) {
+  EXPECT_EQ(picture.image, FromFormula(kFixtureWidth, kFixtureHeight, 3, [](int x, int y, int c) {
               return PaletteColor(Sample(x, y, 0), c);
             }));
   EXPECT_TRUE(picture.alpha.empty());
@@ -85,14 +86,14 @@ TEST(DecodeTest, PngPaletteBecomesRgb) {
 TEST(DecodeTest, PngTransparentPaletteBecomesRgba) {
   AD_ASSERT_OK_AND_ASSIGN(const Picture picture,
                           DecodePicture(Fixture("palette_transparent.png"), {}));
-  EXPECT_EQ(picture.image, FromFormula(kW, kH, 3, [](int x, int y, int c) {
+  EXPECT_EQ(picture.image, FromFormula(kFixtureWidth, kFixtureHeight, 3, [](int x, int y, int c) {
               return PaletteColor(Sample(x, y, 0), c);
             }));
   const auto alpha = [](int x, int y, int) {
     const int index = Sample(x, y, 0);
     return index < 200 ? index : 255;
   };
-  EXPECT_EQ(picture.alpha, Plane(kW, kH, alpha, 0));
+  EXPECT_EQ(picture.alpha, Plane(kFixtureWidth, kFixtureHeight, alpha, 0));
 }
 
 TEST(DecodeTest, PngInterlaced) {
@@ -109,8 +110,8 @@ TEST(DecodeTest, PngTransparentColorBecomesAlpha) {
     }
     return 0;
   };
-  EXPECT_EQ(picture.alpha, Plane(kW, kH, alpha, 0));
-  EXPECT_EQ(picture.alpha[7 * kW + 5], 0);
+  EXPECT_EQ(picture.alpha, Plane(kFixtureWidth, kFixtureHeight, alpha, 0));
+  EXPECT_EQ(picture.alpha[7 * kFixtureWidth + 5], 0);
 }
 
 TEST(DecodeTest, JpegIsTurnedUprightAndKeepsItsProfile) {
@@ -125,15 +126,17 @@ TEST(DecodeTest, JpegIsTurnedUprightAndKeepsItsProfile) {
 
 TEST(DecodeTest, JpegGrayStaysGray) {
   AD_ASSERT_OK_AND_ASSIGN(const Picture picture, DecodePicture(Fixture("gray.jpg"), {}));
-  AD_ASSERT_OK_AND_ASSIGN(const int difference,
-                          MaxDifference(picture.image, FromFormula(kW, kH, 1, Smooth)));
+  AD_ASSERT_OK_AND_ASSIGN(
+      const int difference,
+      MaxDifference(picture.image, FromFormula(kFixtureWidth, kFixtureHeight, 1, Smooth)));
   EXPECT_LE(difference, 2);
 }
 
 TEST(DecodeTest, JpegProgressive) {
   AD_ASSERT_OK_AND_ASSIGN(const Picture picture, DecodePicture(Fixture("progressive.jpg"), {}));
-  AD_ASSERT_OK_AND_ASSIGN(const int difference,
-                          MaxDifference(picture.image, FromFormula(kW, kH, 3, Smooth)));
+  AD_ASSERT_OK_AND_ASSIGN(
+      const int difference,
+      MaxDifference(picture.image, FromFormula(kFixtureWidth, kFixtureHeight, 3, Smooth)));
   EXPECT_LE(difference, 6);
 }
 
@@ -149,19 +152,20 @@ TEST(DecodeTest, WebpLosslessIsTurnedUprightAndKeepsItsProfile) {
 TEST(DecodeTest, WebpLosslessWithAlpha) {
   AD_ASSERT_OK_AND_ASSIGN(const Picture picture, DecodePicture(Fixture("lossless_alpha.webp"), {}));
   EXPECT_EQ(picture.image, Expected(3));
-  EXPECT_EQ(picture.alpha, Plane(kW, kH, Sample, 3));
+  EXPECT_EQ(picture.alpha, Plane(kFixtureWidth, kFixtureHeight, Sample, 3));
 }
 
 TEST(DecodeTest, WebpLossy) {
   for (const char* name : {"lossy.webp", "lossy_alpha.webp"}) {
     SCOPED_TRACE(name);
     AD_ASSERT_OK_AND_ASSIGN(const Picture picture, DecodePicture(Fixture(name), {}));
-    AD_ASSERT_OK_AND_ASSIGN(const int difference,
-                            MaxDifference(picture.image, FromFormula(kW, kH, 3, Smooth)));
+    AD_ASSERT_OK_AND_ASSIGN(
+        const int difference,
+        MaxDifference(picture.image, FromFormula(kFixtureWidth, kFixtureHeight, 3, Smooth)));
     EXPECT_LE(difference, 8);
   }
   AD_ASSERT_OK_AND_ASSIGN(const Picture picture, DecodePicture(Fixture("lossy_alpha.webp"), {}));
-  EXPECT_EQ(picture.alpha, Plane(kW, kH, Smooth, 3));
+  EXPECT_EQ(picture.alpha, Plane(kFixtureWidth, kFixtureHeight, Smooth, 3));
 }
 
 }  // namespace

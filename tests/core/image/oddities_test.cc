@@ -10,7 +10,6 @@
 namespace antidiffusion {
 namespace {
 
-constexpr int kW = kFixtureWidth, kH = kFixtureHeight;
 constexpr uint8_t kExifFlag = 0x08, kAnimationFlag = 0x02;  // of VP8X
 
 // EXIF with orientation 6 and a text of `size` bytes (at least 5).
@@ -31,8 +30,8 @@ std::string LongExif(size_t size) {
 
 void ExpectTurned(const std::string& bytes, bool keeps_exif) {
   AD_ASSERT_OK_AND_ASSIGN(const Picture picture, DecodePicture(bytes, {}));
-  EXPECT_EQ(picture.image.width, kH);
-  EXPECT_EQ(picture.image.height, kW);
+  EXPECT_EQ(picture.image.width, kFixtureHeight);
+  EXPECT_EQ(picture.image.height, kFixtureWidth);
   EXPECT_EQ(picture.metadata.exif.empty(), !keeps_exif);
 }
 
@@ -60,14 +59,15 @@ TEST(PngOdditiesTest, AnAnimationOfTheImageAloneIsAStillPicture) {
     std::string control, frame;
     AppendBigEndian(control, frames, 4);
     AppendBigEndian(control, 0, 4);
-    for (const uint32_t value : {0, kW, kH, 0, 0}) AppendBigEndian(frame, value, 4);
+    for (const uint32_t value : {0, kFixtureWidth, kFixtureHeight, 0, 0})
+      AppendBigEndian(frame, value, 4);
     frame += std::string("\0\1\0\x0a\0\0", 6);
     return std::pair{PngChunk("acTL", control), PngChunk("fcTL", frame)};
   };
   const std::string png = Fixture("rgba.png");
   const auto [one, frame] = animation(1);
   AD_ASSERT_OK_AND_ASSIGN(const Picture still, DecodePicture(WithPngChunks(png, one + frame), {}));
-  EXPECT_EQ(still.image, FromFormula(kW, kH, 3, Sample));
+  EXPECT_EQ(still.image, FromFormula(kFixtureWidth, kFixtureHeight, 3, Sample));
   // Without fcTL before them the pixels are no frame: viewers show another.
   EXPECT_THAT(DecodePicture(WithPngChunks(png, one), {}),
               StatusIs(absl::StatusCode::kInvalidArgument, "an animated PNG"));
@@ -79,19 +79,19 @@ TEST(PngOdditiesTest, AnAnimationOfTheImageAloneIsAStillPicture) {
 std::string AnimatedWebp(const std::string& frame, int frames, uint8_t offset) {
   std::string head(1, static_cast<char>(offset));
   head += std::string(5, '\0');
-  AppendLittleEndian(head, kW - 1, 3);
-  AppendLittleEndian(head, kH - 1, 3);
+  AppendLittleEndian(head, kFixtureWidth - 1, 3);
+  AppendLittleEndian(head, kFixtureHeight - 1, 3);
   head += std::string("\x64\0\0\0", 4);
   std::string chunks = WebpChunk("ANIM", std::string(6, '\0'));
   for (int i = 0; i < frames; ++i) chunks += WebpChunk("ANMF", head + frame);
-  return WebpFile(kAnimationFlag, kW + 2 * offset, kH, chunks);
+  return WebpFile(kAnimationFlag, kFixtureWidth + 2 * offset, kFixtureHeight, chunks);
 }
 
 TEST(WebpOdditiesTest, AnAnimationOfOneWholeFrameIsAStillPicture) {
   const std::string frame = FrameOf(Fixture("lossless_alpha.webp"));
   AD_ASSERT_OK_AND_ASSIGN(const Picture still, DecodePicture(AnimatedWebp(frame, 1, 0), {}));
-  EXPECT_EQ(still.image, FromFormula(kW, kH, 3, Sample));
-  EXPECT_EQ(still.alpha, Plane(kW, kH, Sample, 3));
+  EXPECT_EQ(still.image, FromFormula(kFixtureWidth, kFixtureHeight, 3, Sample));
+  EXPECT_EQ(still.alpha, Plane(kFixtureWidth, kFixtureHeight, Sample, 3));
   EXPECT_THAT(DecodePicture(AnimatedWebp(frame, 2, 0), {}),
               StatusIs(absl::StatusCode::kInvalidArgument, "an animated WebP"));
   EXPECT_THAT(DecodePicture(AnimatedWebp(frame, 1, 4), {}),
@@ -101,7 +101,8 @@ TEST(WebpOdditiesTest, AnAnimationOfOneWholeFrameIsAStillPicture) {
 TEST(WebpOdditiesTest, ExifTooLargeToKeepStillTurnsThePicture) {
   const std::string frame = FrameOf(Fixture("lossy.webp"));
   for (const size_t size : {60'000, 90'000}) {
-    ExpectTurned(WebpFile(kExifFlag, kW, kH, frame + WebpChunk("EXIF", LongExif(size))),
+    ExpectTurned(WebpFile(kExifFlag, kFixtureWidth, kFixtureHeight,
+                          frame + WebpChunk("EXIF", LongExif(size))),
                  size == 60'000);
   }
 }
@@ -111,7 +112,9 @@ TEST(WebpOdditiesTest, ThePaddingOfTheLastChunkMayBeMissing) {
   const std::string exif = LongExif(7);
   ASSERT_EQ(exif.size() % 2, 1U);
   for (const bool padded : {true, false}) {
-    ExpectTurned(WebpFile(kExifFlag, kW, kH, frame + WebpChunk("EXIF", exif, padded)), true);
+    ExpectTurned(
+        WebpFile(kExifFlag, kFixtureWidth, kFixtureHeight, frame + WebpChunk("EXIF", exif, padded)),
+        true);
   }
 }
 

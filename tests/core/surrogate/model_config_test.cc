@@ -11,9 +11,6 @@ namespace {
 using ::testing::ElementsAre;
 using Json = nlohmann::json;
 
-constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
-constexpr absl::StatusCode kFailedPrecondition = absl::StatusCode::kFailedPrecondition;
-
 Json Sd15Vae() {
   return Json::parse(R"({
     "_class_name": "AutoencoderKL", "_diffusers_version": "0.6.0", "act_fn": "silu",

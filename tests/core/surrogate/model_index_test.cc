@@ -10,8 +10,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr absl::StatusCode kFailedPrecondition = absl::StatusCode::kFailedPrecondition;
-
 Json Index(const char* pipeline) {
   return {{"_class_name", pipeline},
           {"unet", {"diffusers", "UNet2DConditionModel"}},

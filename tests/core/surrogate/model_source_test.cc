@@ -16,10 +16,6 @@ namespace {
 using ::testing::IsEmpty;
 using Json = nlohmann::json;
 
-constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
-constexpr absl::StatusCode kNotFound = absl::StatusCode::kNotFound;
-constexpr absl::StatusCode kFailedPrecondition = absl::StatusCode::kFailedPrecondition;
-
 TEST(ModelSourceTest, ReadsTheGoldenModels) {
   struct Case {
     const char* name;

@@ -21,10 +21,6 @@ namespace {
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
 
-constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
-constexpr absl::StatusCode kNotFound = absl::StatusCode::kNotFound;
-constexpr absl::StatusCode kFailedPrecondition = absl::StatusCode::kFailedPrecondition;
-
 at::Tensor OutputsOf(const ModelFolder& folder) {
   const absl::StatusOr<ModelSource> source = folder.Load();
   EXPECT_THAT(source, IsOk());

@@ -25,9 +25,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using Json = nlohmann::json;
 
-constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
-constexpr absl::StatusCode kFailedPrecondition = absl::StatusCode::kFailedPrecondition;
-
 std::string SingleFilePath(const std::string& name) {
   return std::string(ANTIDIFFUSION_SOURCE_DIR) + "/tests/golden/single_files/" + name;
 }

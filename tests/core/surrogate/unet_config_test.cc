@@ -11,9 +11,6 @@ namespace {
 using ::testing::ElementsAre;
 using Json = nlohmann::json;
 
-constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
-constexpr absl::StatusCode kFailedPrecondition = absl::StatusCode::kFailedPrecondition;
-
 TEST(UNetConfigTest, AttentionHeadDimIsTheNumberOfHeads) {
   AD_ASSERT_OK_AND_ASSIGN(const UNetConfig sd15, ParseUNetConfig(Sd15UNet(), "f"));
   EXPECT_THAT(sd15.attention_heads, ElementsAre(8, 8, 8, 8));

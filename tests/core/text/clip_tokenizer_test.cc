@@ -20,7 +20,6 @@ using ::testing::ElementsAre;
 using ::testing::SizeIs;
 using Json = nlohmann::json;
 
-constexpr absl::StatusCode kDataLoss = absl::StatusCode::kDataLoss;
 const std::string kGolden = std::string(ANTIDIFFUSION_SOURCE_DIR) + "/tests/golden";
 const std::string kReal = kGolden + "/tokenizer";  // the vocabulary of every published SD 1.x, 2.x
 
