@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "server/engine/option_conversion.h"
+#include "server/wire/option_conversion.h"
 
 namespace antidiffusion {
 namespace {

@@ -22,7 +22,7 @@ struct Reply {
   std::string body;
 };
 
-Reply Probe(bool good) { return good ? Reply{200, {}, "ok\n"} : Reply{503, {}, "not ok\n"}; }
+Reply HealthReply(bool good) { return good ? Reply{200, {}, "ok\n"} : Reply{503, {}, "not ok\n"}; }
 
 }  // namespace
 
@@ -83,9 +83,9 @@ absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(const std::str
   add("/metrics", [metrics = std::move(sources.metrics)] {
     return Reply{200, "text/plain; version=0.0.4; charset=utf-8", metrics()};
   });
-  add("/livez", [live = std::move(sources.live)] { return Probe(live()); });
-  add("/readyz", [ready = std::move(sources.ready)] { return Probe(ready()); });
-  add("/startupz", [started = std::move(sources.started)] { return Probe(started()); });
+  add("/livez", [live = std::move(sources.live)] { return HealthReply(live()); });
+  add("/readyz", [ready = std::move(sources.ready)] { return HealthReply(ready()); });
+  add("/startupz", [started = std::move(sources.started)] { return HealthReply(started()); });
   return endpoint;
 }
 

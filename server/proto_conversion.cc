@@ -4,8 +4,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "server/engine/message_conversion.h"
 #include "server/status_conversion.h"
+#include "server/wire/message_conversion.h"
 
 namespace antidiffusion {
 namespace {

@@ -6,7 +6,7 @@
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
 #include "core/base/utf8.h"
-#include "server/engine/option_conversion.h"
+#include "server/wire/option_conversion.h"
 
 namespace antidiffusion {
 namespace {

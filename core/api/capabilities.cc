@@ -31,9 +31,9 @@ absl::Status CheckObjective(Objective objective, const ProtectionOptions& option
                         absl::StrCat("away, norm, target: ", ModelOf(model), " has no UNet"));
   }
   if (objective == Objective::kImageGuidance && !model.guides_by_image) {
-    return InvalidField(
-        "options.objectives", name,
-        absl::StrCat("a model of family pix2pix, which ", ModelOf(model), " is not"));
+    return InvalidField("options.objectives", name,
+                        absl::StrCat("a model of family pix2pix or sdxl-pix2pix, which ",
+                                     ModelOf(model), " is not"));
   }
   const bool usual_layers = options.experimental.semantic_layers == SemanticLayers::kQuarter;
   if (objective == Objective::kSemantic && usual_layers && !model.has_semantic_layers) {

@@ -19,7 +19,7 @@ namespace antidiffusion {
 // A loaded model as the server may see it.
 struct ModelInfo {
   std::string name;             // the folder's
-  std::string family;           // sd1, sd2, inpaint, pix2pix, sdxl, encoder
+  std::string family;           // sd1 sd2 inpaint pix2pix sdxl sdxl-inpaint sdxl-pix2pix encoder
   std::string prediction_type;  // epsilon, v_prediction; "" without a UNet
   int native_side = 0;          // pixels; 0: none, images are worked on at about their own size
   std::string digest;           // SHA-256 of the weights, hex
@@ -100,7 +100,7 @@ struct LoadOptions {
   std::string device = "auto";     // auto (cuda:0 if there is one, else cpu), cpu, cuda, cuda:N
   std::string precision = "auto";  // auto (from the device), fp32, bf16
   int threads = 0;                 // of the CPU; 0: one for each physical core
-  std::string tokenizers = "";     // a folder of those for files that have none of their own
+  std::string tokenizers = {};     // a folder of those for files that have none of their own
 };
 
 // Loads a model onto a device; seconds. Its encoder is in `loaded` as long as the protector lives,

@@ -29,7 +29,7 @@ class RecomputableModule : public torch::nn::Module {
 
  protected:
   // body(inputs), recomputed if so told.
-  std::vector<at::Tensor> Run(RecomputedBody body, const std::vector<at::Tensor>& inputs) {
+  std::vector<at::Tensor> Run(RecomputedBody body, const std::vector<at::Tensor>& inputs) const {
     return recompute_ ? Recomputed(std::move(body), inputs) : body(inputs);
   }
 

@@ -76,7 +76,7 @@ absl::Status OpenPart(const std::string& folder, const std::string& stem, const 
 }
 
 absl::Status ReadTextConfigs(const std::string& path, Pipeline pipeline, DenoiserSource& denoiser) {
-  const size_t count = pipeline == Pipeline::kXl ? 2 : 1;
+  const size_t count = pipeline.is_xl ? 2 : 1;
   denoiser.text.resize(count);
   for (size_t i = 0; i < count; ++i) {
     AD_RETURN_IF_ERROR(

@@ -29,14 +29,17 @@ struct KnownPipeline {
   Pipeline pipeline;
 };
 
+using Task = Pipeline::Task;
+
 constexpr KnownPipeline kPipelines[] = {
-    {"StableDiffusionPipeline", Pipeline::kTextToImage},
-    {"StableDiffusionImg2ImgPipeline", Pipeline::kTextToImage},
-    {"StableDiffusionInpaintPipeline", Pipeline::kInpaint},
-    {"StableDiffusionInstructPix2PixPipeline", Pipeline::kInstructPix2Pix},
-    {"StableDiffusionXLPipeline", Pipeline::kXl},
-    {"StableDiffusionXLImg2ImgPipeline", Pipeline::kXl},
-    {"StableDiffusionXLInpaintPipeline", Pipeline::kXl},
+    {"StableDiffusionPipeline", {Task::kTextToImage, false}},
+    {"StableDiffusionImg2ImgPipeline", {Task::kTextToImage, false}},
+    {"StableDiffusionInpaintPipeline", {Task::kInpaint, false}},
+    {"StableDiffusionInstructPix2PixPipeline", {Task::kInstructPix2Pix, false}},
+    {"StableDiffusionXLPipeline", {Task::kTextToImage, true}},
+    {"StableDiffusionXLImg2ImgPipeline", {Task::kTextToImage, true}},
+    {"StableDiffusionXLInpaintPipeline", {Task::kInpaint, true}},
+    {"StableDiffusionXLInstructPix2PixPipeline", {Task::kInstructPix2Pix, true}},
 };
 
 std::optional<Pipeline> FindPipeline(const std::string& name) {
@@ -85,7 +88,7 @@ absl::StatusOr<Pipeline> ParseModelIndex(const Json& json, const std::string& fi
   std::vector<Part> parts = {{"unet", "UNet2DConditionModel"},
                              {"vae", "AutoencoderKL"},
                              {"text_encoder", "CLIPTextModel"}};
-  if (pipeline == Pipeline::kXl) {
+  if (pipeline.has_value() && pipeline->is_xl) {
     parts.emplace_back("text_encoder_2", "CLIPTextModelWithProjection");
   }
   for (const auto& [part, wanted] : parts) {
@@ -94,6 +97,7 @@ absl::StatusOr<Pipeline> ParseModelIndex(const Json& json, const std::string& fi
       reader.Unsupported(part, absl::StrCat("needs a ", wanted, ", found ", Found(found)));
     }
   }
+  reader.Require("is_cosxl_edit", false);  // scales the latent of the image
   AD_RETURN_IF_ERROR(reader.status());
   return *pipeline;
 }
@@ -181,21 +185,18 @@ absl::Status CheckPipelineFits(Pipeline pipeline, const UNetConfig& unet) {
   const int64_t channels = unet.in_channels;
   const bool is_xl = unet.has_added_embedding();
   bool fits = false;
-  switch (pipeline) {
-    case Pipeline::kTextToImage:
-      fits = !is_xl && channels == 4;
+  switch (pipeline.task) {
+    case Task::kTextToImage:
+      fits = channels == 4;
       break;
-    case Pipeline::kInpaint:
-      fits = !is_xl && (channels == 4 || channels == 9);
+    case Task::kInpaint:
+      fits = channels == 4 || channels == 9;
       break;
-    case Pipeline::kInstructPix2Pix:
-      fits = !is_xl && channels == 8;
-      break;
-    case Pipeline::kXl:
-      fits = is_xl && channels == 4;
+    case Task::kInstructPix2Pix:
+      fits = channels == 8;
       break;
   }
-  if (fits) return absl::OkStatus();
+  if (fits && is_xl == pipeline.is_xl) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("in_channels: ", channels, is_xl ? " with" : " without",
                    " addition_embed_type text_time does not fit the pipeline in model_index.json"));
@@ -238,9 +239,10 @@ absl::Status CheckPartsFit(const UNetConfig& unet, const VaeConfig& vae,
 }
 
 std::string FamilyOf(const UNetConfig& config) {
-  if (config.has_added_embedding()) return "sdxl";
-  if (config.in_channels == 9) return "inpaint";
-  if (config.in_channels == 8) return "pix2pix";
+  const bool is_xl = config.has_added_embedding();
+  if (config.in_channels == 9) return is_xl ? "sdxl-inpaint" : "inpaint";
+  if (config.in_channels == 8) return is_xl ? "sdxl-pix2pix" : "pix2pix";
+  if (is_xl) return "sdxl";
   return config.use_linear_projection ? "sd2" : "sd1";
 }
 

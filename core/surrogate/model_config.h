@@ -17,11 +17,16 @@
 namespace antidiffusion {
 
 // What a pipeline gives its UNet.
-enum class Pipeline {
-  kTextToImage,      // StableDiffusionPipeline, ...Img2ImgPipeline
-  kInpaint,          // StableDiffusionInpaintPipeline, which takes a text-to-image UNet as well
-  kInstructPix2Pix,  // StableDiffusionInstructPix2PixPipeline
-  kXl,               // StableDiffusionXLPipeline, ...XLImg2ImgPipeline, ...XLInpaintPipeline
+struct Pipeline {
+  enum class Task {
+    kTextToImage,      // ...Pipeline, ...Img2ImgPipeline
+    kInpaint,          // ...InpaintPipeline, which takes a text-to-image UNet as well
+    kInstructPix2Pix,  // ...InstructPix2PixPipeline
+  };
+  Task task = Task::kTextToImage;
+  bool is_xl = false;  // StableDiffusionXL..., not StableDiffusion...
+
+  bool operator==(const Pipeline&) const = default;
 };
 
 // model_index.json: which pipeline, and that its parts are of the classes that exist here. An XL
@@ -62,8 +67,9 @@ absl::Status CheckPipelineFits(Pipeline pipeline, const UNetConfig& unet);
 absl::Status CheckPartsFit(const UNetConfig& unet, const VaeConfig& vae,
                            const std::vector<ClipTextConfig>& text);
 
-// sdxl, inpaint, pix2pix, sd2 or sd1, told by the UNet alone: the added embedding, 9 or 8 input
-// channels, `use_linear_projection`, which is the mark of the SD 2.x generation, or none of these.
+// sdxl, sdxl-inpaint, sdxl-pix2pix, inpaint, pix2pix, sd2 or sd1, told by the UNet alone: the added
+// embedding, 9 or 8 input channels, `use_linear_projection`, which is the mark of the SD 2.x
+// generation, or none of these.
 std::string FamilyOf(const UNetConfig& config);
 
 }  // namespace antidiffusion

@@ -36,7 +36,7 @@ struct DenoiserSource {
 };
 
 struct ModelSource {
-  std::string family;            // sd1 sd2 inpaint pix2pix sdxl encoder
+  std::string family;            // see FamilyOf; or encoder
   EncoderConfig encoder_config;  // of `encoder`: a Vae's or a TinyEncoder's
   TensorSources encoder;
   std::optional<DenoiserSource> denoiser;  // none: family encoder

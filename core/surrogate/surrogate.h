@@ -21,7 +21,7 @@ struct EncodedImage {
 
 // Thread-compatible.
 struct Surrogate {
-  std::string family;              // sd1, sd2, inpaint, pix2pix, sdxl, encoder
+  std::string family;              // see FamilyOf; or encoder
   std::string digest;              // SHA-256, hex, of the weights
   std::vector<std::string> notes;  // for the log: what was guessed or left unread in loading
   int64_t native_side = 0;         // pixels; 0 where the model states none

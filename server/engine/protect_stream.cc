@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "server/engine/wire.h"
+#include "server/wire/wire.h"
 
 namespace antidiffusion {
 

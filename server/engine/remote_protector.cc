@@ -10,9 +10,9 @@
 #include "absl/time/clock.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
-#include "server/engine/option_conversion.h"
 #include "server/engine/protect_stream.h"
-#include "server/engine/wire.h"
+#include "server/wire/option_conversion.h"
+#include "server/wire/wire.h"
 
 namespace antidiffusion {
 namespace {

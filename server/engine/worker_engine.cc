@@ -8,9 +8,9 @@
 #include "absl/time/clock.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
-#include "server/engine/message_conversion.h"
 #include "server/engine/remote_protector.h"
-#include "server/engine/wire.h"
+#include "server/wire/message_conversion.h"
+#include "server/wire/wire.h"
 
 namespace antidiffusion {
 namespace {

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "core/base/status_macros.h"
-#include "server/engine/option_conversion.h"
-#include "server/engine/wire.h"
+#include "server/wire/option_conversion.h"
+#include "server/wire/wire.h"
 
 namespace antidiffusion {
 

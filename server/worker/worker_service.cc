@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "server/engine/message_conversion.h"
-#include "server/engine/wire.h"
+#include "server/wire/message_conversion.h"
+#include "server/wire/wire.h"
 #include "server/worker/protect_reactor.h"
 
 namespace antidiffusion {

@@ -3,10 +3,10 @@
 #include "antidiffusion/v1/protection.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
-#include "server/engine/option_conversion.h"
 #include "server/errors.h"
 #include "server/request_conversion.h"
 #include "server/status_conversion.h"
+#include "server/wire/option_conversion.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace antidiffusion {

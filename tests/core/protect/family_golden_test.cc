@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "core/protect/objective.h"
 #include "core/protect/protection_loop.h"
 #include "core/protect/semantic_loss.h"
@@ -66,15 +67,15 @@ TEST_P(FamilyChainTest, FromTheImageToLossesAndBack) {
   const EncodedImage encoded = model_.Encode(image);
   const at::Tensor latent = encoded.posterior.Sample(Golden("chain/posterior"));
   Expect("chain latent", "chain/latent", latent);
-  if (model_.family == "sdxl") {
+  if (prompt.pooled.defined()) {
     Expect("chain pooled text", "chain/pooled", prompt.pooled);
     EXPECT_TRUE(at::equal(prompt.time_ids, Golden("chain/time_ids")));
   }
-  if (model_.family == "inpaint") {
+  if (absl::EndsWith(model_.family, "inpaint")) {
     EXPECT_TRUE(at::equal(encoded.extra.slice(1, 0, 1), Golden("chain/mask")));
     Expect("chain masked latent", "chain/masked_latent", encoded.extra.slice(1, 1));
   }
-  if (model_.family == "pix2pix") {
+  if (denoiser.guides_by_image()) {
     Expect("chain image latent", "chain/image_latent", encoded.extra);
   }
   const NoiseDraw draw = {Golden("chain/noise"), Golden("chain/t")};
@@ -98,6 +99,11 @@ TEST_P(FamilyChainTest, FromTheImageToLossesAndBack) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, FamilyChainTest, testing::ValuesIn(GoldenFamilyNames()),
+                         [](const auto& of) { return GoldenTestName(of.param); });
+
+// Their parts are those of the families above.
+INSTANTIATE_TEST_SUITE_P(EditorsOfXl, FamilyChainTest,
+                         testing::Values("sdxl-inpaint-like", "sdxl-pix2pix-like"),
                          [](const auto& of) { return GoldenTestName(of.param); });
 
 using FamilyEncoderTest = FamilyGoldenTest;
@@ -229,6 +235,7 @@ TEST_P(AscentTest, FollowsTheReference) {
 INSTANTIATE_TEST_SUITE_P(
     Families, AscentTest,
     testing::Values(AscentCase{"pix2pix-like", "guidance", "pix2pix-like", {}},
+                    AscentCase{"sdxl-pix2pix-like", "guidance", "sdxl-pix2pix-like", {}},
                     AscentCase{"vae16-like", "away", "vae16-like", {}},
                     AscentCase{"tae-like", "away", "tae-like", {}},
                     AscentCase{"tae-like", "norm", "tae-like", {}},

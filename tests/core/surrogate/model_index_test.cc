@@ -9,6 +9,12 @@ namespace antidiffusion {
 namespace {
 
 using Json = nlohmann::json;
+using Task = Pipeline::Task;
+
+constexpr Pipeline kText = {Task::kTextToImage, false}, kXlText = {Task::kTextToImage, true};
+constexpr Pipeline kInpaint = {Task::kInpaint, false}, kXlInpaint = {Task::kInpaint, true};
+constexpr Pipeline kEdit = {Task::kInstructPix2Pix, false},
+                   kXlEdit = {Task::kInstructPix2Pix, true};
 
 Json Index(const char* pipeline) {
   return {{"_class_name", pipeline},
@@ -20,13 +26,14 @@ Json Index(const char* pipeline) {
 
 TEST(ModelIndexTest, TellsThePipeline) {
   for (const auto& [name, wanted] : std::vector<std::pair<const char*, Pipeline>>{
-           {"StableDiffusionPipeline", Pipeline::kTextToImage},
-           {"StableDiffusionImg2ImgPipeline", Pipeline::kTextToImage},
-           {"StableDiffusionInpaintPipeline", Pipeline::kInpaint},
-           {"StableDiffusionInstructPix2PixPipeline", Pipeline::kInstructPix2Pix},
-           {"StableDiffusionXLPipeline", Pipeline::kXl},
-           {"StableDiffusionXLImg2ImgPipeline", Pipeline::kXl},
-           {"StableDiffusionXLInpaintPipeline", Pipeline::kXl}}) {
+           {"StableDiffusionPipeline", kText},
+           {"StableDiffusionImg2ImgPipeline", kText},
+           {"StableDiffusionInpaintPipeline", kInpaint},
+           {"StableDiffusionInstructPix2PixPipeline", kEdit},
+           {"StableDiffusionXLPipeline", kXlText},
+           {"StableDiffusionXLImg2ImgPipeline", kXlText},
+           {"StableDiffusionXLInpaintPipeline", kXlInpaint},
+           {"StableDiffusionXLInstructPix2PixPipeline", kXlEdit}}) {
     AD_ASSERT_OK_AND_ASSIGN(const Pipeline pipeline, ParseModelIndex(Index(name), "f"));
     EXPECT_EQ(pipeline, wanted) << name;
   }
@@ -41,6 +48,10 @@ TEST(ModelIndexTest, RefusesOtherPipelinesAndOtherParts) {
     EXPECT_THAT(ParseModelIndex(With(sd, part, {"diffusers", "Other"}), "f"),
                 StatusIs(kFailedPrecondition, part));
   }
+  const Json edit = Index("StableDiffusionXLInstructPix2PixPipeline");
+  EXPECT_THAT(ParseModelIndex(With(edit, "is_cosxl_edit", false), "f"), IsOk());
+  EXPECT_THAT(ParseModelIndex(With(edit, "is_cosxl_edit", true), "f"),
+              StatusIs(kFailedPrecondition, "is_cosxl_edit"));
   EXPECT_THAT(ParseModelIndex(With(sd, "text_encoder_2", nullptr), "f"), IsOk());
   EXPECT_THAT(ParseModelIndex(With(xl, "text_encoder_2", nullptr), "f"),
               StatusIs(kFailedPrecondition, "text_encoder_2"));
@@ -49,26 +60,35 @@ TEST(ModelIndexTest, RefusesOtherPipelinesAndOtherParts) {
 }
 
 TEST(PipelineTest, FitsTheUNetsThatItCanFeed) {
-  UNetConfig text, edit, inpaint, xl;
+  UNetConfig text, edit, inpaint;
   edit.in_channels = 8;
   inpaint.in_channels = 9;
-  xl.projection_class_embeddings_input_dim = 2816;
-  using enum Pipeline;
+  UNetConfig xl = text, xl_edit = edit, xl_inpaint = inpaint;
+  for (UNetConfig* unet : {&xl, &xl_edit, &xl_inpaint}) {
+    unet->projection_class_embeddings_input_dim = 2816;
+  }
   for (const auto& [pipeline, unet] :
-       std::vector<std::pair<Pipeline, UNetConfig>>{{kTextToImage, text},
+       std::vector<std::pair<Pipeline, UNetConfig>>{{kText, text},
                                                     {kInpaint, text},
                                                     {kInpaint, inpaint},
-                                                    {kInstructPix2Pix, edit},
-                                                    {kXl, xl}}) {
+                                                    {kEdit, edit},
+                                                    {kXlText, xl},
+                                                    {kXlInpaint, xl},
+                                                    {kXlInpaint, xl_inpaint},
+                                                    {kXlEdit, xl_edit}}) {
     EXPECT_THAT(CheckPipelineFits(pipeline, unet), IsOk());
   }
   for (const auto& [pipeline, unet] :
-       std::vector<std::pair<Pipeline, UNetConfig>>{{kTextToImage, inpaint},
-                                                    {kTextToImage, edit},
-                                                    {kTextToImage, xl},
+       std::vector<std::pair<Pipeline, UNetConfig>>{{kText, inpaint},
+                                                    {kText, edit},
+                                                    {kText, xl},
                                                     {kInpaint, edit},
-                                                    {kInstructPix2Pix, text},
-                                                    {kXl, text}}) {
+                                                    {kInpaint, xl_inpaint},
+                                                    {kEdit, text},
+                                                    {kXlText, text},
+                                                    {kXlText, xl_edit},
+                                                    {kXlEdit, xl},
+                                                    {kXlEdit, edit}}) {
     EXPECT_THAT(CheckPipelineFits(pipeline, unet),
                 StatusIs(kFailedPrecondition, std::to_string(unet.in_channels)));
   }

@@ -30,7 +30,9 @@ TEST(ModelSourceTest, ReadsTheGoldenModels) {
         Case{"sd2-v-like", "sd2", PredictionType::kVPrediction, 12, 1},
         Case{"inpaint-like", "inpaint", kEpsilon, 12, 1},
         Case{"pix2pix-like", "pix2pix", kEpsilon, 12, 1},
-        Case{"sdxl-like", "sdxl", kEpsilon, 12, 2}}) {
+        Case{"sdxl-like", "sdxl", kEpsilon, 12, 2},
+        Case{"sdxl-inpaint-like", "sdxl-inpaint", kEpsilon, 12, 2},
+        Case{"sdxl-pix2pix-like", "sdxl-pix2pix", kEpsilon, 12, 2}}) {
     AD_ASSERT_OK_AND_ASSIGN(const ModelSource source, ReadModelSource(GoldenModelPath(c.name), {}));
     EXPECT_EQ(source.family, c.family);
     ASSERT_TRUE(source.denoiser.has_value());

@@ -105,12 +105,15 @@ TEST(OriginalLayoutTest, Sd15) {
   EXPECT_EQ(text.hidden_act, "quick_gelu");
 }
 
-TEST(OriginalLayoutTest, Sd15WithMoreInputChannels) {
-  for (const auto& [channels, family] :
-       {std::pair<int64_t, const char*>(9, "inpaint"), {8, "pix2pix"}}) {
-    NamedShapes shapes = Published("sd15");
-    shapes["model.diffusion_model.input_blocks.0.0.weight"][1] = channels;
-    EXPECT_EQ(FamilyOf(ExpectUNet(shapes)), family);
+TEST(OriginalLayoutTest, EditorsTakeMoreInputChannels) {
+  for (const std::string file : {"sd15", "sdxl"}) {
+    const std::string family = file == "sdxl" ? "sdxl-" : "";
+    for (const auto& [channels, task] :
+         {std::pair<int64_t, const char*>(9, "inpaint"), {8, "pix2pix"}}) {
+      NamedShapes shapes = Published(file);
+      shapes["model.diffusion_model.input_blocks.0.0.weight"][1] = channels;
+      EXPECT_EQ(FamilyOf(ExpectUNet(shapes)), family + task);
+    }
   }
 }
 

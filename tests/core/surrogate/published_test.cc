@@ -42,18 +42,23 @@ std::vector<std::string> Published(const std::string& name) {
   return lines;
 }
 
-void ExpectTensors(const torch::nn::Module& module, const std::string& name, int64_t count) {
+// Those of a network, likewise.
+std::vector<std::string> TensorsOf(const torch::nn::Module& module) {
   std::vector<std::string> lines;
-  int64_t numbers = 0;
   for (const auto& item : module.named_parameters()) {
     EXPECT_TRUE(item.value().is_meta());
     std::string line = item.key();
     for (const int64_t size : item.value().sizes()) line += " " + std::to_string(size);
     lines.push_back(line);
-    numbers += item.value().numel();
   }
   std::sort(lines.begin(), lines.end());
-  EXPECT_EQ(lines, Published(name)) << name;
+  return lines;
+}
+
+void ExpectTensors(const torch::nn::Module& module, const std::string& name, int64_t count) {
+  EXPECT_EQ(TensorsOf(module), Published(name)) << name;
+  int64_t numbers = 0;
+  for (const at::Tensor& parameter : module.parameters()) numbers += parameter.numel();
   EXPECT_EQ(numbers, count) << name;
 }
 
@@ -76,6 +81,23 @@ TEST(PublishedTest, UNets) {
     EXPECT_EQ(FamilyOf(config), published.family) << published.name;
     EXPECT_EQ(config.sample_size, published.sample_size) << published.name;
     ExpectTensors(*UNet(config, kMeta), published.name, published.parameters);
+  }
+}
+
+// diffusers/stable-diffusion-xl-1.0-inpainting-0.1 and diffusers/sdxl-instructpix2pix-768 differ
+// from the UNet of SDXL by the channels that they take.
+TEST(PublishedTest, EditorsOfStableDiffusionXl) {
+  const std::string path = GoldenPath("published/sdxl_unet.json");
+  AD_ASSERT_OK_AND_ASSIGN(nlohmann::json json, ReadJsonFile(path, kMaxConfigBytes));
+  for (const auto& [channels, family] :
+       {std::pair<int64_t, const char*>(9, "sdxl-inpaint"), {8, "sdxl-pix2pix"}}) {
+    json["in_channels"] = channels;
+    AD_ASSERT_OK_AND_ASSIGN(const UNetConfig config, ParseUNetConfig(json, path));
+    EXPECT_EQ(FamilyOf(config), family);
+    std::vector<std::string> wanted = Published("sdxl_unet");
+    std::replace(wanted.begin(), wanted.end(), std::string("conv_in.weight 320 4 3 3"),
+                 "conv_in.weight 320 " + std::to_string(channels) + " 3 3");
+    EXPECT_EQ(TensorsOf(*UNet(config, kMeta)), wanted);
   }
 }
 

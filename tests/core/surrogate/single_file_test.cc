@@ -108,8 +108,8 @@ void ExpectSameConfigs(const ModelSource& folder, const ModelSource& file) {
 }
 
 TEST(SingleFileTest, GivesTheWeightsOfTheFolderBitForBit) {
-  for (const std::string name :
-       {"sd1-like", "sd2-v-like", "inpaint-like", "pix2pix-like", "sdxl-like"}) {
+  for (const std::string name : {"sd1-like", "sd2-v-like", "inpaint-like", "pix2pix-like",
+                                 "sdxl-like", "sdxl-inpaint-like", "sdxl-pix2pix-like"}) {
     AD_ASSERT_OK_AND_ASSIGN(const ModelSource folder, ReadModelSource(GoldenModelPath(name), {}));
     AD_ASSERT_OK_AND_ASSIGN(const ModelSource file, SingleFile(name).Load());
     ExpectSameConfigs(folder, file);

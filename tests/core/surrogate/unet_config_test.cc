@@ -52,7 +52,9 @@ TEST(UNetConfigTest, TheFamilyIsToldByTheUNet) {
            {With(Sd15UNet(), "use_linear_projection", true), "sd2"},
            {With(Sd15UNet(), "in_channels", 9), "inpaint"},
            {With(Sd15UNet(), "in_channels", 8), "pix2pix"},
-           {SdxlUNet(), "sdxl"}}) {
+           {SdxlUNet(), "sdxl"},
+           {With(SdxlUNet(), "in_channels", 9), "sdxl-inpaint"},
+           {With(SdxlUNet(), "in_channels", 8), "sdxl-pix2pix"}}) {
     AD_ASSERT_OK_AND_ASSIGN(const UNetConfig config, ParseUNetConfig(json, "f"));
     EXPECT_EQ(FamilyOf(config), family);
   }

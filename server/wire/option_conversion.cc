@@ -1,4 +1,4 @@
-#include "server/engine/option_conversion.h"
+#include "server/wire/option_conversion.h"
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>

@@ -1,4 +1,4 @@
-#include "server/engine/wire.h"
+#include "server/wire/wire.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "server/engine/message_conversion.h"
+#include "server/wire/message_conversion.h"
 
 namespace antidiffusion {
 namespace {

@@ -1,11 +1,11 @@
-#include "server/engine/wire.h"
+#include "server/wire/wire.h"
 
 #include <algorithm>
 #include <string>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
-#include "server/engine/message_conversion.h"
+#include "server/wire/message_conversion.h"
 
 namespace antidiffusion {
 
