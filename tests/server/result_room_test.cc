@@ -7,10 +7,10 @@
 namespace antidiffusion {
 namespace {
 
-using Answer = ResultRoom::Answer;
-
 class ResultRoomTest : public ::testing::Test {
  protected:
+  using Answer = ResultRoom::Answer;
+
   Answer Ask(size_t reader, int64_t bytes) { return room_.Ask(&readers_.at(reader), bytes); }
   void Leave(size_t reader) { room_.Leave(&readers_.at(reader)); }
 
