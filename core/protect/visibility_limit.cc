@@ -37,6 +37,16 @@ at::Tensor ToLab(const at::Tensor& rgb) {
   return at::cat({116 * of[1] - 16, 500 * (of[0] - of[1]), 200 * (of[1] - of[2])}, 1);
 }
 
+// Sets to 0 what `difference` [1,C,H,W] has in the margins.
+void ClearMargins(at::Tensor difference, const Margins& margins) {
+  const int64_t height = difference.size(2);
+  const int64_t width = difference.size(3);
+  difference.slice(2, 0, margins.top).zero_();
+  difference.slice(2, height - margins.bottom, height).zero_();
+  difference.slice(3, 0, margins.left).zero_();
+  difference.slice(3, width - margins.right, width).zero_();
+}
+
 // The share of a shift that is too much, 0..1, where `length` is its length.
 at::Tensor Excess(const at::Tensor& length, double bound) {
   return (1 - bound / length.clamp_min(1e-6)).clamp_min(0);
@@ -60,8 +70,13 @@ void LimitBands(const at::Tensor& original, at::Tensor& difference, double chrom
 
 }  // namespace
 
-VisibilityLimit::VisibilityLimit(const at::Tensor& original, double scale, double chroma)
-    : original_(original), lab_(ToLab(original)), sigma_(kVisibleSigma / scale), chroma_(chroma) {}
+VisibilityLimit::VisibilityLimit(const at::Tensor& original, double scale, double chroma,
+                                 const Margins& margins)
+    : original_(original),
+      lab_(ToLab(original)),
+      sigma_(kVisibleSigma / scale),
+      chroma_(chroma),
+      margins_(margins) {}
 
 at::Tensor VisibilityLimit::Blur(const at::Tensor& planes) const {
   return sigma_ < kLeastSigma ? planes : GaussianBlur(planes, sigma_);
@@ -74,18 +89,22 @@ at::Tensor VisibilityLimit::Project(const at::Tensor& moved) const {
       (0.299 * low.slice(1, 0, 1) + 0.587 * low.slice(1, 1, 2) + 0.114 * low.slice(1, 2, 3));
   const at::Tensor colour = shift.slice(1, 1, 3).square().sum(1, /*keepdim=*/true).sqrt();
   const at::Tensor lightness = shift.slice(1, 0, 1).abs();
-  return moved - Excess(colour, chroma_) * (low - luma) -
-         Excess(lightness, kLightnessRoom * chroma_) * luma;
+  const at::Tensor change = moved - original_ - Excess(colour, chroma_) * (low - luma) -
+                            Excess(lightness, kLightnessRoom * chroma_) * luma;
+  ClearMargins(change, margins_);
+  return original_ + change;
 }
 
 absl::StatusOr<Image> ApplyUnseen(const Image& image, at::Tensor difference, int bound,
-                                  double chroma, const ProgressMeter& progress) {
+                                  double chroma, const Margins& margins,
+                                  const ProgressMeter& progress) {
   const at::Tensor original = ImageToTensor(image);
   if (difference.size(1) == 1) difference = difference.expand({1, 3, -1, -1});
-  difference = difference.contiguous();
+  difference = difference.clone(at::MemoryFormat::Contiguous);
   double inner = chroma;  // what the change is limited to; the bytes are rounded and clamped after
   for (int round = 0; round < kRounds; ++round) {
     AD_RETURN_IF_ERROR(progress.Check(Stage::kPgd));
+    ClearMargins(difference, margins);
     Image changed = ApplyDifference(image, difference, bound);
     AD_ASSIGN_OR_RETURN(const Visibility seen, MeasureVisibility(image, changed));
     if (seen.chroma_bias <= chroma && seen.chroma_bias_95 <= kBlocksRoom * chroma) return changed;

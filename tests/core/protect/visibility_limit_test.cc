@@ -25,8 +25,9 @@ at::Tensor Patches(const Image& image, int64_t side, double levels) {
 }
 
 absl::StatusOr<Image> Unseen(const Image& image, const at::Tensor& difference, int bound,
-                             double chroma, const RunContext& run = {}) {
-  return ApplyUnseen(image, difference, bound, chroma, ProgressMeter(run, {}, 0));
+                             double chroma, const RunContext& run = {},
+                             const Margins& margins = {}) {
+  return ApplyUnseen(image, difference, bound, chroma, margins, ProgressMeter(run, {}, 0));
 }
 
 TEST(VisibilityLimitTest, PatchesOfColourAreHeldToTheBound) {
@@ -63,6 +64,23 @@ TEST(VisibilityLimitTest, ProjectionLeavesFinePatternsAndTakesPatches) {
   };
   EXPECT_GT(left(fine), 0.95);
   EXPECT_LT(left(coarse), 0.6);
+}
+
+TEST(VisibilityLimitTest, MarginsStayAsTheyAre) {
+  const Image image = SyntheticImage(128, 128);
+  const Margins margins = {.top = 9, .bottom = 0, .left = 0, .right = 40};
+  const at::Tensor patches = Patches(image, 16, 6);
+  AD_ASSERT_OK_AND_ASSIGN(const Image unseen, Unseen(image, patches, 6, 0.6, {}, margins));
+  const at::Tensor moved = (ImageToTensor(unseen) - ImageToTensor(image)).abs().amax(1)[0];
+  EXPECT_EQ(moved.slice(0, 0, 9).max().item<float>(), 0);
+  EXPECT_EQ(moved.slice(1, 88).max().item<float>(), 0);
+  EXPECT_GT(moved.slice(0, 9).slice(1, 0, 88).max().item<float>(), 0);
+
+  const at::Tensor original = ImageToTensor(image);
+  const at::Tensor projected =
+      VisibilityLimit(original, 1, 0.6, margins).Project(original + patches);
+  EXPECT_TRUE(at::equal(projected.slice(2, 0, 9), original.slice(2, 0, 9)));
+  EXPECT_TRUE(at::equal(projected.slice(3, 88), original.slice(3, 88)));
 }
 
 TEST(VisibilityLimitTest, AnEnlargedPixelIsAPatch) {
