@@ -41,10 +41,10 @@ class VisibilityLimit {
 
 // `image` changed by `difference` (as in ApplyDifference: its size, on [-1,1]) between its margins,
 // within `bound` levels, and so that MeasureVisibility gives a chroma_bias of at most `chroma`, and
-// of the blocks 95 % stay within 1.67 times that. Weakens the change as far as that takes.
-// INVALID_ARGUMENT (options.visibility): no change that was tried keeps the limit; CANCELLED,
-// DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED.
-absl::StatusOr<Image> ApplyUnseen(const Image& image, at::Tensor difference, int bound,
+// of the blocks 95 % stay within 1.67 times that. Weakens the change as far as that takes;
+// `difference` is set to 0 in the margins. INVALID_ARGUMENT (options.visibility): no change that
+// was tried keeps the limit; CANCELLED, DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED.
+absl::StatusOr<Image> ApplyUnseen(const Image& image, const at::Tensor& difference, int bound,
                                   double chroma, const Margins& margins,
                                   const ProgressMeter& progress);
 

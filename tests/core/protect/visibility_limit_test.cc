@@ -78,7 +78,7 @@ TEST(VisibilityLimitTest, MarginsStayAsTheyAre) {
 
   const at::Tensor original = ImageToTensor(image);
   const at::Tensor projected =
-      VisibilityLimit(original, 1, 0.6, margins).Project(original + patches);
+      VisibilityLimit(original, 1, 0.6, margins).Project(original + Patches(image, 16, 6));
   EXPECT_TRUE(at::equal(projected.slice(2, 0, 9), original.slice(2, 0, 9)));
   EXPECT_TRUE(at::equal(projected.slice(3, 88), original.slice(3, 88)));
 }
@@ -101,6 +101,15 @@ TEST(VisibilityLimitTest, TallImagesAreLimitedInBands) {
   AD_ASSERT_OK_AND_ASSIGN(const Visibility seen, MeasureVisibility(image, unseen));
   EXPECT_LE(seen.chroma_bias, 0.6);
   EXPECT_GT(seen.chroma_bias, 0.1);
+
+  // Margins of more rows than a band.
+  const Margins margins = {.top = 100, .bottom = 600, .left = 0, .right = 0};
+  AD_ASSERT_OK_AND_ASSIGN(const Image framed,
+                          Unseen(image, Patches(image, 16, 6), 6, 0.2, {}, margins));
+  const at::Tensor moved = (ImageToTensor(framed) - ImageToTensor(image)).abs().amax({1, 3})[0];
+  EXPECT_EQ(moved.slice(0, 0, 100).max().item<float>(), 0);
+  EXPECT_EQ(moved.slice(0, 600).max().item<float>(), 0);
+  EXPECT_GT(moved.slice(0, 100, 600).min().item<float>(), 0) << "every row of the picture";
 }
 
 TEST(VisibilityLimitTest, ALimitThatNoChangeKeepsIsRefused) {
