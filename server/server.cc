@@ -207,6 +207,10 @@ absl::Status Server::Listen(const ServerConfig& config) {
       grpc::ResourceQuota("antidiffusion")
           .Resize(static_cast<size_t>(config.max_queue_bytes + 16 * max_message)));
   builder.SetMaxReceiveMessageSize(static_cast<int>(max_message));
+  // gRPC unpacks a message whole before it compares its size: 1 MB of gzip would take a gigabyte.
+  for (const grpc_compression_algorithm algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
+    builder.SetCompressionAlgorithmSupportStatus(algorithm, false);
+  }
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(
       GRPC_ARG_KEEPALIVE_TIME_MS,

@@ -192,11 +192,13 @@ absl::StatusOr<ProtectionResult> LocalProtector::ProtectImage(const Image& image
   Random random(result.seed);
   StageContext context(random, progress);
   const int64_t passes_before = UNetPasses();
-  AD_ASSIGN_OR_RETURN(const at::Tensor difference, Difference(image, grid, plan, others, context));
+  const Margins margins = FindMargins(image);
+  AD_ASSIGN_OR_RETURN(const at::Tensor difference,
+                      Difference(image, grid, margins, plan, others, context));
   result.unet_passes = UNetPasses() - passes_before;
   if (plan.visibility > 0) {
-    AD_ASSIGN_OR_RETURN(result.image,
-                        ApplyUnseen(image, difference, result.bound, plan.visibility, progress));
+    AD_ASSIGN_OR_RETURN(result.image, ApplyUnseen(image, difference, result.bound, plan.visibility,
+                                                  margins, progress));
   } else {
     result.image = ApplyDifference(image, difference, result.bound);
   }
@@ -250,18 +252,19 @@ void LocalProtector::SetRecompute(bool on, const Encoders& others) {
 }
 
 absl::StatusOr<at::Tensor> LocalProtector::Difference(const Image& image, const WorkGrid& grid,
-                                                      const Plan& plan, const Encoders& others,
+                                                      const Margins& margins, const Plan& plan,
+                                                      const Encoders& others,
                                                       StageContext& context) {
   PieceBlender blender(image.height, image.width, grid.pieces);
   for (size_t i = 0; i < grid.pieces.size(); ++i) {
     const ImagePiece& piece = grid.pieces[i];
     const double scale = static_cast<double>(piece.height) / static_cast<double>(grid.height);
-    const at::Tensor original = Resize(ImageToTensor(Cut(image, piece)), grid.height, grid.width)
-                                    .clamp(-1, 1)
-                                    .to(model_.device);
-    AD_ASSIGN_OR_RETURN(const at::Tensor moved,
-                        RunProtection(model_, others, original, scale, plan, context));
-    blender.Add(i, Resize((moved - original).cpu(), piece.height, piece.width));
+    const WorkPiece work = {Resize(ImageToTensor(Cut(image, piece)), grid.height, grid.width)
+                                .clamp(-1, 1)
+                                .to(model_.device),
+                            scale, MarginsOf(piece, image, margins, scale)};
+    AD_ASSIGN_OR_RETURN(const at::Tensor moved, RunProtection(model_, others, work, plan, context));
+    blender.Add(i, Resize((moved - work.original).cpu(), piece.height, piece.width));
   }
   return blender.Result();
 }

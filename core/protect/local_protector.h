@@ -46,7 +46,8 @@ class LocalProtector : public Protector {
   absl::StatusOr<WorkRules> RulesFor(const Plan& plan, const Encoders& others);
   void SetRecompute(bool on, const Encoders& others);  // of all networks that take part
   // [1,3,H,W] of the image's size, on the CPU: what the protection adds, before rounding.
-  absl::StatusOr<at::Tensor> Difference(const Image& image, const WorkGrid& grid, const Plan& plan,
+  absl::StatusOr<at::Tensor> Difference(const Image& image, const WorkGrid& grid,
+                                        const Margins& margins, const Plan& plan,
                                         const Encoders& others, StageContext& context);
   int64_t UNetPasses() const;
 

@@ -21,15 +21,17 @@ namespace {
 // One run of the algorithm. Blocks are numbered as in the paper: 0, then one for each epoch.
 class Loop {
  public:
-  Loop(const Surrogate& model, const std::vector<LatentEncoder*>& others,
-       const at::Tensor& original, double scale, const Plan& plan, StageContext& context)
+  Loop(const Surrogate& model, const std::vector<LatentEncoder*>& others, const WorkPiece& piece,
+       const Plan& plan, StageContext& context)
       : model_(model),
         others_(others),
-        original_(original),
+        original_(piece.original),
         plan_(plan),
         context_(context),
-        image_(original) {
-    if (plan.visibility > 0) limit_.emplace(original, scale, plan.visibility);
+        image_(piece.original) {
+    if (plan.visibility > 0) {
+      limit_.emplace(piece.original, piece.scale, plan.visibility, piece.margins);
+    }
   }
 
   absl::StatusOr<at::Tensor> Run() {
@@ -138,11 +140,11 @@ absl::Status RestoreWeights(const Surrogate& model) {
 
 absl::StatusOr<at::Tensor> RunProtection(const Surrogate& model,
                                          const std::vector<LatentEncoder*>& others,
-                                         const at::Tensor& original, double scale, const Plan& plan,
+                                         const WorkPiece& piece, const Plan& plan,
                                          StageContext& context) {
   at::Tensor image;
   const absl::Status ran = CatchTorch([&]() -> absl::Status {
-    Loop loop(model, others, original, scale, plan, context);
+    Loop loop(model, others, piece, plan, context);
     AD_ASSIGN_OR_RETURN(image, loop.Run());
     return absl::OkStatus();
   });

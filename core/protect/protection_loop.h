@@ -6,21 +6,28 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/image/margins.h"
 #include "core/protect/plan.h"
 #include "core/protect/stage_context.h"
 #include "core/surrogate/surrogate.h"
 
 namespace antidiffusion {
 
-// `original` [1,3,H,W] in [-1,1] on the model's device, sides as WorkGrid has them -> the protected
-// image, detached. `scale`: pixels of the image for one of `original`'s. `others`: the encoders of
-// options.also. The model's weights are bit-identical to those loaded on every way out, also when
-// torch throws, but for one: INTERNAL with the reason WEIGHTS_NOT_RESTORED, whatever else had
-// happened. Other errors: CANCELLED, DEADLINE_EXCEEDED; INTERNAL: a loss or a gradient that is not
-// finite, or what torch threw; RESOURCE_EXHAUSTED.
+// A piece of an image at the size that it is worked on.
+struct WorkPiece {
+  at::Tensor original;  // [1,3,H,W] in [-1,1] on the model's device, sides as WorkGrid has them
+  double scale = 1;     // pixels of the image for one of `original`'s
+  Margins margins;      // of `original`, kept as they are where the plan limits what is seen
+};
+
+// -> the protected piece, detached. `others`: the encoders of options.also. The model's weights are
+// bit-identical to those loaded on every way out, also when torch throws, but for one: INTERNAL
+// with the reason WEIGHTS_NOT_RESTORED, whatever else had happened. Other errors: CANCELLED,
+// DEADLINE_EXCEEDED; INTERNAL: a loss or a gradient that is not finite, or what torch threw;
+// RESOURCE_EXHAUSTED.
 absl::StatusOr<at::Tensor> RunProtection(const Surrogate& model,
                                          const std::vector<LatentEncoder*>& others,
-                                         const at::Tensor& original, double scale, const Plan& plan,
+                                         const WorkPiece& piece, const Plan& plan,
                                          StageContext& context);
 
 }  // namespace antidiffusion

@@ -54,6 +54,21 @@ void ExpectRefused(TestServer& server, const v1::ProtectRequest& request, grpc::
   }
 }
 
+// What a packed message takes unpacked is not known before.
+TEST(ServiceTest, PackedMessagesAreRefusedUnread) {
+  TestServer server;
+  server.WaitReady();
+  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    grpc::ClientContext context;
+    context.set_compression_algorithm(algorithm);
+    v1::GetJobRequest request;
+    request.set_name(std::string(100'000, 'a'));
+    v1::Job job;
+    EXPECT_EQ(server.stub().GetJob(&context, request, &job).error_code(),
+              grpc::StatusCode::UNIMPLEMENTED);
+  }
+}
+
 TEST(ServiceTest, StreamsTheWholeLifeOfAJob) {
   TestServer server;
   server.WaitReady();

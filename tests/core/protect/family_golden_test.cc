@@ -199,7 +199,7 @@ TEST_P(AscentTest, FollowsTheReference) {
   ProgressMeter progress({}, CountSteps(plan), 0);
   StageContext context(random, progress, &seen);
   const at::Tensor original = GoldenPicture(of.values);
-  const at::Tensor image = RunProtection(model, others, original, 1, plan, context).value();
+  const at::Tensor image = RunProtection(model, others, {original}, plan, context).value();
 
   Parity parity(of.values + " " + of.run);
   size_t draws = 0;

@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <string>
@@ -50,6 +52,26 @@ class LocalProtectorTest : public testing::Test {
   LoadedModels loaded_;
   int64_t free_ = std::numeric_limits<int64_t>::max();
 };
+
+TEST_F(LocalProtectorTest, LetterboxBarsStayAsTheyAre) {
+  const auto protector = Make("sd2-v-like");
+  Image image = SyntheticImage(150, 96);
+  const auto row = static_cast<int64_t>(image.width) * image.channels;
+  std::fill_n(image.pixels.begin(), 20 * row, 1);
+  std::fill_n(image.pixels.end() - 13 * row, 13 * row, 0);
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult result,
+                          protector->Protect(image, ShortOptions(), {}));
+  const auto begin = image.pixels.begin();
+  const auto changed = result.image.pixels.begin();
+  EXPECT_TRUE(std::equal(begin, begin + 20 * row, changed));
+  EXPECT_TRUE(std::equal(image.pixels.end() - 13 * row, image.pixels.end(),
+                         result.image.pixels.end() - 13 * row));
+  EXPECT_FALSE(std::equal(begin + 20 * row, begin + 22 * row, changed + 20 * row));
+  ProtectionOptions free = ShortOptions();
+  free.visibility = 0;
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult all, protector->Protect(image, free, {}));
+  EXPECT_FALSE(std::equal(begin, begin + 20 * row, all.image.pixels.begin()));
+}
 
 TEST_F(LocalProtectorTest, WorksInSmallerPiecesWhereMemoryIsShort) {
   const auto protector = Make("sd2-v-like");

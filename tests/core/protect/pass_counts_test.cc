@@ -36,7 +36,7 @@ Counted RunOptions(const ProtectionOptions& options) {
   ProgressMeter progress({}, CountSteps(plan), 0);
   StageContext context(random, progress, &counted.seen);
   const at::Tensor image = at::linspace(-1, 1, int64_t{3} * 32 * 32).view({1, 3, 32, 32});
-  EXPECT_TRUE(RunProtection(model, {}, image, 1, plan, context).ok());
+  EXPECT_TRUE(RunProtection(model, {}, {image}, plan, context).ok());
   counted.unet_forwards = model.denoiser->forwards();
   counted.text_encodes = model.denoiser->text_encodes();
   counted.encodes = model.encoder->encodes();

@@ -47,7 +47,7 @@ class ProtectionLoopTest : public testing::TestWithParam<Mode> {
     Random random(5);
     ProgressMeter progress(run, CountSteps(plan), 0);
     StageContext context(random, progress);
-    return RunProtection(model_, {}, image_, 1, plan, context);
+    return RunProtection(model_, {}, {image_}, plan, context);
   }
 
   // Every byte of every weight, and no trace of the job's gradients.
@@ -272,7 +272,7 @@ TEST(EncoderLoopTest, AnInfiniteGradientIsNoSuccess) {
     Random random(5);
     ProgressMeter progress({}, CountSteps(plan), 0);
     StageContext context(random, progress);
-    return RunProtection(model, {}, image, 1, plan, context).status();
+    return RunProtection(model, {}, {image}, plan, context).status();
   };
   at::Tensor image = at::full({1, 3, 8, 8}, 0.5);
   EXPECT_THAT(protect(image), IsOk());

@@ -86,7 +86,7 @@ std::unique_ptr<Trajectory> MakeTrajectory(
       run->model.denoiser->Condition("", run->original.size(2), run->original.size(3))
           .value()
           .context;
-  run->image = RunProtection(run->model, {}, run->original, 1, plan, context).value();
+  run->image = RunProtection(run->model, {}, {run->original}, plan, context).value();
   return run;
 }
 

@@ -25,8 +25,9 @@ at::Tensor Patches(const Image& image, int64_t side, double levels) {
 }
 
 absl::StatusOr<Image> Unseen(const Image& image, const at::Tensor& difference, int bound,
-                             double chroma, const RunContext& run = {}) {
-  return ApplyUnseen(image, difference, bound, chroma, ProgressMeter(run, {}, 0));
+                             double chroma, const RunContext& run = {},
+                             const Margins& margins = {}) {
+  return ApplyUnseen(image, difference, bound, chroma, margins, ProgressMeter(run, {}, 0));
 }
 
 TEST(VisibilityLimitTest, PatchesOfColourAreHeldToTheBound) {
@@ -65,6 +66,23 @@ TEST(VisibilityLimitTest, ProjectionLeavesFinePatternsAndTakesPatches) {
   EXPECT_LT(left(coarse), 0.6);
 }
 
+TEST(VisibilityLimitTest, MarginsStayAsTheyAre) {
+  const Image image = SyntheticImage(128, 128);
+  const Margins margins = {.top = 9, .bottom = 0, .left = 0, .right = 40};
+  const at::Tensor patches = Patches(image, 16, 6);
+  AD_ASSERT_OK_AND_ASSIGN(const Image unseen, Unseen(image, patches, 6, 0.6, {}, margins));
+  const at::Tensor moved = (ImageToTensor(unseen) - ImageToTensor(image)).abs().amax(1)[0];
+  EXPECT_EQ(moved.slice(0, 0, 9).max().item<float>(), 0);
+  EXPECT_EQ(moved.slice(1, 88).max().item<float>(), 0);
+  EXPECT_GT(moved.slice(0, 9).slice(1, 0, 88).max().item<float>(), 0);
+
+  const at::Tensor original = ImageToTensor(image);
+  const at::Tensor projected =
+      VisibilityLimit(original, 1, 0.6, margins).Project(original + Patches(image, 16, 6));
+  EXPECT_TRUE(at::equal(projected.slice(2, 0, 9), original.slice(2, 0, 9)));
+  EXPECT_TRUE(at::equal(projected.slice(3, 88), original.slice(3, 88)));
+}
+
 TEST(VisibilityLimitTest, AnEnlargedPixelIsAPatch) {
   const Image image = SyntheticImage(64, 64);
   const at::Tensor original = ImageToTensor(image) * 0.8;
@@ -83,6 +101,15 @@ TEST(VisibilityLimitTest, TallImagesAreLimitedInBands) {
   AD_ASSERT_OK_AND_ASSIGN(const Visibility seen, MeasureVisibility(image, unseen));
   EXPECT_LE(seen.chroma_bias, 0.6);
   EXPECT_GT(seen.chroma_bias, 0.1);
+
+  // Margins of more rows than a band.
+  const Margins margins = {.top = 100, .bottom = 600, .left = 0, .right = 0};
+  AD_ASSERT_OK_AND_ASSIGN(const Image framed,
+                          Unseen(image, Patches(image, 16, 6), 6, 0.2, {}, margins));
+  const at::Tensor moved = (ImageToTensor(framed) - ImageToTensor(image)).abs().amax({1, 3})[0];
+  EXPECT_EQ(moved.slice(0, 0, 100).max().item<float>(), 0);
+  EXPECT_EQ(moved.slice(0, 600).max().item<float>(), 0);
+  EXPECT_GT(moved.slice(0, 100, 600).min().item<float>(), 0) << "every row of the picture";
 }
 
 TEST(VisibilityLimitTest, ALimitThatNoChangeKeepsIsRefused) {
