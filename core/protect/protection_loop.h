@@ -15,9 +15,9 @@ namespace antidiffusion {
 
 // A piece of an image at the size that it is worked on.
 struct WorkPiece {
-  at::Tensor original;  // [1,3,H,W] in [-1,1] on the model's device, sides as WorkGrid has them
-  double scale = 1;     // pixels of the image for one of `original`'s
-  Margins margins;      // of `original`, kept as they are where the plan limits what is seen
+  at::Tensor original;   // [1,3,H,W] in [-1,1] on the model's device, sides as WorkGrid has them
+  double scale = 1;      // pixels of the image for one of `original`'s
+  Margins margins = {};  // of `original`, kept as they are where the plan limits what is seen
 };
 
 // -> the protected piece, detached. `others`: the encoders of options.also. The model's weights are

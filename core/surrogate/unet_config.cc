@@ -105,12 +105,6 @@ void ReadChannels(ConfigReader& reader, UNetConfig& config) {
   if (config.in_channels != kLatentChannels && config.in_channels != 8 && config.in_channels != 9) {
     reader.Unsupported("in_channels", KindByInputChannels(config.in_channels));
   }
-  if (config.has_added_embedding() && config.in_channels != kLatentChannels) {
-    reader.Unsupported("in_channels",
-                       absl::StrCat(config.in_channels,
-                                    " with addition_embed_type text_time: of "
-                                    "Stable Diffusion XL only text to image is supported"));
-  }
   config.out_channels =
       reader.Int("out_channels", config.out_channels, 1, ConfigReader::kMaxChannels);
   reader.Require("out_channels", kLatentChannels);

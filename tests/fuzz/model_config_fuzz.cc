@@ -50,7 +50,8 @@ void Check(const nlohmann::json& json) {
   }
   CheckCode(CheckPartsFit(unet.value_or(UNetConfig()), vae.value_or(VaeConfig()),
                           {text.value_or(ClipTextConfig())}));
-  CheckCode(CheckPipelineFits(pipeline.value_or(Pipeline::kXl), unet.value_or(UNetConfig())));
+  CheckCode(
+      CheckPipelineFits(pipeline.value_or(Pipeline{.is_xl = true}), unet.value_or(UNetConfig())));
 }
 
 }  // namespace

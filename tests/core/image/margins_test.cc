@@ -24,7 +24,7 @@ void Fill(Image& image, const Margins& margins, uint8_t level) {
 }
 
 // Mid-grey with a pattern, so that no line of it is blank.
-Image Picture(int width, int height, int channels) {
+Image Patterned(int width, int height, int channels) {
   Image image{width, height, channels, {}};
   for (size_t i = 0; i < image.size(); ++i) {
     image.pixels.push_back(static_cast<uint8_t>(90 + i % 60));
@@ -36,7 +36,7 @@ TEST(MarginsTest, BarsOfBlackAndOfWhiteAreFound) {
   for (const int channels : {1, 3}) {
     for (const uint8_t level : {0, 2, 253, 255}) {
       const Margins margins = {.top = 5, .bottom = 0, .left = 3, .right = 8};
-      Image image = Picture(40, 30, channels);
+      Image image = Patterned(40, 30, channels);
       Fill(image, margins, level);
       EXPECT_EQ(FindMargins(image), margins) << channels << " channels of " << int{level};
     }
@@ -45,21 +45,21 @@ TEST(MarginsTest, BarsOfBlackAndOfWhiteAreFound) {
 
 TEST(MarginsTest, ADarkPictureHasNone) {
   for (const uint8_t level : {3, 128, 252}) {
-    Image image = Picture(40, 30, 3);
+    Image image = Patterned(40, 30, 3);
     Fill(image, {.top = 5, .bottom = 5, .left = 5, .right = 5}, level);
     EXPECT_EQ(FindMargins(image), Margins{}) << int{level};
   }
 }
 
 TEST(MarginsTest, ALineOfBothIsAPicture) {
-  Image image = Picture(40, 30, 3);
+  Image image = Patterned(40, 30, 3);
   Fill(image, {.top = 2}, 0);
   image.pixels[60] = 255;
   EXPECT_EQ(FindMargins(image), Margins{});
 }
 
 TEST(MarginsTest, AnImageOfNothingElseHasNone) {
-  Image image = Picture(40, 30, 3);
+  Image image = Patterned(40, 30, 3);
   std::fill(image.pixels.begin(), image.pixels.end(), 255);
   EXPECT_EQ(FindMargins(image), Margins{});
 }

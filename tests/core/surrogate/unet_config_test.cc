@@ -102,8 +102,6 @@ TEST(UNetConfigTest, ReadsTheAddedEmbedding) {
     EXPECT_THAT(ParseUNetConfig(With(SdxlUNet(), key, value), "f"), StatusIs(kDataLoss))
         << key << value;
   }
-  EXPECT_THAT(ParseUNetConfig(With(SdxlUNet(), "in_channels", 9), "f"),
-              StatusIs(kFailedPrecondition, "in_channels: 9 with addition_embed_type text_time"));
   EXPECT_THAT(ParseUNetConfig(With(SdxlUNet(), "addition_embed_type", "text"), "f"),
               StatusIs(kFailedPrecondition, "addition_embed_type"));
 }

@@ -20,7 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TINY = ("models/sd1-like", "models/sd2-v-like", "families/models/inpaint-like", "families/models/pix2pix-like",
-        "families/models/sdxl-like")
+        "families/models/sdxl-like", "families/models/sdxl-inpaint-like", "families/models/sdxl-pix2pix-like")
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 CLIP, OPEN_CLIP = "cond_stage_model.transformer.", "cond_stage_model.model."
 XL_CLIP, XL_OPEN_CLIP = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
