@@ -100,7 +100,8 @@ absl::Status PostgresServer::Initialise() {
 
 absl::Status PostgresServer::Launch() {
   process_ = Spawn({programs_ + "/postgres", "-D", dir_.File("data"), "-k", dir_.path(), "-c",
-                    "listen_addresses=", "-c", "max_connections=60", "-c", "shared_buffers=16MB", "-c", "fsync=off"},
+                    "listen_addresses=", "-c", "max_connections=60", "-c", "shared_buffers=16MB",
+                    "-c", "fsync=off"},
                    dir_.File("log"));
   const std::string connection = ConnectionTo("postgres");
   for (int i = 0; i < 600; ++i) {
