@@ -1,10 +1,13 @@
 """Runs clang-tidy on every source of ours in a compile database, several at a time.
 
-A source that was clean is not read again while nothing that it depends on has changed: its record
-is a hash of the source, the headers of this repository that it includes (also indirectly), the
-compile command, .clang-tidy and the version of clang-tidy. Exit code 1 on any finding.
+Sources that are compiled in one batch are read in one go, since most of the time goes into the
+headers that they share. With parts of paths only the sources that have one are read, each alone.
 
-usage: clang_tidy.py BUILD_FOLDER [--jobs N] [PATH_PART...]   (only sources whose path has a part)
+What was clean is not read again while nothing that it depends on has changed: its record is a hash
+of the sources, the headers of this repository that they include (also indirectly), the compile
+command, .clang-tidy and the version of clang-tidy. Exit code 1 on any finding.
+
+usage: clang_tidy.py BUILD_FOLDER [--jobs N] [PATH_PART...]
 """
 
 import argparse
@@ -18,23 +21,44 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("base", "core", "server", "client", "tests")
+BATCHES = "Unity"  # the folder of CMake's batches
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 
 
-def own_sources(database, parts):
-    """(source, compile command) of each source in our folders, once each."""
-    commands = {}
+def is_own(path):
+    return path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in FOLDERS
+
+
+def read_units(database):
+    """{what is compiled: (its sources of ours, its entry)}: a source, or the file of a batch."""
+    units = {}
     for entry in database:
         path = Path(entry["directory"], entry["file"]).resolve()
-        if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in FOLDERS:
-            if not parts or any(part in str(path.relative_to(ROOT)) for part in parts):
-                commands.setdefault(path, entry.get("command", ""))
-    return sorted(commands.items())
+        sources = [path]
+        if path.parent.name == BATCHES:
+            sources = [Path(name) for name in INCLUDE.findall(path.read_text())]
+        sources = [source for source in sources if is_own(source)]
+        if sources:
+            units.setdefault(path, (sources, entry))
+    return units
 
 
-def with_headers(source):
-    """The source and all headers of the repository that it reaches, in a fixed order."""
-    seen, waiting = {source}, [source]
+def write_singles(units, parts, folder):
+    """Writes a compile database in which each source that has a part stands alone; its units."""
+    entries = {}
+    for unit, (sources, entry) in units.items():
+        for source in sources:
+            if any(part in str(source.relative_to(ROOT)) for part in parts):
+                command = entry["command"].replace(str(unit), str(source))
+                entries.setdefault(source, {**entry, "file": str(source), "command": command})
+    folder.mkdir(exist_ok=True)
+    (folder / "compile_commands.json").write_text(json.dumps(list(entries.values())))
+    return {source: ([source], entry) for source, entry in entries.items()}
+
+
+def with_headers(sources):
+    """The sources and all headers of the repository that they reach, in a fixed order."""
+    seen, waiting = set(sources), list(sources)
     while waiting:
         for name in INCLUDE.findall(waiting.pop().read_text(errors="replace")):
             header = ROOT / name
@@ -44,18 +68,20 @@ def with_headers(source):
     return sorted(seen)
 
 
-def fingerprint(source, command, common):
+def fingerprint(sources, command, common):
     digest = hashlib.sha256(common + command.encode())
-    for path in with_headers(source):
+    for path in with_headers(sources):
         digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()
 
 
 def tidy(build_folder, source):
-    """clang-tidy's findings in one source; empty when it is clean."""
+    """clang-tidy's findings in one source or batch; empty when it is clean."""
+    command = ["clang-tidy", "--quiet", "-p", str(build_folder), str(source)]
+    if source.parent.name == BATCHES:
+        command.insert(1, "--checks=-bugprone-suspicious-include")  # a batch is nothing else
     run = subprocess.run(
-        ["clang-tidy", "--quiet", "-p", str(build_folder), str(source)],
-        capture_output=True, text=True, check=False, cwd=ROOT)
+        command, capture_output=True, text=True, check=False, cwd=ROOT)
     if run.returncode == 0:
         return ""
     return run.stdout.strip() or run.stderr.strip() or f"clang-tidy exited {run.returncode}"
@@ -68,9 +94,12 @@ def main():
     parser.add_argument("parts", nargs="*")
     arguments = parser.parse_intermixed_args()
 
-    database = json.loads((arguments.build_folder / "compile_commands.json").read_text())
-    sources = own_sources(database, arguments.parts)
-    if not sources:
+    folder = arguments.build_folder
+    units = read_units(json.loads((folder / "compile_commands.json").read_text()))
+    if arguments.parts:
+        folder = folder / "singles"
+        units = write_singles(units, arguments.parts, folder)
+    if not units:
         print("no source to check")
         return 1
     version = subprocess.run(["clang-tidy", "--version"], capture_output=True, check=True).stdout
@@ -78,24 +107,28 @@ def main():
     records = arguments.build_folder / "clang-tidy-clean"
     records.mkdir(exist_ok=True)
 
-    def work(item):
-        source, command = item
-        record = records / fingerprint(source, command, common)
+    def work(unit):
+        sources, entry = units[unit]
+        record = records / fingerprint(sources, entry.get("command", ""), common)
         if record.exists():
-            return source, ""
-        findings = tidy(arguments.build_folder, source)
+            return unit, ""
+        findings = tidy(folder, unit)
         if not findings:
             record.touch()
-        return source, findings
+        return unit, findings
 
-    dirty = 0
+    total = sum(len(sources) for sources, _ in units.values())
+    done = dirty = 0
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for count, (source, findings) in enumerate(pool.map(work, sources), 1):
-            print(f"[{count}/{len(sources)}] {source.relative_to(ROOT)}", flush=True)
+        for unit, findings in pool.map(work, sorted(units)):
+            sources, _ = units[unit]
+            done += len(sources)
+            for source in sources:
+                print(f"[{done}/{total}] {source.relative_to(ROOT)}", flush=True)
             if findings:
-                dirty += 1
+                dirty += len(sources)
                 print(findings, flush=True)
-    print(f"clang-tidy: {len(sources) - dirty} of {len(sources)} sources clean")
+    print(f"clang-tidy: {total - dirty} of {total} sources clean")
     return 1 if dirty else 0
 
 

@@ -56,9 +56,11 @@ std::optional<c10::ScalarType> ScalarTypeOf(SafetensorsDtype dtype) {
 // come back when they are read again. Else a file would be in memory twice while it is loaded.
 void DropPages(absl::string_view bytes) {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto begin = (reinterpret_cast<uintptr_t>(bytes.data()) + page - 1) / page * page;
-  const auto end = reinterpret_cast<uintptr_t>(bytes.data() + bytes.size()) / page * page;
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  const auto address = reinterpret_cast<uintptr_t>(bytes.data());
+  const uintptr_t skipped = (page - address % page) % page;  // up to the first whole page
+  if (bytes.size() < skipped + page) return;
+  const uintptr_t length = (bytes.size() - skipped) / page * page;
+  madvise(const_cast<char*>(bytes.data()) + skipped, length, MADV_DONTNEED);
 }
 
 absl::Status Annotate(const std::string& path, const absl::Status& status) {

@@ -102,7 +102,7 @@ absl::string_view ColorSpace(const std::string& icc) {
 
 NormalizedExif NormalizeExif(const std::string& exif, int width, int height) {
   // No more than a JPEG holds, for which EXIF was made.
-  const NormalizedExif orientation_alone{"", ExifOrientation(exif)};
+  NormalizedExif orientation_alone{"", ExifOrientation(exif)};
   if (exif.size() > kMaxJpegExifBytes || ExifValueBytes(exif) > kMaxExifValueBytes) {
     return orientation_alone;
   }

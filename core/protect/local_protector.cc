@@ -245,7 +245,7 @@ absl::StatusOr<WorkRules> LocalProtector::RulesFor(const Plan& plan, const Encod
   return rules;
 }
 
-void LocalProtector::SetRecompute(bool on, const Encoders& others) {
+void LocalProtector::SetRecompute(bool on, const Encoders& others) const {
   model_.encoder->Recompute(on);
   if (model_.denoiser != nullptr) model_.denoiser->Recompute(on);
   for (LatentEncoder* encoder : others) encoder->Recompute(on);

@@ -44,7 +44,7 @@ class LocalProtector : public Protector {
   // Those of options.also; each encoder once, also where two models share one. NOT_FOUND.
   absl::StatusOr<Encoders> FindEncoders(const ProtectionOptions& options, const Plan& plan);
   absl::StatusOr<WorkRules> RulesFor(const Plan& plan, const Encoders& others);
-  void SetRecompute(bool on, const Encoders& others);  // of all networks that take part
+  void SetRecompute(bool on, const Encoders& others) const;  // of all networks that take part
   // [1,3,H,W] of the image's size, on the CPU: what the protection adds, before rounding.
   absl::StatusOr<at::Tensor> Difference(const Image& image, const WorkGrid& grid,
                                         const Margins& margins, const Plan& plan,

@@ -126,7 +126,7 @@ class Loop {
 
 absl::Status RestoreWeights(const Surrogate& model) {
   if (model.denoiser == nullptr) return absl::OkStatus();
-  const absl::Status restored = CatchTorch([&] {
+  absl::Status restored = CatchTorch([&] {
     model.denoiser->weights().Restore();
     return absl::OkStatus();
   });

@@ -174,7 +174,7 @@ std::string ConfigReader::Choice(absl::string_view key, absl::string_view fallba
                                  std::initializer_list<absl::string_view> known) {
   const Json* value = Find(key);
   const bool is_list = value != nullptr && value->is_array();
-  const std::string chosen =
+  std::string chosen =
       is_list ? StringList(key, {std::string(fallback)}).front() : String(key, fallback);
   if (is_list && value->size() > 1) Broken(key, "is a list of more than one string");
   CheckKnown(key, chosen, known);
@@ -184,7 +184,7 @@ std::string ConfigReader::Choice(absl::string_view key, absl::string_view fallba
 std::vector<std::string> ConfigReader::ChoicePerLevel(
     absl::string_view key, const std::vector<std::string>& fallback, size_t levels,
     std::initializer_list<absl::string_view> known) {
-  const std::vector<std::string> chosen = StringList(key, fallback);
+  std::vector<std::string> chosen = StringList(key, fallback);
   if (chosen.size() != levels) {
     Broken(key, absl::StrCat("has ", chosen.size(), " entries, block_out_channels ", levels));
   }

@@ -47,9 +47,9 @@ std::vector<Level> MapDownBlocks(OriginalKeys& keys) {
     if (!keys.Has(from + "0.in_layers.2.weight")) return levels;
     Level& level = levels.back();
     const std::string number = absl::StrCat(level.resnets++, ".");
-    keys.MapUnder(from + "0.", to + "resnets." + number, kResnetNames);
+    keys.MapUnder(from + "0.", absl::StrCat(to, "resnets.", number), kResnetNames);
     level.channels = keys.Side(from + "0.in_layers.2.weight", 0);
-    keys.MapUnder(from + "1.", to + "attentions." + number);
+    keys.MapUnder(from + "1.", absl::StrCat(to, "attentions.", number));
     level.transformers = std::max(level.transformers, TransformerLayers(keys, from + "1."));
   }
 }
@@ -70,9 +70,9 @@ std::vector<bool> MapUpBlocks(const std::vector<Level>& levels, OriginalKeys& ke
     for (int64_t i = 0; i <= levels[levels.size() - 1 - up].resnets; ++i, ++block) {
       const std::string from = absl::StrCat("output_blocks.", block, ".");
       const std::string number = absl::StrCat(i, ".");
-      keys.MapUnder(from + "0.", to + "resnets." + number, kResnetNames);
+      keys.MapUnder(from + "0.", absl::StrCat(to, "resnets.", number), kResnetNames);
       const bool transformer = keys.HasAnyUnder(from + "1.transformer_blocks.");
-      if (transformer) keys.MapUnder(from + "1.", to + "attentions." + number);
+      if (transformer) keys.MapUnder(from + "1.", absl::StrCat(to, "attentions.", number));
       has_transformers.back() = has_transformers.back() || transformer;
       keys.MapUnder(from + (transformer ? "2.conv." : "1.conv."), to + "upsamplers.0.conv.");
     }
@@ -83,7 +83,7 @@ std::vector<bool> MapUpBlocks(const std::vector<Level>& levels, OriginalKeys& ke
 // The name of the first transformer, or "".
 std::string FirstTransformer(const OriginalKeys& keys) {
   for (int64_t block = 1; keys.HasAnyUnder(absl::StrCat("input_blocks.", block, ".")); ++block) {
-    const std::string transformer = absl::StrCat("input_blocks.", block, ".1.");
+    std::string transformer = absl::StrCat("input_blocks.", block, ".1.");
     if (TransformerLayers(keys, transformer) > 0) return transformer;
   }
   return "";

@@ -56,7 +56,8 @@ const Json* FirstOfType(const std::vector<Json>& steps, const char* type) {
 }
 
 bool IsAbsent(const Json* value) {
-  return value == nullptr || value->is_null() || *value == "" || *value == false || *value == 0;
+  return value == nullptr || value->is_null() || *value == Json("") || *value == false ||
+         *value == 0;
 }
 
 // The step in which the file departs from CLIP's tokenizer, or "".

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/golden_families.h"
 
@@ -33,7 +34,7 @@ void ExpectLatentsAndLosses(const GoldenValues& golden, const std::string& c, co
     const at::Tensor size = original.square().sum();
     const at::Tensor loss =
         term == "away" ? (moved - original).square().sum() / size : -moved.square().sum() / size;
-    parity.Expect("loss " + term, golden, c + "loss/" + term, loss.view({1}));
+    parity.Expect("loss " + term, golden, absl::StrCat(c, "loss/", term), loss.view({1}));
     loss.backward();
     expect_gradient(c + term + "_grad", image.grad());
   }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/models/attention_capture.h"
 #include "core/models/unet_blocks.h"
 #include "tests/testing/golden.h"
@@ -176,7 +177,7 @@ TEST_P(FamilyGoldenTest, LossAndItsGradients) {
     parity_.Expect("unet loss", golden, c + "loss", loss.view({1}));
     loss.backward();
     for (const auto& [name, leaf] : inputs.leaves) {
-      parity_.Expect("gradient of " + name, golden, c + "grad_" + name, leaf.grad());
+      parity_.Expect("gradient of " + name, golden, absl::StrCat(c, "grad_", name), leaf.grad());
     }
     const auto parameters = unet->named_parameters();
     ASSERT_EQ(names.size(), parameters.size());

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "core/protect/objective.h"
 #include "core/protect/protection_loop.h"
 #include "core/protect/semantic_loss.h"
@@ -125,7 +126,7 @@ TEST_P(FamilyEncoderTest, LatentsAndTheTermsThatCompareThem) {
       const LossTerms terms = ImageObjective::Create(model_, {}, plan, original, context)
                                   .value()
                                   .Evaluate(moved, {}, context);
-      Expect("encoder losses", c + "loss/" + name, terms.total);
+      Expect("encoder losses", absl::StrCat(c, "loss/", name), terms.total);
       terms.total.backward();
       const std::string key = c + name + "_grad";
       // A unit of AutoencoderTiny within rounding of zero may open here and not there.
@@ -191,6 +192,7 @@ TEST_P(AscentTest, FollowsTheReference) {
   std::vector<Surrogate> further;
   for (const std::string& name : of.also) further.push_back(LoadGoldenModel(name));
   std::vector<LatentEncoder*> others;
+  others.reserve(further.size());
   for (const Surrogate& each : further) others.push_back(each.encoder.get());
   const Plan plan = PlanFor(model, RecordedOptions(recorded, of));
   ASSERT_EQ(CountSteps(plan).total(), plan.pgd.steps);

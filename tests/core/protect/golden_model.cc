@@ -125,13 +125,14 @@ void RunRecorder::KeepFirst(const std::string& name, const at::Tensor& tensor) {
 }
 
 void RunRecorder::KeepFirstGradient(const std::string& name, const at::Tensor& term,
-                                    at::Tensor image) {
+                                    const at::Tensor& image) {
   if (!term.defined() || tensors.count(name) != 0) return;
   const at::Tensor before = image.grad();
-  image.mutable_grad() = at::Tensor();
+  at::Tensor leaf = image;
+  leaf.mutable_grad() = at::Tensor();
   term.backward({}, /*retain_graph=*/true, /*create_graph=*/false, at::TensorList(&image, 1));
   KeepFirst(name, image.grad());
-  image.mutable_grad() = before;
+  leaf.mutable_grad() = before;
 }
 
 void RunRecorder::Add(const std::string& curve, const at::Tensor& term) {

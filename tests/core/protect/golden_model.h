@@ -54,7 +54,7 @@ class RunRecorder : public StepObserver {
  private:
   void KeepFirst(const std::string& name, const at::Tensor& tensor);
   // The gradient of one term alone.
-  void KeepFirstGradient(const std::string& name, const at::Tensor& term, at::Tensor image);
+  void KeepFirstGradient(const std::string& name, const at::Tensor& term, const at::Tensor& image);
   void Add(const std::string& curve, const at::Tensor& term);
 
   std::vector<at::Tensor> weights_;  // of the UNet

@@ -111,14 +111,14 @@ TEST(WorkGridTest, WithoutANativeSideAnImageKeepsItsOwn) {
 }
 
 TEST(WorkGridTest, WideImagesAreCutWhereMemoryIsShort) {
-  const WorkGrid whole = PlanWork(100, 400, RulesWithMemory(128, 512 * 128)).value();
+  const WorkGrid whole = PlanWork(100, 400, RulesWithMemory(128, int64_t{512} * 128)).value();
   EXPECT_EQ(whole.width, 512);
   EXPECT_EQ(whole.pieces.size(), 1U);
   const WorkGrid halved = PlanWork(100, 400, RulesWithMemory(128, 512 * 128 - 1)).value();
   EXPECT_EQ(halved.height, 128);
   EXPECT_EQ(halved.width, 480);
   EXPECT_EQ(halved.pieces.size(), 2U);
-  const WorkGrid square = PlanWork(400, 100, RulesWithMemory(128, 128 * 128)).value();
+  const WorkGrid square = PlanWork(400, 100, RulesWithMemory(128, int64_t{128} * 128)).value();
   EXPECT_EQ(square.height, 128);
   EXPECT_EQ(square.width, 128);
   ASSERT_EQ(square.pieces.size(), 5U);
@@ -138,7 +138,7 @@ TEST(WorkGridTest, SaysWhatIsMissingWhereNotEvenASquareFits) {
 }
 
 TEST(WorkGridTest, RefusesMoreThan64SmallPiecesForWantOfMemory) {
-  EXPECT_THAT(PlanWork(64, 100 * 64, RulesWithMemory(128, 128 * 128)),
+  EXPECT_THAT(PlanWork(64, 100 * 64, RulesWithMemory(128, int64_t{128} * 128)),
               StatusIs(absl::StatusCode::kResourceExhausted));
 }
 

@@ -68,7 +68,7 @@ void ExpectComplete(const Config& config, const OriginalPart& part, const NamedS
 
 UNetConfig ExpectUNet(const NamedShapes& shapes) {
   const OriginalPart part = ReadOriginalUNet(shapes, kUNet, nullptr);
-  const UNetConfig config = ParseUNetConfig(part.config, "unet").value();
+  UNetConfig config = ParseUNetConfig(part.config, "unet").value();
   ExpectComplete<UNet>(config, part, shapes);
   return config;
 }
@@ -82,7 +82,7 @@ void ExpectVae(const NamedShapes& shapes) {
 }
 
 ClipTextConfig ExpectText(const OriginalPart& part, const NamedShapes& shapes) {
-  const ClipTextConfig config = ParseClipTextConfig(part.config, "text").value();
+  ClipTextConfig config = ParseClipTextConfig(part.config, "text").value();
   ExpectComplete<ClipTextModel>(config, part, shapes);
   return config;
 }

@@ -15,6 +15,7 @@ namespace {
 
 std::vector<at::Tensor> CopiesOf(const std::vector<at::Tensor>& weights) {
   std::vector<at::Tensor> copies;
+  copies.reserve(weights.size());
   for (const at::Tensor& weight : weights) copies.push_back(weight.detach().clone());
   return copies;
 }

@@ -1,0 +1,216 @@
+// JobDatabase::Accept: what is refused, what is answered at once, and what waits.
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "server/database/job_database.h"
+#include "server/database/job_rows.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr absl::Duration kRequestIdLife = absl::Hours(24);
+
+struct Tenant {
+  int64_t queued = 0;
+  int64_t running = 0;
+  int64_t result_bytes = 0;
+};
+
+// One acceptance, inside its transaction. The tenant's row is locked first, so that acceptances of
+// one tenant follow one another.
+class Acceptance {
+ public:
+  Acceptance(SqlConnection& connection, const NewJob& job, const TenantShare& share,
+             const QueueRoom& room)
+      : connection_(connection), job_(job), share_(share), room_(room) {}
+
+  absl::Status Run() {
+    AD_ASSIGN_OR_RETURN(now_, NowOf(connection_));
+    AD_RETURN_IF_ERROR(LockTenant());
+    AD_ASSIGN_OR_RETURN(bool done, FindSame());
+    if (done) return absl::OkStatus();
+    AD_ASSIGN_OR_RETURN(done, AnswerFromResult());
+    if (done) return absl::OkStatus();
+    AD_ASSIGN_OR_RETURN(done, Refuse());
+    if (done) return absl::OkStatus();
+    return Queue();
+  }
+
+  AcceptAnswer answer;
+
+ private:
+  absl::Status LockTenant() {
+    AD_ASSIGN_OR_RETURN(
+        const SqlResult row,
+        connection_.Run("INSERT INTO tenants (tenant, weight, max_running) VALUES ($1, $2, $3) "
+                        "ON CONFLICT (tenant) DO UPDATE SET weight = excluded.weight, "
+                        "max_running = excluded.max_running "
+                        "RETURNING queued, running, result_bytes",
+                        {job_.tenant, share_.weight, share_.max_running}));
+    tenant_ = {row.Int(0, 0), row.Int(0, 1), row.Int(0, 2)};
+    return absl::OkStatus();
+  }
+
+  // The same job, given a second time, or an equal request of the last day.
+  absl::StatusOr<bool> FindSame() {
+    AD_ASSIGN_OR_RETURN(const SqlResult same,
+                        connection_.Run("SELECT 1 FROM jobs WHERE name = $1 AND tenant = $2",
+                                        {job_.name, job_.tenant}));
+    if (!same.empty()) return Answer(AcceptAnswer::Kind::kAccepted, job_.name);
+    if (job_.request_id.empty()) return false;
+    AD_ASSIGN_OR_RETURN(
+        const SqlResult known,
+        connection_.Run("SELECT name, request_hash, created, state FROM jobs "
+                        "WHERE tenant = $1 AND request_id = $2 AND request_id <> ''",
+                        {job_.tenant, job_.request_id}));
+    if (known.empty()) return false;
+    const bool is_cancelled = known.Int(0, 3) == static_cast<int64_t>(JobPhase::kCancelled);
+    if (!is_cancelled && known.Int(0, 2) > now_ - Nanoseconds(kRequestIdLife)) {
+      const bool equal = known.Text(0, 1) == job_.request_hash;
+      return Answer(equal ? AcceptAnswer::Kind::kJoined : AcceptAnswer::Kind::kReused,
+                    known.Text(0, 0));
+    }
+    AD_RETURN_IF_ERROR(
+        connection_.Run("UPDATE jobs SET request_id = '' WHERE name = $1", {known.Text(0, 0)})
+            .status());
+    return false;
+  }
+
+  // A row that is being deleted is locked, and none to answer from.
+  absl::StatusOr<bool> AnswerFromResult() {
+    if (job_.cache_key.empty()) return false;
+    AD_ASSIGN_OR_RETURN(
+        const SqlResult kept,
+        connection_.Run(absl::StrCat("SELECT result, result_digest, result_bytes FROM jobs "
+                                     "WHERE cache_key = $1 AND state = 2 AND expires > $2 "
+                                     "ORDER BY number DESC LIMIT 1",
+                                     connection_.dialect().lock_free),
+                        {job_.cache_key, now_}));
+    if (kept.empty()) return false;
+    const int64_t bytes = kept.Int(0, 2);
+    AD_ASSIGN_OR_RETURN(const bool fits, MakeRoom(bytes));
+    if (!fits) {
+      answer.limit = share_.max_result_bytes;
+      return Answer(AcceptAnswer::Kind::kResultsFull, "");
+    }
+    AD_RETURN_IF_ERROR(Insert(JobPhase::kSucceeded, ""));
+    AD_RETURN_IF_ERROR(
+        connection_
+            .Run("UPDATE jobs SET started = $2, ended = $2, expires = $3, result = $4, "
+                 "result_digest = $5, result_bytes = $6 WHERE name = $1",
+                 {job_.name, now_, After(now_, job_.kept_for), SqlBytes{kept.Text(0, 0)},
+                  kept.Text(0, 1), bytes})
+            .status());
+    AD_RETURN_IF_ERROR(connection_
+                           .Run("UPDATE tenants SET results = results + 1, "
+                                "result_bytes = result_bytes + $2 WHERE tenant = $1",
+                                {job_.tenant, bytes})
+                           .status());
+    return Answer(AcceptAnswer::Kind::kAnswered, job_.name);
+  }
+
+  absl::StatusOr<bool> Refuse() {
+    AD_ASSIGN_OR_RETURN(const SqlResult sums,
+                        connection_.Run("SELECT sum(queued), sum(queued_bytes) FROM tenants"));
+    if (sums.Int(0, 0) >= room_.max_queued)
+      return RefuseAs(AcceptAnswer::Kind::kQueueFull, room_.max_queued);
+    if (sums.Int(0, 1) + job_.image_bytes > room_.max_queued_bytes) {
+      return RefuseAs(AcceptAnswer::Kind::kQueueFull, room_.max_queued_bytes);
+    }
+    if (tenant_.queued >= share_.max_queued) {
+      return RefuseAs(AcceptAnswer::Kind::kTenantFull, share_.max_queued);
+    }
+    AD_ASSIGN_OR_RETURN(const bool fits, MakeRoom(1));
+    if (fits) return false;
+    return RefuseAs(AcceptAnswer::Kind::kResultsFull, share_.max_result_bytes);
+  }
+
+  absl::Status Queue() {
+    // A tenant that had nothing to do gets no credit for it.
+    if (tenant_.queued + tenant_.running == 0) {
+      AD_RETURN_IF_ERROR(
+          connection_
+              .Run("UPDATE tenants SET virtual_time = (SELECT max(begun) FROM ("
+                   "SELECT virtual_time AS begun FROM tenants WHERE tenant = $1 UNION ALL "
+                   "SELECT min(virtual_time) FROM tenants WHERE queued > 0 OR running > 0) "
+                   "AS times) WHERE tenant = $1",
+                   {job_.tenant})
+              .status());
+    }
+    AD_RETURN_IF_ERROR(Insert(JobPhase::kQueued, job_.image_digest));
+    AD_RETURN_IF_ERROR(connection_
+                           .Run("UPDATE tenants SET queued = queued + 1, "
+                                "queued_bytes = queued_bytes + $2, queued_cost = queued_cost + $3 "
+                                "WHERE tenant = $1",
+                                {job_.tenant, job_.image_bytes, job_.cost})
+                           .status());
+    return Answer(AcceptAnswer::Kind::kAccepted, job_.name).status();
+  }
+
+  absl::Status Insert(JobPhase phase, const std::string& image_digest) {
+    return connection_
+        .Run(
+            "INSERT INTO jobs (name, tenant, request_id, request, request_hash, cache_key, model, "
+            "class, cost, image_digest, image_bytes, trace, created, deadline, kept_for, state) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+            {job_.name, job_.tenant, job_.request_id, SqlBytes{job_.request}, job_.request_hash,
+             job_.cache_key, job_.model, int64_t{job_.job_class}, job_.cost, image_digest,
+             job_.image_bytes, job_.trace, now_, After(now_, job_.time_left),
+             Nanoseconds(job_.kept_for), static_cast<int64_t>(phase)})
+        .status();
+  }
+
+  // Whether the tenant may keep `bytes` more; results that were read go for it, the oldest first.
+  absl::StatusOr<bool> MakeRoom(int64_t bytes) {
+    while (tenant_.result_bytes + bytes > share_.max_result_bytes) {
+      AD_ASSIGN_OR_RETURN(const SqlResult oldest,
+                          connection_.Run(absl::StrCat("SELECT ", kStateColumns,
+                                                       " FROM jobs WHERE tenant = $1 AND state > 1 "
+                                                       "AND is_read = 1 AND result_bytes > 0 "
+                                                       "ORDER BY ended LIMIT 1",
+                                                       connection_.dialect().lock_free),
+                                          {job_.tenant}));
+      if (oldest.empty()) return false;
+      const JobState read = StateOf(oldest, 0);
+      AD_RETURN_IF_ERROR(ForgetJob(connection_, read));
+      tenant_.result_bytes -= read.result_bytes;
+      ++answer.evicted;
+    }
+    return true;
+  }
+
+  absl::StatusOr<bool> RefuseAs(AcceptAnswer::Kind kind, int64_t limit) {
+    answer.limit = limit;
+    return Answer(kind, "");
+  }
+
+  absl::StatusOr<bool> Answer(AcceptAnswer::Kind kind, const std::string& name) {
+    answer.kind = kind;
+    answer.name = name;
+    return true;
+  }
+
+  SqlConnection& connection_;
+  const NewJob& job_;
+  const TenantShare& share_;
+  const QueueRoom& room_;
+  int64_t now_ = 0;
+  Tenant tenant_;
+};
+
+}  // namespace
+
+absl::StatusOr<AcceptAnswer> JobDatabase::Accept(const NewJob& job, const TenantShare& share,
+                                                 const QueueRoom& room) {
+  return InTransaction<AcceptAnswer>(
+      *pool_, [&](SqlConnection& connection, AcceptAnswer& answer) -> absl::Status {
+        Acceptance acceptance(connection, job, share, room);
+        AD_RETURN_IF_ERROR(acceptance.Run());
+        answer = std::move(acceptance.answer);
+        return absl::OkStatus();
+      });
+}
+
+}  // namespace antidiffusion

@@ -1,0 +1,173 @@
+// JobDatabase: the verbs of those who compute jobs.
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "server/database/job_database.h"
+#include "server/database/job_rows.h"
+
+namespace antidiffusion {
+namespace {
+
+constexpr int64_t kTurnsOfTheOldest =
+    5;  // each so many turns of a tenant its oldest job goes first
+constexpr int kTenantsTried = 8;
+
+// "$K, $K+1, ..." for the models, which follow the parameters before.
+std::string Places(const std::vector<std::string>& models, std::vector<SqlValue>& parameters) {
+  std::string places;
+  for (const std::string& model : models) {
+    parameters.emplace_back(model);
+    absl::StrAppend(&places, places.empty() ? "$" : ", $", parameters.size());
+  }
+  return places;
+}
+
+// The tenants that wait with one of the models, the one whose turn it is first.
+absl::StatusOr<SqlResult> TenantsInTurn(SqlConnection& connection,
+                                        const std::vector<std::string>& models) {
+  std::vector<SqlValue> parameters;
+  const std::string places = Places(models, parameters);
+  return connection.Run(
+      absl::StrCat("SELECT tenant FROM tenants WHERE queued > 0 AND running < max_running "
+                   "AND EXISTS (SELECT 1 FROM jobs WHERE jobs.tenant = tenants.tenant "
+                   "AND jobs.state = 0 AND jobs.model IN (",
+                   places, ")) ORDER BY virtual_time, tenant LIMIT ", kTenantsTried),
+      parameters);
+}
+
+// A waiting job, locked -> one that `worker` runs; its tenant, counted among its running ones
+// already, is charged the planned cost.
+absl::StatusOr<ClaimedJob> Begin(SqlConnection& connection, const JobState& job,
+                                 const std::string& worker, absl::Duration lease) {
+  AD_RETURN_IF_ERROR(connection
+                         .Run("UPDATE tenants SET queued = queued - 1, "
+                              "queued_bytes = queued_bytes - $2, queued_cost = queued_cost - $3, "
+                              "virtual_time = virtual_time + $3 / weight WHERE tenant = $1",
+                              {job.tenant, job.image_bytes, job.cost})
+                         .status());
+  AD_ASSIGN_OR_RETURN(const int64_t now, NowOf(connection));
+  AD_ASSIGN_OR_RETURN(
+      const SqlResult row,
+      connection.Run("UPDATE jobs SET state = 1, attempt = attempt + 1, worker = $2, lease = $3, "
+                     "started = $4, sequence = sequence + 1 WHERE name = $1 "
+                     "RETURNING request, model, trace, attempt, created, deadline",
+                     {job.name, worker, After(now, lease), now}));
+  ClaimedJob claimed;
+  claimed.name = job.name;
+  claimed.tenant = job.tenant;
+  claimed.image_digest = job.image_digest;
+  claimed.losses = job.losses;
+  claimed.request = row.Text(0, 0);
+  claimed.model = row.Text(0, 1);
+  claimed.trace = row.Text(0, 2);
+  claimed.attempt = row.Int(0, 3);
+  claimed.created = TimeOf(row.Int(0, 4));
+  claimed.deadline = TimeOf(row.Int(0, 5));
+  return claimed;
+}
+
+// The tenant's next job of one of the models; none where somebody else has it.
+absl::StatusOr<std::optional<ClaimedJob>> ClaimOf(SqlConnection& connection,
+                                                  const std::string& tenant,
+                                                  const std::string& worker,
+                                                  const std::vector<std::string>& models,
+                                                  absl::Duration lease) {
+  AD_ASSIGN_OR_RETURN(
+      const SqlResult turn,
+      connection.Run("UPDATE tenants SET running = running + 1, turns = turns + 1 "
+                     "WHERE tenant = $1 AND queued > 0 AND running < max_running RETURNING turns",
+                     {tenant}));
+  if (turn.empty()) return std::nullopt;
+  const bool oldest = turn.Int(0, 0) % kTurnsOfTheOldest == 0;
+  std::vector<SqlValue> parameters = {tenant};
+  const std::string places = Places(models, parameters);
+  AD_ASSIGN_OR_RETURN(
+      const SqlResult next,
+      connection.Run(absl::StrCat("SELECT ", kStateColumns,
+                                  " FROM jobs WHERE tenant = $1 AND state = 0 AND model IN (",
+                                  places, ") ORDER BY ", oldest ? "number" : "class, number",
+                                  " LIMIT 1", connection.dialect().lock_free),
+                     parameters));
+  if (next.empty()) {
+    AD_RETURN_IF_ERROR(connection
+                           .Run("UPDATE tenants SET running = running - 1, turns = turns - 1 "
+                                "WHERE tenant = $1",
+                                {tenant})
+                           .status());
+    return std::nullopt;
+  }
+  AD_ASSIGN_OR_RETURN(ClaimedJob claimed, Begin(connection, StateOf(next, 0), worker, lease));
+  return claimed;
+}
+
+// Runs `write` with the job's row locked, where the attempt still is the job's.
+absl::StatusOr<bool> OfAttempt(
+    SqlPool& pool, const std::string& name, int64_t attempt,
+    const std::function<absl::Status(SqlConnection&, const JobState&)>& write) {
+  return InTransaction<bool>(pool, [&](SqlConnection& connection, bool& held) -> absl::Status {
+    const absl::StatusOr<JobState> job = LockJob(connection, name);
+    if (absl::IsNotFound(job.status())) return absl::OkStatus();
+    AD_RETURN_IF_ERROR(job.status());
+    held = job->phase == JobPhase::kRunning && job->attempt == attempt;
+    return held ? write(connection, *job) : absl::OkStatus();
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<ClaimedJob>> JobDatabase::Claim(const std::string& worker,
+                                                             const std::vector<std::string>& models,
+                                                             absl::Duration lease) {
+  if (models.empty()) return std::nullopt;
+  return InTransaction<std::optional<ClaimedJob>>(
+      *pool_, [&](SqlConnection& connection, std::optional<ClaimedJob>& claimed) -> absl::Status {
+        AD_ASSIGN_OR_RETURN(const SqlResult tenants, TenantsInTurn(connection, models));
+        for (size_t i = 0; i < tenants.rows.size() && !claimed.has_value(); ++i) {
+          AD_ASSIGN_OR_RETURN(claimed,
+                              ClaimOf(connection, tenants.Text(i, 0), worker, models, lease));
+        }
+        return absl::OkStatus();
+      });
+}
+
+absl::StatusOr<LeaseAnswer> JobDatabase::Renew(const std::string& name, int64_t attempt,
+                                               absl::Duration lease, const std::string& progress) {
+  return InTransaction<LeaseAnswer>(
+      *pool_, [&](SqlConnection& connection, LeaseAnswer& answer) -> absl::Status {
+        AD_ASSIGN_OR_RETURN(const int64_t now, NowOf(connection));
+        AD_ASSIGN_OR_RETURN(
+            const SqlResult row,
+            connection.Run("UPDATE jobs SET lease = $3, progress = $4, sequence = sequence + 1 "
+                           "WHERE name = $1 AND attempt = $2 AND state = 1 RETURNING cancel",
+                           {name, attempt, After(now, lease), SqlBytes{progress}}));
+        answer.why = row.empty() ? "" : row.Text(0, 0);
+        answer.lease = row.empty()          ? Lease::kLost
+                       : answer.why.empty() ? Lease::kHeld
+                                            : Lease::kCancelled;
+        return absl::OkStatus();
+      });
+}
+
+absl::StatusOr<bool> JobDatabase::Finish(const std::string& name, int64_t attempt,
+                                         const JobEnd& end) {
+  return OfAttempt(*pool_, name, attempt,
+                   [&end](SqlConnection& connection, const JobState& job) -> absl::Status {
+                     AD_ASSIGN_OR_RETURN(const int64_t now, NowOf(connection));
+                     return EndJob(connection, job, end, now);
+                   });
+}
+
+absl::StatusOr<bool> JobDatabase::Release(const std::string& name, int64_t attempt) {
+  return OfAttempt(*pool_, name, attempt,
+                   [](SqlConnection& connection, const JobState& job) -> absl::Status {
+                     if (job.cancel.empty()) return RequeueJob(connection, job, job.losses);
+                     AD_ASSIGN_OR_RETURN(const int64_t now, NowOf(connection));
+                     const JobEnd end = {.phase = JobPhase::kCancelled, .error = job.error};
+                     return EndJob(connection, job, end, now);
+                   });
+}
+
+}  // namespace antidiffusion

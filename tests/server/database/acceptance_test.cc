@@ -1,0 +1,149 @@
+// What Accept takes in, joins, answers and refuses, on every database; and what keeps bytes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/server/database/database_engines.h"
+#include "tests/server/database/jobs_of_tests.h"
+#include "tests/testing/status_matchers.h"
+
+namespace antidiffusion {
+namespace {
+
+using Kind = AcceptAnswer::Kind;
+using AcceptanceTest = JobDatabaseTest;
+
+NewJob WithId(NewJob job, const std::string& id, const std::string& hash) {
+  job.request_id = id;
+  job.request_hash = hash;
+  return job;
+}
+
+TEST_P(AcceptanceTest, AnEqualRequestOfTheSameIdIsJoined) {
+  EXPECT_EQ(Accept(WithId(JobOf("anna", "a"), "id", "h")), Kind::kAccepted);
+  const AcceptAnswer joined = jobs_->Accept(WithId(JobOf("anna", "b"), "id", "h"), {}, {}).value();
+  EXPECT_EQ(joined.kind, Kind::kJoined);
+  EXPECT_EQ(joined.name, "a");
+  const AcceptAnswer reused =
+      jobs_->Accept(WithId(JobOf("anna", "c"), "id", "other"), {}, {}).value();
+  EXPECT_EQ(reused.kind, Kind::kReused);
+  EXPECT_EQ(reused.name, "a");
+  EXPECT_EQ(Accept(WithId(JobOf("berta", "d"), "id", "h")), Kind::kAccepted) << "her own ids";
+  EXPECT_EQ(Accept(JobOf("anna", "e")), Kind::kAccepted);
+  EXPECT_EQ(Accept(JobOf("anna", "f")), Kind::kAccepted) << "no id is nobody's";
+  EXPECT_EQ(Figures().queued, 4);
+}
+
+TEST_P(AcceptanceTest, ARequestIdIsFreeAfterADayAndAfterACancel) {
+  Accept(WithId(JobOf("anna", "a"), "id", "h"));
+  Advance(absl::Hours(23));
+  EXPECT_EQ(Accept(WithId(JobOf("anna", "b"), "id", "h")), Kind::kJoined);
+  Advance(absl::Hours(2));
+  EXPECT_EQ(Accept(WithId(JobOf("anna", "c"), "id", "h")), Kind::kAccepted);
+  EXPECT_THAT(jobs_->Cancel("anna", "c", "why", "error"), IsOk());
+  EXPECT_EQ(Accept(WithId(JobOf("anna", "d"), "id", "other")), Kind::kAccepted);
+}
+
+TEST_P(AcceptanceTest, AKeptResultAnswersAndIsTheTenantsOwnFromThenOn) {
+  NewJob first = JobOf("anna", "a");
+  first.cache_key = "key";
+  EXPECT_THAT(jobs_->PutBlob("digest", "picture"), IsOk());
+  JobEnd end = Success("result", 7);
+  end.result_digest = "digest";
+  Succeed(first, end);
+  NewJob second = JobOf("berta", "b");
+  second.cache_key = "key";
+  EXPECT_EQ(Accept(second), Kind::kAnswered);
+  EXPECT_EQ(Get("b", "berta").phase, JobPhase::kSucceeded);
+  EXPECT_EQ(Get("b", "berta").result, "result");
+  EXPECT_THAT(jobs_->Delete("anna", "a"), IsOk());
+  EXPECT_EQ(jobs_->GetBlob(Get("b", "berta").result_digest).value(), "picture");
+  EXPECT_THAT(jobs_->Delete("berta", "b"), IsOk());
+  EXPECT_THAT(jobs_->GetBlob("digest"), StatusIs(kNotFound)) << "the last that named it is gone";
+  NewJob third = JobOf("anna", "c");
+  third.cache_key = "key";
+  EXPECT_EQ(Accept(third), Kind::kAccepted) << "nothing is kept any more";
+}
+
+TEST_P(AcceptanceTest, AnAnswerCountsAgainstTheAllowance) {
+  NewJob job = JobOf("anna", "a");
+  job.cache_key = "key";
+  Succeed(job, Success("result", 60));
+  job.tenant = "berta";
+  const TenantShare share = {.max_result_bytes = 100};
+  job.name = "b";
+  EXPECT_EQ(Accept(job, share), Kind::kAnswered);
+  job.name = "c";
+  EXPECT_EQ(Accept(job, share), Kind::kResultsFull);
+}
+
+TEST_P(AcceptanceTest, RefusesBeyondTheRoomOfAllAndOfOne) {
+  NewJob big = JobOf("anna", "a");
+  big.image_bytes = 60;
+  EXPECT_EQ(Accept(big, {}, {.max_queued_bytes = 100}), Kind::kAccepted);
+  big.name = "b";
+  EXPECT_EQ(Accept(big, {}, {.max_queued_bytes = 100}), Kind::kQueueFull);
+  EXPECT_EQ(Accept(big, {}, {.max_queued = 1}), Kind::kQueueFull);
+  const AcceptAnswer full = jobs_->Accept(big, {.max_queued = 1}, {}).value();
+  EXPECT_EQ(full.kind, Kind::kTenantFull);
+  EXPECT_EQ(full.limit, 1);
+  EXPECT_EQ(Accept(JobOf("berta", "c"), {.max_queued = 1}), Kind::kAccepted);
+  ASSERT_TRUE(Claim().has_value());
+  ASSERT_TRUE(Claim().has_value());
+  EXPECT_EQ(Accept(big, {.max_queued = 1}), Kind::kAccepted) << "what runs does not wait";
+}
+
+// An unread result is dropped for nobody; what was read goes, the oldest first.
+TEST_P(AcceptanceTest, ResultsThatWereReadMakeRoomForTheTenantsOwn) {
+  const TenantShare share = {.max_result_bytes = 100};
+  for (const char* name : {"a", "b", "c"}) Succeed(JobOf("anna", name), Success("r", 33), share);
+  Succeed(JobOf("berta", "hers"), Success("r", 99), share);
+  EXPECT_THAT(jobs_->MarkRead("hers"), IsOk());
+  EXPECT_EQ(Accept(JobOf("anna", "d"), {.max_result_bytes = 99}), Kind::kResultsFull);
+  EXPECT_THAT(jobs_->MarkRead("b"), IsOk());
+  EXPECT_THAT(jobs_->MarkRead("c"), IsOk());
+  const AcceptAnswer taken =
+      jobs_->Accept(JobOf("anna", "d"), {.max_result_bytes = 99}, {}).value();
+  EXPECT_EQ(taken.kind, Kind::kAccepted);
+  EXPECT_EQ(taken.evicted, 1);
+  EXPECT_THAT(jobs_->Get("anna", "b"), StatusIs(kNotFound));
+  EXPECT_EQ(Get("a").result, "r");
+  EXPECT_EQ(Get("c").result, "r");
+  EXPECT_EQ(Get("hers", "berta").result, "r");
+}
+
+TEST_P(AcceptanceTest, BytesOfAnySizeAndKindComeBack) {
+  std::string large(2'500'000, '\0');
+  for (size_t i = 0; i < large.size(); ++i) large[i] = static_cast<char>(i * 7);
+  for (const std::string& bytes : {std::string(), std::string("\0", 1), large}) {
+    const std::string digest = "of " + std::to_string(bytes.size());
+    EXPECT_THAT(jobs_->PutBlob(digest, bytes), IsOk());
+    EXPECT_THAT(jobs_->PutBlob(digest, bytes), IsOk());
+    EXPECT_EQ(jobs_->GetBlob(digest).value(), bytes);
+  }
+  EXPECT_THAT(jobs_->GetBlob("none"), StatusIs(kNotFound));
+}
+
+TEST_P(AcceptanceTest, AnInputGoesWithTheLastJobThatWantsItAndWhatNobodyNamesAfterAWhile) {
+  EXPECT_THAT(jobs_->PutBlob("input", "picture"), IsOk());
+  EXPECT_THAT(jobs_->PutBlob("stray", "left by a server that died"), IsOk());
+  for (const char* name : {"a", "b"}) {
+    NewJob job = JobOf("anna", name);
+    job.image_digest = "input";
+    EXPECT_EQ(Accept(job), Kind::kAccepted);
+  }
+  Advance(absl::Minutes(11));
+  EXPECT_EQ(Reap().blobs, 1);
+  EXPECT_THAT(jobs_->GetBlob("stray"), StatusIs(kNotFound));
+  ASSERT_EQ(Claim()->name, "a");
+  EXPECT_TRUE(jobs_->Finish("a", 1, Success("r")).value());
+  EXPECT_EQ(jobs_->GetBlob("input").value(), "picture");
+  EXPECT_THAT(jobs_->Cancel("anna", "b", "why", "error"), IsOk());
+  EXPECT_THAT(jobs_->GetBlob("input"), StatusIs(kNotFound));
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, AcceptanceTest, Engines(), EngineName);
+
+}  // namespace
+}  // namespace antidiffusion
