@@ -90,11 +90,9 @@ class Acceptance {
                         {job_.cache_key, now_}));
     if (kept.empty()) return false;
     const int64_t bytes = kept.Int(0, 2);
-    AD_ASSIGN_OR_RETURN(const bool fits, MakeRoom(bytes));
-    if (!fits) {
-      answer.limit = share_.max_result_bytes;
-      return Answer(AcceptAnswer::Kind::kResultsFull, "");
-    }
+    AD_ASSIGN_OR_RETURN(const bool fits, CanMakeRoom(bytes));
+    if (!fits) return RefuseAs(AcceptAnswer::Kind::kResultsFull, share_.max_result_bytes);
+    AD_RETURN_IF_ERROR(NameBlob(connection_, kept.Text(0, 1)));
     AD_RETURN_IF_ERROR(Insert(JobPhase::kSucceeded, ""));
     AD_RETURN_IF_ERROR(
         connection_
@@ -108,21 +106,24 @@ class Acceptance {
                                 "result_bytes = result_bytes + $2 WHERE tenant = $1",
                                 {job_.tenant, bytes})
                            .status());
+    // Last: the row that was answered from may be the one that has to go.
+    AD_RETURN_IF_ERROR(MakeRoom(bytes));
     return Answer(AcceptAnswer::Kind::kAnswered, job_.name);
   }
 
   absl::StatusOr<bool> Refuse() {
     AD_ASSIGN_OR_RETURN(const SqlResult sums,
                         connection_.Run("SELECT sum(queued), sum(queued_bytes) FROM tenants"));
-    if (sums.Int(0, 0) >= room_.max_queued)
+    if (sums.Int(0, 0) >= room_.max_queued) {
       return RefuseAs(AcceptAnswer::Kind::kQueueFull, room_.max_queued);
+    }
     if (sums.Int(0, 1) + job_.image_bytes > room_.max_queued_bytes) {
       return RefuseAs(AcceptAnswer::Kind::kQueueFull, room_.max_queued_bytes);
     }
     if (tenant_.queued >= share_.max_queued) {
       return RefuseAs(AcceptAnswer::Kind::kTenantFull, share_.max_queued);
     }
-    AD_ASSIGN_OR_RETURN(const bool fits, MakeRoom(1));
+    AD_ASSIGN_OR_RETURN(const bool fits, CanMakeRoom(1));
     if (fits) return false;
     return RefuseAs(AcceptAnswer::Kind::kResultsFull, share_.max_result_bytes);
   }
@@ -139,7 +140,9 @@ class Acceptance {
                    {job_.tenant})
               .status());
     }
+    AD_RETURN_IF_ERROR(NameBlob(connection_, job_.image_digest));
     AD_RETURN_IF_ERROR(Insert(JobPhase::kQueued, job_.image_digest));
+    AD_RETURN_IF_ERROR(MakeRoom(1));
     AD_RETURN_IF_ERROR(connection_
                            .Run("UPDATE tenants SET queued = queued + 1, "
                                 "queued_bytes = queued_bytes + $2, queued_cost = queued_cost + $3 "
@@ -162,8 +165,18 @@ class Acceptance {
         .status();
   }
 
-  // Whether the tenant may keep `bytes` more; results that were read go for it, the oldest first.
-  absl::StatusOr<bool> MakeRoom(int64_t bytes) {
+  // Whether the tenant may keep `bytes` more, if results that were read go for it.
+  absl::StatusOr<bool> CanMakeRoom(int64_t bytes) {
+    if (tenant_.result_bytes + bytes <= share_.max_result_bytes) return true;
+    AD_ASSIGN_OR_RETURN(const SqlResult read,
+                        connection_.Run("SELECT sum(result_bytes) FROM jobs "
+                                        "WHERE tenant = $1 AND state > 1 AND is_read = 1",
+                                        {job_.tenant}));
+    return tenant_.result_bytes - read.Int(0, 0) + bytes <= share_.max_result_bytes;
+  }
+
+  // Lets go what CanMakeRoom counted on, the oldest first.
+  absl::Status MakeRoom(int64_t bytes) {
     while (tenant_.result_bytes + bytes > share_.max_result_bytes) {
       AD_ASSIGN_OR_RETURN(const SqlResult oldest,
                           connection_.Run(absl::StrCat("SELECT ", kStateColumns,
@@ -172,13 +185,13 @@ class Acceptance {
                                                        "ORDER BY ended LIMIT 1",
                                                        connection_.dialect().lock_free),
                                           {job_.tenant}));
-      if (oldest.empty()) return false;
+      if (oldest.empty()) return absl::AbortedError("another is at the results that must go");
       const JobState read = StateOf(oldest, 0);
       AD_RETURN_IF_ERROR(ForgetJob(connection_, read));
       tenant_.result_bytes -= read.result_bytes;
       ++answer.evicted;
     }
-    return true;
+    return absl::OkStatus();
   }
 
   absl::StatusOr<bool> RefuseAs(AcceptAnswer::Kind kind, int64_t limit) {

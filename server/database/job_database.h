@@ -163,13 +163,15 @@ struct QueueFigures {
   int64_t capacity = 0;  // of the workers that are there
 };
 
-// Thread-safe. Every verb: UNAVAILABLE where the database is away or cannot write (nothing has
-// changed), INTERNAL. A verb may be tried again: names make it safe.
+// Thread-safe. Every verb: UNAVAILABLE where the database is away or cannot write, INTERNAL. An
+// answer that was lost does no harm: a verb given again finds what the first one did. Only a claim
+// that nobody heard of waits for its lease to run out, as if a worker had been lost.
 class JobDatabase {
  public:
   // Brings the tables up to date. `pool` is this object's alone.
   static absl::StatusOr<std::unique_ptr<JobDatabase>> Open(std::unique_ptr<SqlPool> pool);
 
+  // FAILED_PRECONDITION: the image's blob is not there (any more), and must be put again.
   absl::StatusOr<AcceptAnswer> Accept(const NewJob& job, const TenantShare& share,
                                       const QueueRoom& room);
 
@@ -182,7 +184,8 @@ class JobDatabase {
   absl::StatusOr<LeaseAnswer> Renew(const std::string& name, int64_t attempt, absl::Duration lease,
                                     const std::string& progress);
 
-  // False: the attempt is no longer the job's, and nothing was written.
+  // False: the attempt is no longer the job's, and nothing was written. FAILED_PRECONDITION: the
+  // result's blob is not there, and must be put again.
   absl::StatusOr<bool> Finish(const std::string& name, int64_t attempt, const JobEnd& end);
   // Back into the queue, as if this attempt had not been.
   absl::StatusOr<bool> Release(const std::string& name, int64_t attempt);
@@ -214,7 +217,7 @@ class JobDatabase {
   absl::StatusOr<Reaped> Reap(const std::string& lost_error, const std::string& expired_error,
                               int64_t most = 100);
 
-  // By the SHA-256 of the bytes, which the caller gives; kept while a job names it, and a while
+  // By the SHA-256 of the bytes, which the caller gives; kept while a job names it, and ten minutes
   // after it was put. Get: NOT_FOUND.
   absl::Status PutBlob(const std::string& digest, const std::string& bytes);
   absl::StatusOr<std::string> GetBlob(const std::string& digest);

@@ -27,10 +27,11 @@ absl::StatusOr<int64_t> NowOf(SqlConnection& connection) {
   return row.Int(0, 0);
 }
 
-int64_t After(int64_t now, absl::Duration duration) {
-  const int64_t wait = Nanoseconds(duration);
-  return wait > kNever - now ? kNever : now + wait;
+int64_t After(int64_t now, int64_t nanoseconds) {
+  return nanoseconds > kNever - now ? kNever : now + nanoseconds;
 }
+
+int64_t After(int64_t now, absl::Duration duration) { return After(now, Nanoseconds(duration)); }
 
 JobState StateOf(const SqlResult& result, size_t row) {
   JobState job;
@@ -84,14 +85,14 @@ absl::Status LeaveWorker(SqlConnection& connection, const JobState& job, double 
 
 absl::Status EndJob(SqlConnection& connection, const JobState& job, const JobEnd& end,
                     int64_t now) {
-  const int64_t expires = job.kept_for > kNever - now ? kNever : now + job.kept_for;
+  AD_RETURN_IF_ERROR(NameBlob(connection, end.result_digest));
   AD_RETURN_IF_ERROR(
       connection
           .Run("UPDATE jobs SET state = $2, ended = $3, expires = $4, error = $5, result = $6, "
                "result_digest = $7, result_bytes = $8, image_digest = '', progress = NULL, "
                "lease = 0, sequence = sequence + 1 WHERE name = $1",
-               {job.name, static_cast<int64_t>(end.phase), now, expires, SqlBytes{end.error},
-                SqlBytes{end.result}, end.result_digest, end.result_bytes})
+               {job.name, static_cast<int64_t>(end.phase), now, After(now, job.kept_for),
+                SqlBytes{end.error}, SqlBytes{end.result}, end.result_digest, end.result_bytes})
           .status());
   AD_RETURN_IF_ERROR(connection
                          .Run("UPDATE tenants SET results = results + 1, "
@@ -100,7 +101,7 @@ absl::Status EndJob(SqlConnection& connection, const JobState& job, const JobEnd
                          .status());
   AD_RETURN_IF_ERROR(job.phase == JobPhase::kRunning ? LeaveWorker(connection, job, end.cost)
                                                      : LeaveQueue(connection, job));
-  return DropBlob(connection, job.image_digest);
+  return DropBlob(connection, job.image_digest).status();
 }
 
 absl::Status RequeueJob(SqlConnection& connection, const JobState& job, int64_t losses) {
@@ -126,18 +127,39 @@ absl::Status ForgetJob(SqlConnection& connection, const JobState& job) {
                               "result_bytes = result_bytes - $2 WHERE tenant = $1",
                               {job.tenant, job.result_bytes})
                          .status());
-  return DropBlob(connection, job.result_digest);
+  return DropBlob(connection, job.result_digest).status();
 }
 
-absl::Status DropBlob(SqlConnection& connection, const std::string& digest) {
+absl::Status NameBlob(SqlConnection& connection, const std::string& digest) {
   if (digest.empty()) return absl::OkStatus();
+  AD_ASSIGN_OR_RETURN(
+      const SqlResult blob,
+      connection.Run("UPDATE blobs SET made = $2 WHERE digest = $1", {digest, kNever}));
+  if (blob.affected > 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("no blob ", digest, "; put it again"));
+}
+
+absl::StatusOr<bool> DropBlob(SqlConnection& connection, const std::string& digest) {
+  if (digest.empty()) return false;
+  // Locked by a statement of its own: what the next one sees of jobs is younger than the lock, so a
+  // job whose acceptance named the blob in the meantime is seen.
   AD_ASSIGN_OR_RETURN(const SqlResult blob,
+                      connection.Run(absl::StrCat("SELECT made FROM blobs WHERE digest = $1",
+                                                  connection.dialect().lock),
+                                     {digest}));
+  if (blob.empty()) return false;
+  AD_ASSIGN_OR_RETURN(const int64_t now, NowOf(connection));
+  const int64_t made = blob.Int(0, 0);
+  if (made != kNever && made >= now - Nanoseconds(kUnnamedFor)) return false;
+  AD_ASSIGN_OR_RETURN(const SqlResult gone,
                       connection.Run("DELETE FROM blobs WHERE digest = $1 "
                                      "AND NOT EXISTS (SELECT 1 FROM jobs WHERE image_digest = $1) "
                                      "AND NOT EXISTS (SELECT 1 FROM jobs WHERE result_digest = $1)",
                                      {digest}));
-  if (blob.affected == 0) return absl::OkStatus();
-  return connection.Run("DELETE FROM blob_chunks WHERE digest = $1", {digest}).status();
+  if (gone.affected == 0) return false;
+  AD_RETURN_IF_ERROR(
+      connection.Run("DELETE FROM blob_chunks WHERE digest = $1", {digest}).status());
+  return true;
 }
 
 }  // namespace antidiffusion

@@ -15,13 +15,14 @@ namespace antidiffusion {
 
 inline constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
-// Nanoseconds of a duration or a time; kNever for what is infinite.
+// kNever for what is infinite.
 int64_t Nanoseconds(absl::Duration duration);
 absl::Time TimeOf(int64_t nanoseconds);  // 0: InfinitePast, kNever: InfiniteFuture
 
 // The database's clock.
 absl::StatusOr<int64_t> NowOf(SqlConnection& connection);
 // A time from now on; kNever where it is too far.
+int64_t After(int64_t now, int64_t nanoseconds);
 int64_t After(int64_t now, absl::Duration duration);
 
 // What a change of phase must know of a job, read with its row locked.
@@ -48,7 +49,7 @@ JobState StateOf(const SqlResult& result, size_t row);
 absl::StatusOr<JobState> LockJob(SqlConnection& connection, const std::string& name);
 
 // A job that waits or runs -> its end, at `now`. Its tenant is charged `end.cost` in place of what
-// was planned, if it ran; the input's blob goes.
+// was planned, if it ran; the input's blob goes. FAILED_PRECONDITION: the result's is missing.
 absl::Status EndJob(SqlConnection& connection, const JobState& job, const JobEnd& end, int64_t now);
 
 // A running job -> the queue, in its old place; what its tenant was charged is given back.
@@ -57,7 +58,13 @@ absl::Status RequeueJob(SqlConnection& connection, const JobState& job, int64_t 
 // The row of a job that has ended goes, and the result's blob.
 absl::Status ForgetJob(SqlConnection& connection, const JobState& job);
 
-// Deletes a blob that no job names.
-absl::Status DropBlob(SqlConnection& connection, const std::string& digest);
+// A row is about to name this blob, if not "": it stays until DropBlob finds that none does.
+// FAILED_PRECONDITION: it is not there, or no longer, and must be put again.
+absl::Status NameBlob(SqlConnection& connection, const std::string& digest);
+
+// Deletes a blob that no job names, but for one that was put at most `kUnnamedFor` ago, for a job
+// that may be on its way. False: it stays, or was not there.
+inline constexpr absl::Duration kUnnamedFor = absl::Minutes(10);
+absl::StatusOr<bool> DropBlob(SqlConnection& connection, const std::string& digest);
 
 }  // namespace antidiffusion

@@ -13,17 +13,16 @@ namespace antidiffusion {
 namespace {
 
 constexpr size_t kChunk = size_t{1} << 20;
-// Between PutBlob and the verb that names the blob.
-constexpr absl::Duration kUnnamedFor = absl::Minutes(10);
 constexpr int64_t kMostLosses = 2;
 
-// Runs `each` with the rows of jobs for which `condition` holds, locked, in one transaction. Those
-// that somebody else has at this moment are left for the next time. $1 is the database's clock.
-absl::StatusOr<int64_t> ForJobs(
-    SqlPool& pool, const std::string& condition, int64_t most,
-    const std::function<absl::Status(SqlConnection&, const JobState&, int64_t now)>& each) {
-  return InTransaction<int64_t>(
-      pool, [&](SqlConnection& connection, int64_t& count) -> absl::Status {
+// Runs `each` with the rows of jobs for which `condition` holds, locked, in one transaction, and
+// gives what it counted. Those that somebody else has at this moment are left for the next time. $1
+// is the database's clock.
+absl::StatusOr<Reaped> ForJobs(SqlPool& pool, const std::string& condition, int64_t most,
+                               const std::function<absl::Status(SqlConnection&, const JobState&,
+                                                                int64_t now, Reaped&)>& each) {
+  return InTransaction<Reaped>(
+      pool, [&](SqlConnection& connection, Reaped& counts) -> absl::Status {
         AD_ASSIGN_OR_RETURN(const int64_t now, NowOf(connection));
         AD_ASSIGN_OR_RETURN(
             const SqlResult rows,
@@ -31,11 +30,25 @@ absl::StatusOr<int64_t> ForJobs(
                                         " LIMIT $2", connection.dialect().lock_free),
                            {now, most}));
         for (size_t i = 0; i < rows.rows.size(); ++i) {
-          AD_RETURN_IF_ERROR(each(connection, StateOf(rows, i), now));
-          ++count;
+          AD_RETURN_IF_ERROR(each(connection, StateOf(rows, i), now, counts));
         }
         return absl::OkStatus();
       });
+}
+
+// A running job whose lease has run out.
+absl::Status Lose(SqlConnection& connection, const JobState& job, int64_t now,
+                  const std::string& lost_error, Reaped& counts) {
+  if (!job.cancel.empty()) {
+    return EndJob(connection, job, {.phase = JobPhase::kCancelled, .error = job.error}, now);
+  }
+  if (job.losses + 1 < kMostLosses) {
+    ++counts.requeued;
+    return RequeueJob(connection, job, job.losses + 1);
+  }
+  ++counts.lost;
+  const JobEnd end = {.phase = JobPhase::kFailed, .error = lost_error, .cost = job.cost};
+  return EndJob(connection, job, end, now);
 }
 
 // Blobs that were put a while ago: those that no job names go, the others are not looked at again
@@ -52,11 +65,9 @@ absl::StatusOr<int64_t> ReapBlobs(SqlPool& pool, int64_t most) {
                            {now - Nanoseconds(kUnnamedFor), most}));
         for (size_t i = 0; i < old.rows.size(); ++i) {
           const std::string digest = old.Text(i, 0);
-          AD_RETURN_IF_ERROR(DropBlob(connection, digest));
-          AD_ASSIGN_OR_RETURN(
-              const SqlResult named,
-              connection.Run("UPDATE blobs SET made = $2 WHERE digest = $1", {digest, kNever}));
-          gone += named.affected == 0 ? 1 : 0;
+          AD_ASSIGN_OR_RETURN(const bool dropped, DropBlob(connection, digest));
+          gone += dropped ? 1 : 0;
+          if (!dropped) AD_RETURN_IF_ERROR(NameBlob(connection, digest));
         }
         return absl::OkStatus();
       });
@@ -87,34 +98,29 @@ absl::StatusOr<std::unique_ptr<JobDatabase>> JobDatabase::Open(std::unique_ptr<S
 
 absl::StatusOr<Reaped> JobDatabase::Reap(const std::string& lost_error,
                                          const std::string& expired_error, int64_t most) {
-  Reaped reaped;
-  const auto lost = [&](SqlConnection& connection, const JobState& job,
-                        int64_t now) -> absl::Status {
-    if (!job.cancel.empty()) {
-      return EndJob(connection, job, {.phase = JobPhase::kCancelled, .error = job.error}, now);
-    }
-    if (job.losses + 1 < kMostLosses) {
-      ++reaped.requeued;
-      return RequeueJob(connection, job, job.losses + 1);
-    }
-    ++reaped.lost;
-    const JobEnd end = {.phase = JobPhase::kFailed, .error = lost_error, .cost = job.cost};
-    return EndJob(connection, job, end, now);
-  };
-  AD_RETURN_IF_ERROR(
-      ForJobs(*pool_, "state = 1 AND lease <= $1 ORDER BY lease", most, lost).status());
-  AD_ASSIGN_OR_RETURN(reaped.expired,
-                      ForJobs(*pool_, "state = 0 AND deadline <= $1 ORDER BY deadline", most,
-                              [&](SqlConnection& connection, const JobState& job, int64_t now) {
-                                const JobEnd end = {.phase = JobPhase::kExpired,
-                                                    .error = expired_error};
-                                return EndJob(connection, job, end, now);
-                              }));
-  AD_ASSIGN_OR_RETURN(reaped.forgotten,
-                      ForJobs(*pool_, "state > 1 AND expires <= $1 ORDER BY expires", most,
-                              [](SqlConnection& connection, const JobState& job, int64_t) {
-                                return ForgetJob(connection, job);
-                              }));
+  AD_ASSIGN_OR_RETURN(
+      Reaped reaped,
+      ForJobs(*pool_, "state = 1 AND lease <= $1 ORDER BY lease", most,
+              [&](SqlConnection& connection, const JobState& job, int64_t now, Reaped& counts) {
+                return Lose(connection, job, now, lost_error, counts);
+              }));
+  AD_ASSIGN_OR_RETURN(
+      const Reaped late,
+      ForJobs(*pool_, "state = 0 AND deadline <= $1 ORDER BY deadline", most,
+              [&](SqlConnection& connection, const JobState& job, int64_t now, Reaped& counts) {
+                ++counts.expired;
+                const JobEnd end = {.phase = JobPhase::kExpired, .error = expired_error};
+                return EndJob(connection, job, end, now);
+              }));
+  AD_ASSIGN_OR_RETURN(
+      const Reaped old,
+      ForJobs(*pool_, "state > 1 AND expires <= $1 ORDER BY expires", most,
+              [](SqlConnection& connection, const JobState& job, int64_t, Reaped& counts) {
+                ++counts.forgotten;
+                return ForgetJob(connection, job);
+              }));
+  reaped.expired = late.expired;
+  reaped.forgotten = old.forgotten;
   AD_ASSIGN_OR_RETURN(reaped.workers, ReapWorkers(*pool_));
   AD_ASSIGN_OR_RETURN(reaped.blobs, ReapBlobs(*pool_, most));
   return reaped;
@@ -190,17 +196,19 @@ absl::Status JobDatabase::PutBlob(const std::string& digest, const std::string& 
 absl::StatusOr<std::string> JobDatabase::GetBlob(const std::string& digest) {
   return Query<std::string>(
       *pool_, [&](SqlConnection& connection, std::string& bytes) -> absl::Status {
-        for (int64_t number = 0;; ++number) {
+        AD_ASSIGN_OR_RETURN(const SqlResult blob,
+                            connection.Run("SELECT size FROM blobs WHERE digest = $1", {digest}));
+        const absl::Status gone = absl::NotFoundError(absl::StrCat("no blob ", digest));
+        if (blob.empty()) return gone;
+        for (int64_t number = 0; static_cast<int64_t>(bytes.size()) < blob.Int(0, 0); ++number) {
           AD_ASSIGN_OR_RETURN(
               const SqlResult chunk,
               connection.Run("SELECT bytes FROM blob_chunks WHERE digest = $1 AND number = $2",
                              {digest, number}));
-          if (chunk.empty()) {
-            return number > 0 ? absl::OkStatus()
-                              : absl::NotFoundError(absl::StrCat("no blob ", digest));
-          }
+          if (chunk.empty()) return gone;  // deleted between two chunks
           bytes += chunk.Text(0, 0);
         }
+        return absl::OkStatus();
       });
 }
 

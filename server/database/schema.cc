@@ -18,7 +18,7 @@ constexpr int kTriesToMake = 5;
 // view job_clock, whose `skew` tests move; what never comes is the largest 64-bit integer.
 using Statements = std::vector<const char*>;
 
-// What is queued, running and kept is counted in `tenants`, so that nothing counts jobs.
+// What is queued, running and kept is counted in `tenants`, so that no verb counts all jobs.
 const Statements& First() {
   static const auto* const kStatements = new Statements{
       "CREATE TABLE clock_skew (skew BIGINT NOT NULL)", "INSERT INTO clock_skew (skew) VALUES (0)",

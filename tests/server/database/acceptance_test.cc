@@ -113,6 +113,61 @@ TEST_P(AcceptanceTest, ResultsThatWereReadMakeRoomForTheTenantsOwn) {
   EXPECT_EQ(Get("hers", "berta").result, "r");
 }
 
+TEST_P(AcceptanceTest, ARefusalLetsNothingGo) {
+  const TenantShare share = {.max_result_bytes = 100};
+  for (const char* name : {"a", "b", "c"}) Succeed(JobOf("anna", name), Success("r", 33), share);
+  EXPECT_THAT(jobs_->MarkRead("a"), IsOk());
+  const AcceptAnswer refused =
+      jobs_->Accept(JobOf("anna", "d"), {.max_result_bytes = 50}, {}).value();
+  EXPECT_EQ(refused.kind, Kind::kResultsFull);
+  EXPECT_EQ(refused.evicted, 0);
+  EXPECT_EQ(Get("a").result, "r");
+}
+
+// The result that answers may be the very one that has to make room.
+TEST_P(AcceptanceTest, AnAnswerOutlivesTheResultItCameFrom) {
+  NewJob job = JobOf("anna", "a");
+  job.cache_key = "key";
+  EXPECT_THAT(jobs_->PutBlob("digest", "picture"), IsOk());
+  JobEnd end = Success("r", 60);
+  end.result_digest = "digest";
+  Succeed(job, end);
+  EXPECT_THAT(jobs_->MarkRead("a"), IsOk());
+  job.name = "b";
+  const AcceptAnswer answer = jobs_->Accept(job, {.max_result_bytes = 100}, {}).value();
+  EXPECT_EQ(answer.kind, Kind::kAnswered);
+  EXPECT_EQ(answer.evicted, 1);
+  EXPECT_THAT(jobs_->Get("anna", "a"), StatusIs(kNotFound));
+  EXPECT_EQ(jobs_->GetBlob(Get("b").result_digest).value(), "picture");
+}
+
+TEST_P(AcceptanceTest, AJobIsNotTakenWithoutItsImageNorEndedWithoutItsResult) {
+  NewJob job = JobOf("anna", "a");
+  job.image_digest = "image";
+  EXPECT_THAT(jobs_->Accept(job, {}, {}).status(), StatusIs(kFailedPrecondition, "no blob image"));
+  EXPECT_THAT(jobs_->Get("anna", "a"), StatusIs(kNotFound));
+  EXPECT_THAT(jobs_->PutBlob("image", "picture"), IsOk());
+  EXPECT_EQ(Accept(job), Kind::kAccepted);
+  ASSERT_TRUE(Claim().has_value());
+  JobEnd end = Success("r");
+  end.result_digest = "result";
+  EXPECT_THAT(jobs_->Finish("a", 1, end).status(), StatusIs(kFailedPrecondition, "no blob result"));
+  EXPECT_EQ(Get("a").phase, JobPhase::kRunning);
+}
+
+// Put for a second job, while the first one that wants it ends.
+TEST_P(AcceptanceTest, ABlobThatWasJustPutIsNotTakenAway) {
+  EXPECT_THAT(jobs_->PutBlob("input", "picture"), IsOk());
+  NewJob job = JobOf("anna", "a");
+  job.image_digest = "input";
+  EXPECT_EQ(Accept(job), Kind::kAccepted);
+  EXPECT_THAT(jobs_->PutBlob("input", "picture"), IsOk());
+  EXPECT_THAT(jobs_->Cancel("anna", "a", "why", "error"), IsOk());
+  job.name = "b";
+  EXPECT_EQ(Accept(job), Kind::kAccepted);
+  EXPECT_EQ(jobs_->GetBlob("input").value(), "picture");
+}
+
 TEST_P(AcceptanceTest, BytesOfAnySizeAndKindComeBack) {
   std::string large(2'500'000, '\0');
   for (size_t i = 0; i < large.size(); ++i) large[i] = static_cast<char>(i * 7);

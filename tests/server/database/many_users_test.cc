@@ -112,6 +112,29 @@ TEST_P(ManyUsersTest, AnAnswerNeverNamesAPictureThatIsGone) {
   }
 }
 
+// One picture wanted by two jobs, of which one ends while the other is accepted.
+TEST_P(ManyUsersTest, AnAcceptedJobNeverLacksItsImage) {
+  for (int round = 0; round < 10; ++round) {
+    NewJob first = JobOf("anna", absl::StrCat("first", round));
+    first.image_digest = absl::StrCat("digest", round);
+    ASSERT_THAT(jobs_->PutBlob(first.image_digest, "picture"), IsOk());
+    ASSERT_EQ(Accept(first), Kind::kAccepted);
+    std::jthread ending([&] { EXPECT_THAT(jobs_->Cancel("anna", first.name, "", ""), IsOk()); });
+    NewJob second = JobOf("berta", absl::StrCat("second", round));
+    second.image_digest = first.image_digest;
+    const absl::Status accepted = jobs_->Accept(second, {}, {}).status();
+    ending.join();
+    const absl::Status there = jobs_->GetBlob(second.image_digest).status();
+    if (accepted.ok()) {
+      EXPECT_THAT(there, IsOk());
+      EXPECT_THAT(jobs_->Cancel("berta", second.name, "", ""), IsOk());
+    } else {
+      EXPECT_THAT(accepted, StatusIs(kFailedPrecondition));
+      EXPECT_THAT(there, StatusIs(kNotFound));
+    }
+  }
+}
+
 TEST_P(ManyUsersTest, TheTablesAreMadeOnceAndThoseOfAFarFutureAreRefused) {
   EXPECT_THAT(MigrateJobDatabase(*pool_), IsOk());
   Accept(JobOf("anna", "a"));
