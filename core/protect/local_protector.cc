@@ -192,7 +192,7 @@ absl::StatusOr<ProtectionResult> LocalProtector::ProtectImage(const Image& image
   Random random(result.seed);
   StageContext context(random, progress);
   const int64_t passes_before = UNetPasses();
-  const Margins margins = FindMargins(image);
+  const Margins margins = plan.visibility > 0 ? FindMargins(image) : Margins{};
   AD_ASSIGN_OR_RETURN(const at::Tensor difference,
                       Difference(image, grid, margins, plan, others, context));
   result.unet_passes = UNetPasses() - passes_before;
