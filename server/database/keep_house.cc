@@ -198,7 +198,7 @@ absl::StatusOr<std::string> JobDatabase::GetBlob(const std::string& digest) {
       *pool_, [&](SqlConnection& connection, std::string& bytes) -> absl::Status {
         AD_ASSIGN_OR_RETURN(const SqlResult blob,
                             connection.Run("SELECT size FROM blobs WHERE digest = $1", {digest}));
-        const absl::Status gone = absl::NotFoundError(absl::StrCat("no blob ", digest));
+        absl::Status gone = absl::NotFoundError(absl::StrCat("no blob ", digest));
         if (blob.empty()) return gone;
         for (int64_t number = 0; static_cast<int64_t>(bytes.size()) < blob.Int(0, 0); ++number) {
           AD_ASSIGN_OR_RETURN(

@@ -163,6 +163,7 @@ class PostgresConnection : public SqlConnection {
     if (!name.empty()) return name;
     name = absl::StrCat("s", prepared_.size());
     std::vector<Oid> types;
+    types.reserve(parameters.size());
     for (const Parameter& parameter : parameters) types.push_back(parameter.type);
     const ResultPointer result(PQprepare(connection_.get(), name.c_str(), statement.c_str(),
                                          static_cast<int>(types.size()), types.data()));

@@ -135,7 +135,7 @@ absl::StatusOr<int64_t> JobDatabase::Position(const std::string& name) {
         connection.Run("SELECT tenant, class, number FROM jobs WHERE name = $1 AND state = 0",
                        {name}));
     if (job.empty()) return NoSuchJob(name);
-    const std::string tenant = job.Text(0, 0);
+    const std::string& tenant = job.Text(0, 0);
     AD_ASSIGN_OR_RETURN(
         const SqlResult own,
         connection.Run(absl::StrCat("SELECT count(*) FROM (SELECT 1 FROM jobs WHERE tenant = $1 "

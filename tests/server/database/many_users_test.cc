@@ -26,6 +26,7 @@ constexpr int kThreads = 6;
 
 void InThreads(const std::function<void(int)>& run) {
   std::vector<std::jthread> threads;
+  threads.reserve(kThreads);
   for (int i = 0; i < kThreads; ++i) threads.emplace_back([&run, i] { run(i); });
 }
 

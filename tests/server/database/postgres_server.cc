@@ -39,6 +39,7 @@ std::string FindPrograms() {
 // goes to `log`.
 pid_t Spawn(const std::vector<std::string>& words, const std::string& log) {
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   const passwd* const nobody = getpwnam("nobody");
