@@ -64,7 +64,7 @@ absl::StatusOr<int64_t> ReapBlobs(SqlPool& pool, int64_t most) {
                                         connection.dialect().lock_free),
                            {now - Nanoseconds(kUnnamedFor), most}));
         for (size_t i = 0; i < old.rows.size(); ++i) {
-          const std::string digest = old.Text(i, 0);
+          const std::string& digest = old.Text(i, 0);
           AD_ASSIGN_OR_RETURN(const bool dropped, DropBlob(connection, digest));
           gone += dropped ? 1 : 0;
           if (!dropped) AD_RETURN_IF_ERROR(NameBlob(connection, digest));
