@@ -200,6 +200,14 @@ void AddExperimentalFlags(CLI::App& app, Options& options) {
       [&options](Experimental::SemanticHeads value) {
         options.mutable_experimental()->set_semantic_heads(value);
       });
+  AddNumber<double>(
+      app, "--texture", "SHARE",
+      "How much less than the whole budget flat areas get, 0..1; default 0",
+      [&options](double value) { options.mutable_experimental()->set_texture(value); });
+  AddNumber<double>(
+      app, "--frequency-power", "POWER",
+      "How much more fine patterns count than coarse ones in the attack, 0..1; default 0",
+      [&options](double value) { options.mutable_experimental()->set_frequency_power(value); });
 }
 
 // What `add` adds stands under `heading` in the help.

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
+#include "core/image/samples.h"
 #include "core/image/similarity.h"
 #include "server/errors.h"
 #include "server/job_trace.h"
@@ -157,6 +158,23 @@ absl::Status Measure(const Image& original, const Image& image, JobReport& repor
   return absl::OkStatus();
 }
 
+// The engine knows of alpha only where it hides colours.
+absl::StatusOr<ProtectionResult> ProtectPicture(Protector& protector, const Picture& picture,
+                                                const ProtectionOptions& options,
+                                                const RunContext& run) {
+  if (!HidesColours(picture)) return protector.Protect(picture.image, options, run);
+  const Image& image = picture.image;
+  AD_ASSIGN_OR_RETURN(ProtectionResult result,
+                      protector.Protect({image.width, image.height, image.channels + 1,
+                                         JoinSamples(picture, false)},
+                                        options, run));
+  Picture split;
+  SplitSamples(std::move(result.image.pixels), image.width, image.height, image.channels + 1,
+               split);
+  result.image = std::move(split.image);
+  return result;
+}
+
 absl::StatusOr<JobResult> RunStages(Job& job, Protector& protector, const DecodeLimits& limits,
                                     Stages& stages) {
   const JobRequest& request = job.request();
@@ -171,7 +189,7 @@ absl::StatusOr<JobResult> RunStages(Job& job, Protector& protector, const Decode
   AD_RETURN_IF_ERROR(CheckEncodable(picture, encoding));
 
   AD_ASSIGN_OR_RETURN(ProtectionResult protection,
-                      protector.Protect(picture.image, request.options, stages.context()));
+                      ProtectPicture(protector, picture, request.options, stages.context()));
   for (const auto& [stage, seconds] : protection.stage_seconds) {
     stages.stage_seconds()[stage] += seconds;
   }

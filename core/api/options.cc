@@ -40,6 +40,12 @@ absl::Status CheckPositive(absl::string_view field, const std::optional<double>&
   return InvalidField(field, absl::StrCat(*value), absl::StrCat("(0, ", max, "]"));
 }
 
+// [0, 1]; NaN fails.
+absl::Status CheckShare(absl::string_view field, const std::optional<double>& value) {
+  if (!value || (*value >= 0 && *value <= 1)) return absl::OkStatus();
+  return InvalidField(field, absl::StrCat(*value), "[0, 1]");
+}
+
 }  // namespace
 
 absl::Status ProtectionOptions::Validate() const {
@@ -73,6 +79,9 @@ absl::Status ProtectionOptions::ValidateRefinements() const {
     return InvalidField("options.visibility", absl::StrCat(*visibility),
                         absl::StrCat("[0, ", kMaxVisibility, "]"));
   }
+  AD_RETURN_IF_ERROR(CheckShare("options.experimental.texture", experimental.texture));
+  AD_RETURN_IF_ERROR(
+      CheckShare("options.experimental.frequency_power", experimental.frequency_power));
   return CheckRange("options.jpeg_quality", jpeg_quality, 0, 100);
 }
 

@@ -63,6 +63,8 @@ struct ExperimentalOptions {
   SemanticForm semantic_form = SemanticForm::kOfMode;
   SemanticLayers semantic_layers = SemanticLayers::kQuarter;
   SemanticHeads semantic_heads = SemanticHeads::kMean;
+  std::optional<double> texture;  // 0..1: less budget in flat areas (core/image/change_room.h)
+  std::optional<double> frequency_power;  // 0..1: more weight for fine patterns in PGD
 };
 
 enum class ReportLevel { kBasic, kFull };

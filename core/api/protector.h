@@ -51,7 +51,7 @@ struct FullReport {
 };
 
 struct ProtectionResult {
-  Image image;              // width, height and channels of the input
+  Image image;              // width, height and channels of the input; its alpha too
   int max_difference = 0;   // largest change of any channel, in 8-bit levels
   double visibility = 0;    // the largest chroma_bias promised (core/image/visibility.h); 0: none
   int bound = 0;            // the proven bound: floor(budget), or the true one of Mode::kReleased
@@ -70,10 +70,11 @@ class Protector {
  public:
   virtual ~Protector() = default;
 
-  // Blocks for seconds to minutes. On one CPU equal image, options, build and thread count give
-  // equal bytes, unless memory is so short that a wide image has to be worked on in smaller pieces.
-  // On CUDA deterministic kernels are preferred where there are some (the backward pass of
-  // attention may have none), so equal bytes are not promised there.
+  // Blocks for seconds to minutes. `image` may have alpha: the colour of pixels where it is 0 stays
+  // as it is, as long as there is a limit of visibility. On one CPU equal image, options, build and
+  // thread count give equal bytes, unless memory is so short that a wide image has to be worked on
+  // in smaller pieces. On CUDA deterministic kernels are preferred where there are some (the
+  // backward pass of attention may have none), so equal bytes are not promised there.
   //
   // Errors: INVALID_ARGUMENT (options, what the model cannot do, a side under 64 px, a long side
   // over 193 short ones); NOT_FOUND (a model of options.also, by name); CANCELLED or

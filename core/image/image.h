@@ -7,7 +7,8 @@
 
 namespace antidiffusion {
 
-// 8-bit samples as they are stored in the file, row-major, channels interleaved (RGB order).
+// 8-bit samples as they are stored in the file, row-major, channels interleaved (RGB order). Only
+// where it is said images have alpha: 2 = grey and alpha, 4 = RGBA.
 struct Image {
   int width = 0;
   int height = 0;

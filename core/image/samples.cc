@@ -76,6 +76,10 @@ bool IsOpaque(const Picture& picture) {
   return std::ranges::all_of(picture.alpha, [](uint8_t alpha) { return alpha == 255; });
 }
 
+bool HidesColours(const Picture& picture) {
+  return std::ranges::find(picture.alpha, 0) != picture.alpha.end();
+}
+
 void ApplyOrientation(int orientation, Image& image, std::vector<uint8_t>& alpha) {
   if (orientation <= 1 || orientation > 8) return;
   const Turn& turn = kTurns[orientation - 1];

@@ -2,7 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/full.h>
 #include <ATen/ops/isfinite.h>
 
 #include <algorithm>
@@ -15,12 +14,15 @@
 #include "core/api/capabilities.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
+#include "core/image/change_room.h"
+#include "core/image/samples.h"
 #include "core/image/similarity.h"
 #include "core/protect/image_seed.h"
 #include "core/protect/memory_plan.h"
 #include "core/protect/protection_loop.h"
 #include "core/protect/report.h"
 #include "core/protect/semantic_loss.h"
+#include "core/protect/surrogate_info.h"
 #include "core/protect/visibility_limit.h"
 #include "core/tensor/device.h"
 #include "core/tensor/image_tensor.h"
@@ -29,8 +31,6 @@ namespace antidiffusion {
 namespace {
 
 constexpr int kMinSide = 64;            // pixels
-constexpr int64_t kTestSide = 8;        // latent cells of the self-test: what three halvings need
-constexpr int64_t kTestTimestep = 500;  // about the middle of the schedule
 constexpr int64_t kLatentMultiple = 4;  // the captured attention grid is a quarter of the latent
 
 absl::Status CheckImage(const Image& image) {
@@ -38,8 +38,8 @@ absl::Status CheckImage(const Image& image) {
     return InvalidField("image", absl::StrCat(image.width, "x", image.height),
                         absl::StrCat("sides of at least ", kMinSide, " pixels"));
   }
-  if (image.channels != 1 && image.channels != 3) {
-    return InvalidField("image", absl::StrCat(image.channels, " channels"), "1 or 3 channels");
+  if (image.channels < 1 || image.channels > 4) {
+    return InvalidField("image", absl::StrCat(image.channels, " channels"), "1 to 4 channels");
   }
   if (image.pixels.size() != image.size()) {
     return InvalidField("image", absl::StrCat(image.pixels.size(), " samples"),
@@ -86,43 +86,17 @@ StepCounts TimesPieces(const StepCounts& steps, size_t pieces) {
           .surrogate_tuning = times(steps.surrogate_tuning)};
 }
 
-// A pass of the UNet, or of the encoder where there is none.
-absl::StatusOr<at::Tensor> TinyPass(const Surrogate& model) {
-  const auto filled = [&](int64_t channels, int64_t side) {
-    return at::full({1, channels, side, side}, 0.5, at::TensorOptions().device(model.device));
-  };
-  const int64_t pixels = kTestSide * model.encoder->factor();
-  if (model.denoiser == nullptr) return model.encoder->Mean(filled(3, pixels));
-  const int64_t channels = model.encoder->latent_channels();
-  LatentPosterior posterior;
-  posterior.mean = filled(channels, kTestSide);
-  posterior.unscaled_mean = posterior.mean;
-  AD_ASSIGN_OR_RETURN(const Conditioning prompt, model.denoiser->Condition("", pixels, pixels));
-  return model.denoiser->Predict(posterior.mean,
-                                 at::full({1}, kTestTimestep, at::kLong).to(model.device), prompt,
-                                 model.denoiser->ExtraChannels(filled(3, pixels), posterior));
+bool HasAlpha(const Image& image) { return image.channels % 2 == 0; }
+
+// What a piece may use of the budget at the size that it is worked on; undefined where the image
+// has no room of its own.
+at::Tensor RoomOf(const Image& room, const ImagePiece& piece, const WorkGrid& grid,
+                  const at::Device& device) {
+  if (room.pixels.empty()) return {};
+  return Resize(RoomToTensor(Cut(room, piece)), grid.height, grid.width).clamp(0, 1).to(device);
 }
 
 }  // namespace
-
-ModelInfo DescribeSurrogate(const Surrogate& model, const std::string& name) {
-  ModelInfo info;
-  info.name = name;
-  info.family = model.family;
-  info.native_side = static_cast<int>(model.native_side);
-  info.digest = model.digest;
-  info.notes = model.notes;
-  info.device = model.device.str();
-  info.precision = PrecisionName(model.precision);
-  info.latent_channels = static_cast<int>(model.encoder->latent_channels());
-  if (model.denoiser == nullptr) return info;
-  info.prediction_type = model.denoiser->prediction_type();
-  info.denoises = true;
-  info.has_semantic_layers =
-      model.denoiser->HasCrossAttention(CapturedOf(SemanticLayers::kQuarter));
-  info.guides_by_image = model.denoiser->guides_by_image();
-  return info;
-}
 
 LocalProtector::LocalProtector(Surrogate model, const std::string& name, LoadedModels& loaded,
                                std::function<int64_t()> free_memory)
@@ -144,7 +118,8 @@ absl::StatusOr<ProtectionResult> LocalProtector::Protect(const Image& image,
   AD_RETURN_IF_ERROR(CheckImage(image));
   ProtectionResult result;
   const absl::Status status = CatchTorch([&]() -> absl::Status {
-    AD_ASSIGN_OR_RETURN(result, ProtectImage(image, options, run));
+    AD_ASSIGN_OR_RETURN(result, HasAlpha(image) ? ProtectColours(image, options, run)
+                                                : ProtectImage(image, {}, options, run));
     return absl::OkStatus();
   });
   const auto reason = GetErrorReason(status);
@@ -156,7 +131,6 @@ absl::StatusOr<ProtectionResult> LocalProtector::Protect(const Image& image,
 absl::Status LocalProtector::SelfTest() {
   AD_RETURN_IF_ERROR(lost_);
   return CatchTorch([&]() -> absl::Status {
-    const at::NoGradGuard no_grad;
     AD_ASSIGN_OR_RETURN(const at::Tensor result, TinyPass(model_));
     if (at::isfinite(result).all().item<bool>()) return absl::OkStatus();
     return absl::InternalError("the device computes what is not finite");
@@ -173,7 +147,20 @@ DeviceMemory LocalProtector::memory() const {
   return told.ok() ? memory : DeviceMemory{};
 }
 
+absl::StatusOr<ProtectionResult> LocalProtector::ProtectColours(const Image& image,
+                                                                const ProtectionOptions& options,
+                                                                const RunContext& run) {
+  Picture picture;
+  SplitSamples(image.pixels, image.width, image.height, image.channels, picture);
+  AD_ASSIGN_OR_RETURN(ProtectionResult result,
+                      ProtectImage(picture.image, picture.alpha, options, run));
+  picture.image = std::move(result.image);
+  result.image = {image.width, image.height, image.channels, JoinSamples(picture, false)};
+  return result;
+}
+
 absl::StatusOr<ProtectionResult> LocalProtector::ProtectImage(const Image& image,
+                                                              const std::vector<uint8_t>& alpha,
                                                               const ProtectionOptions& options,
                                                               const RunContext& run) {
   const Plan plan = MakePlan(options, info_, image.channels == 1);
@@ -192,15 +179,16 @@ absl::StatusOr<ProtectionResult> LocalProtector::ProtectImage(const Image& image
   Random random(result.seed);
   StageContext context(random, progress);
   const int64_t passes_before = UNetPasses();
-  const Margins margins = plan.visibility > 0 ? FindMargins(image) : Margins{};
+  const bool bounded = plan.visibility > 0 || plan.texture > 0;
+  const Image room = bounded ? FindRoom(image, alpha, plan.texture) : Image{};
   AD_ASSIGN_OR_RETURN(const at::Tensor difference,
-                      Difference(image, grid, margins, plan, others, context));
+                      Difference(image, grid, room, plan, others, context));
   result.unet_passes = UNetPasses() - passes_before;
   if (plan.visibility > 0) {
-    AD_ASSIGN_OR_RETURN(result.image, ApplyUnseen(image, difference, result.bound, plan.visibility,
-                                                  margins, progress));
+    AD_ASSIGN_OR_RETURN(result.image, ApplyUnseen(image, difference, result.bound, room,
+                                                  plan.visibility, progress));
   } else {
-    result.image = ApplyDifference(image, difference, result.bound);
+    result.image = ApplyDifference(image, difference, result.bound, room);
   }
   AD_ASSIGN_OR_RETURN(result.max_difference, MaxDifference(image, result.image));
   if (full) {
@@ -252,7 +240,7 @@ void LocalProtector::SetRecompute(bool on, const Encoders& others) const {
 }
 
 absl::StatusOr<at::Tensor> LocalProtector::Difference(const Image& image, const WorkGrid& grid,
-                                                      const Margins& margins, const Plan& plan,
+                                                      const Image& room, const Plan& plan,
                                                       const Encoders& others,
                                                       StageContext& context) {
   PieceBlender blender(image.height, image.width, grid.pieces);
@@ -262,7 +250,7 @@ absl::StatusOr<at::Tensor> LocalProtector::Difference(const Image& image, const 
     const WorkPiece work = {Resize(ImageToTensor(Cut(image, piece)), grid.height, grid.width)
                                 .clamp(-1, 1)
                                 .to(model_.device),
-                            scale, MarginsOf(piece, image, margins, scale)};
+                            scale, RoomOf(room, piece, grid, model_.device)};
     AD_ASSIGN_OR_RETURN(const at::Tensor moved, RunProtection(model_, others, work, plan, context));
     blender.Add(i, Resize((moved - work.original).cpu(), piece.height, piece.width));
   }

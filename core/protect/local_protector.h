@@ -18,9 +18,6 @@
 
 namespace antidiffusion {
 
-// What the server may know of a model. `name`: under which it is found.
-ModelInfo DescribeSurrogate(const Surrogate& model, const std::string& name);
-
 // See Protector. Its encoder is in `loaded` as long as it lives; `loaded` must outlive it.
 class LocalProtector : public Protector {
  public:
@@ -38,7 +35,13 @@ class LocalProtector : public Protector {
  private:
   using Encoders = std::vector<LatentEncoder*>;
 
+  // Of an image with alpha.
+  absl::StatusOr<ProtectionResult> ProtectColours(const Image& image,
+                                                  const ProtectionOptions& options,
+                                                  const RunContext& run);
+  // `alpha`: a sample a pixel, or empty.
   absl::StatusOr<ProtectionResult> ProtectImage(const Image& image,
+                                                const std::vector<uint8_t>& alpha,
                                                 const ProtectionOptions& options,
                                                 const RunContext& run);
   // Those of options.also; each encoder once, also where two models share one. NOT_FOUND.
@@ -46,9 +49,9 @@ class LocalProtector : public Protector {
   absl::StatusOr<WorkRules> RulesFor(const Plan& plan, const Encoders& others);
   void SetRecompute(bool on, const Encoders& others) const;  // of all networks that take part
   // [1,3,H,W] of the image's size, on the CPU: what the protection adds, before rounding.
-  absl::StatusOr<at::Tensor> Difference(const Image& image, const WorkGrid& grid,
-                                        const Margins& margins, const Plan& plan,
-                                        const Encoders& others, StageContext& context);
+  absl::StatusOr<at::Tensor> Difference(const Image& image, const WorkGrid& grid, const Image& room,
+                                        const Plan& plan, const Encoders& others,
+                                        StageContext& context);
   int64_t UNetPasses() const;
 
   Surrogate model_;

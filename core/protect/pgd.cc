@@ -22,8 +22,8 @@ struct Ascent {
   at::Tensor loss;      // a scalar, their mean
 };
 
-at::Tensor Project(const at::Tensor& image, const at::Tensor& centre, double budget) {
-  return (centre + (image - centre).clamp(-budget, budget)).clamp(-1, 1);
+at::Tensor Project(const at::Tensor& image, const StepRules& rules) {
+  return (rules.centre + (image - rules.centre).clamp(-rules.budget, rules.budget)).clamp(-1, 1);
 }
 
 absl::StatusOr<Ascent> Climb(const ImageObjective& objective, const at::Tensor& image,
@@ -57,10 +57,9 @@ double LossIfFinite(const Ascent& ascent) {
 }  // namespace
 
 absl::StatusOr<at::Tensor> AscendImage(const Surrogate& model, const ImageObjective& objective,
-                                       const at::Tensor& image, const at::Tensor& centre,
+                                       const at::Tensor& image, const StepRules& rules,
                                        const Conditioning& conditioning, const Plan& plan,
-                                       const VisibilityLimit* limit, int block,
-                                       StageContext& context) {
+                                       int block, StageContext& context) {
   at::Tensor moved = image.detach();
   at::Tensor kept;  // the gradients so far, with momentum
   for (int step = 0; step < plan.pgd.steps; ++step) {
@@ -81,8 +80,9 @@ absl::StatusOr<at::Tensor> AscendImage(const Surrogate& model, const ImageObject
       if (step > 0) gradient += plan.pgd.momentum * kept;
       kept = gradient;
     }
-    moved = Project(moved + plan.pgd.step_size * gradient.sign(), centre, plan.budget);
-    if (limit != nullptr) moved = Project(limit->Project(moved), centre, plan.budget);
+    if (rules.weight != nullptr) gradient = rules.weight->Apply(gradient);
+    moved = Project(moved + plan.pgd.step_size * gradient.sign(), rules);
+    if (rules.limit != nullptr) moved = Project(rules.limit->Project(moved), rules);
     AD_RETURN_IF_ERROR(context.FinishStep(Stage::kPgd, loss));
   }
   return moved;

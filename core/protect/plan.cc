@@ -99,6 +99,7 @@ void ResolveRefinements(const ProtectionOptions& options, Plan& plan) {
   pgd.timestep_max = options.timestep_max.value_or(pgd.timestep_max);
   pgd.jpeg_quality = options.jpeg_quality.value_or(pgd.jpeg_quality);
   pgd.random_start = options.random_start.value_or(plan.raised.away > 0);
+  pgd.frequency_power = options.experimental.frequency_power.value_or(pgd.frequency_power);
 }
 
 double StepSizeLevels(const ProtectionOptions& options, const Plan& plan) {
@@ -140,6 +141,7 @@ Plan MakePlan(const ProtectionOptions& options, const ModelInfo& model, bool gre
   plan.pgd.step_size = step_levels / kLevelsPerUnit;
   plan.bound = Bound(plan, options.budget_levels, step_levels);
   plan.visibility = options.visibility.value_or(options.mode == Mode::kReleased ? 0 : kUnseen);
+  plan.texture = options.experimental.texture.value_or(plan.texture);
   return plan;
 }
 

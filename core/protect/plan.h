@@ -49,7 +49,8 @@ struct PgdPlan {
   double momentum = 0;             // share of the earlier gradients kept
   int timestep_min = 0;            // the timesteps drawn, both ends included
   int timestep_max = 999;
-  int jpeg_quality = 0;  // every other draw looks through JPEG of this quality; 0: none
+  int jpeg_quality = 0;        // every other draw looks through JPEG of this quality; 0: none
+  double frequency_power = 0;  // see FrequencyWeight
 };
 
 struct SurrogateTuningPlan {
@@ -71,6 +72,7 @@ struct Plan {
   // whole budget for a first one that starts from noise; at most 255.
   int bound = 0;
   double visibility = 0;  // the largest chroma_bias (core/image/visibility.h); 0: no limit
+  double texture = 0;     // see FindRoom
   ObjectiveWeights raised;
   // Whether the first model's own encoder is among those whose latents are compared: without
   // options.also, and where the job needs nothing else of the first model.

@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
 
 #include <optional>
 #include <utility>
@@ -28,9 +29,14 @@ class Loop {
         original_(piece.original),
         plan_(plan),
         context_(context),
-        image_(piece.original) {
-    if (plan.visibility > 0) {
-      limit_.emplace(piece.original, piece.scale, plan.visibility, piece.margins);
+        image_(piece.original),
+        budget_(piece.room.defined()
+                    ? plan.budget * piece.room
+                    : at::full({1, 1, 1, 1}, plan.budget, piece.original.options())) {
+    if (plan.visibility > 0) limit_.emplace(original_, piece.scale, plan.visibility);
+    if (plan.pgd.frequency_power > 0) {
+      weight_.emplace(original_.size(2), original_.size(3), piece.scale, plan.pgd.frequency_power,
+                      original_.options());
     }
   }
 
@@ -67,11 +73,13 @@ class Loop {
   absl::Status AscendImageBlock(int block) {
     if (plan_.pgd.steps == 0) return absl::OkStatus();
     Begin(Stage::kPgd, block);
-    const at::Tensor centre = plan_.pgd.centre_on_original ? original_ : image_;
+    const StepRules rules = {.centre = plan_.pgd.centre_on_original ? original_ : image_,
+                             .budget = budget_,
+                             .weight = weight_.has_value() ? &*weight_ : nullptr,
+                             .limit = limit_.has_value() ? &*limit_ : nullptr};
     if (block == 0 && plan_.pgd.random_start) image_ = AddNoise();
-    AD_ASSIGN_OR_RETURN(image_,
-                        AscendImage(model_, *objective_, image_, centre, conditioning_, plan_,
-                                    limit_.has_value() ? &*limit_ : nullptr, block, context_));
+    AD_ASSIGN_OR_RETURN(image_, AscendImage(model_, *objective_, image_, rules, conditioning_,
+                                            plan_, block, context_));
     encoded_.reset();
     End(Stage::kPgd, block, image_);
     return absl::OkStatus();
@@ -91,7 +99,7 @@ class Loop {
 
   // The original plus uniform noise that fills the budget, within [-1,1].
   at::Tensor AddNoise() {
-    at::Tensor noise = (2 * context_.Uniform(original_) - 1) * plan_.budget;
+    at::Tensor noise = (2 * context_.Uniform(original_) - 1) * budget_;
     if (plan_.grey) noise = noise.slice(1, 0, 1);
     return (original_ + noise).clamp(-1, 1);
   }
@@ -119,7 +127,9 @@ class Loop {
   StageContext& context_;
   std::optional<ImageObjective> objective_;
   std::optional<VisibilityLimit> limit_;
+  std::optional<FrequencyWeight> weight_;
   at::Tensor image_;
+  at::Tensor budget_;  // see StepRules
   Conditioning conditioning_;
   std::optional<EncodedImage> encoded_;
 };

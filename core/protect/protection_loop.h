@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/image/margins.h"
 #include "core/protect/plan.h"
 #include "core/protect/stage_context.h"
 #include "core/surrogate/surrogate.h"
@@ -17,7 +16,7 @@ namespace antidiffusion {
 struct WorkPiece {
   at::Tensor original;   // [1,3,H,W] in [-1,1] on the model's device, sides as WorkGrid has them
   double scale = 1;      // pixels of the image for one of `original`'s
-  Margins margins = {};  // of `original`, kept as they are where the plan limits what is seen
+  at::Tensor room = {};  // [1,1,H,W], each pixel's share of the budget; undefined: the whole
 };
 
 // -> the protected piece, detached. `others`: the encoders of options.also. The model's weights are

@@ -37,23 +37,14 @@ at::Tensor ToLab(const at::Tensor& rgb) {
   return at::cat({116 * of[1] - 16, 500 * (of[0] - of[1]), 200 * (of[1] - of[2])}, 1);
 }
 
-// Sets to 0 what `difference` [1,C,H,W] has in the margins.
-void ClearMargins(const at::Tensor& difference, const Margins& margins) {
-  const int64_t height = difference.size(2);
-  const int64_t width = difference.size(3);
-  difference.slice(2, 0, margins.top).zero_();
-  difference.slice(2, std::max<int64_t>(0, height - margins.bottom), height).zero_();
-  difference.slice(3, 0, margins.left).zero_();
-  difference.slice(3, width - margins.right, width).zero_();
-}
-
 // The share of a shift that is too much, 0..1, where `length` is its length.
 at::Tensor Excess(const at::Tensor& length, double bound) {
   return (1 - bound / length.clamp_min(1e-6)).clamp_min(0);
 }
 
-// Rows [first, last) of an image.
+// Rows [first, last) of an image; none of one without pixels.
 Image Rows(const Image& image, int64_t first, int64_t last) {
+  if (image.pixels.empty()) return {};
   const auto row = static_cast<int64_t>(image.width) * image.channels;
   return {image.width,
           static_cast<int>(last - first),
@@ -63,8 +54,8 @@ Image Rows(const Image& image, int64_t first, int64_t last) {
 
 // `changed`, its change of `image` limited and then weakened by `strength`, band by band: a large
 // image needs little more memory than its bytes.
-Image Limited(const Image& image, const Image& changed, int bound, double chroma, double strength,
-              const Margins& margins) {
+Image Limited(const Image& image, const Image& changed, int bound, const Image& room, double chroma,
+              double strength) {
   const auto reach = static_cast<int64_t>(std::ceil(6 * kVisibleSigma));
   Image limited = {image.width, image.height, image.channels, {}};
   limited.pixels.reserve(image.pixels.size());
@@ -73,16 +64,11 @@ Image Limited(const Image& image, const Image& changed, int bound, double chroma
     const int64_t top = std::max<int64_t>(0, first - reach);
     const int64_t bottom = std::min<int64_t>(last + reach, image.height);
     const at::Tensor original = ImageToTensor(Rows(image, top, bottom));
-    const Margins seen = {
-        .top = std::max(0, margins.top - static_cast<int>(top)),
-        .bottom = std::max(0, margins.bottom - image.height + static_cast<int>(bottom)),
-        .left = margins.left,
-        .right = margins.right};
-    const at::Tensor projected = VisibilityLimit(original, 1, chroma, seen)
-                                     .Project(ImageToTensor(Rows(changed, top, bottom)));
-    const Image band =
-        ApplyDifference(Rows(image, first, last),
-                        strength * (projected - original).slice(2, first - top, last - top), bound);
+    const at::Tensor projected =
+        VisibilityLimit(original, 1, chroma).Project(ImageToTensor(Rows(changed, top, bottom)));
+    const at::Tensor change = (projected - original).slice(2, first - top, last - top);
+    const Image band = ApplyDifference(Rows(image, first, last), strength * change, bound,
+                                       Rows(room, first, last));
     limited.pixels.insert(limited.pixels.end(), band.pixels.begin(), band.pixels.end());
   }
   return limited;
@@ -90,13 +76,8 @@ Image Limited(const Image& image, const Image& changed, int bound, double chroma
 
 }  // namespace
 
-VisibilityLimit::VisibilityLimit(const at::Tensor& original, double scale, double chroma,
-                                 const Margins& margins)
-    : original_(original),
-      lab_(ToLab(original)),
-      sigma_(kVisibleSigma / scale),
-      chroma_(chroma),
-      margins_(margins) {}
+VisibilityLimit::VisibilityLimit(const at::Tensor& original, double scale, double chroma)
+    : original_(original), lab_(ToLab(original)), sigma_(kVisibleSigma / scale), chroma_(chroma) {}
 
 at::Tensor VisibilityLimit::Blur(const at::Tensor& planes) const {
   return sigma_ < kLeastSigma ? planes : GaussianBlur(planes, sigma_);
@@ -109,17 +90,13 @@ at::Tensor VisibilityLimit::Project(const at::Tensor& moved) const {
       (0.299 * low.slice(1, 0, 1) + 0.587 * low.slice(1, 1, 2) + 0.114 * low.slice(1, 2, 3));
   const at::Tensor colour = shift.slice(1, 1, 3).square().sum(1, /*keepdim=*/true).sqrt();
   const at::Tensor lightness = shift.slice(1, 0, 1).abs();
-  const at::Tensor change = moved - original_ - Excess(colour, chroma_) * (low - luma) -
-                            Excess(lightness, kLightnessRoom * chroma_) * luma;
-  ClearMargins(change, margins_);
-  return original_ + change;
+  return moved - Excess(colour, chroma_) * (low - luma) -
+         Excess(lightness, kLightnessRoom * chroma_) * luma;
 }
 
 absl::StatusOr<Image> ApplyUnseen(const Image& image, const at::Tensor& difference, int bound,
-                                  double chroma, const Margins& margins,
-                                  const ProgressMeter& progress) {
-  ClearMargins(difference, margins);
-  Image changed = ApplyDifference(image, difference, bound);
+                                  const Image& room, double chroma, const ProgressMeter& progress) {
+  Image changed = ApplyDifference(image, difference, bound, room);
   double inner = chroma;  // what the change is limited to; the bytes are rounded and clamped after
   for (int round = 0; round < kRounds; ++round) {
     AD_RETURN_IF_ERROR(progress.Check(Stage::kPgd));
@@ -127,7 +104,7 @@ absl::StatusOr<Image> ApplyUnseen(const Image& image, const at::Tensor& differen
     if (seen.chroma_bias <= chroma && seen.chroma_bias_95 <= kBlocksRoom * chroma) return changed;
     // What left is what the next round begins from: clamping is a part of it.
     const double strength = round < kTighteningRounds ? 1 : kTighter;
-    changed = Limited(image, changed, bound, inner, strength, margins);
+    changed = Limited(image, changed, bound, room, inner, strength);
     inner *= kTighter;
   }
   return InvalidField("options.visibility", absl::StrCat(chroma),

@@ -6,7 +6,6 @@
 
 #include "absl/status/statusor.h"
 #include "core/image/image.h"
-#include "core/image/margins.h"
 #include "core/protect/progress_meter.h"
 
 namespace antidiffusion {
@@ -21,10 +20,8 @@ inline constexpr double kLightnessRoom = 2;
 class VisibilityLimit {
  public:
   // `original` [1,3,H,W] in [-1,1]. `scale`: pixels of the image for one of `original`'s.
-  // `chroma`: the largest shift of colour, above 0. `margins`, in pixels of `original`, keep their
-  // colours.
-  VisibilityLimit(const at::Tensor& original, double scale, double chroma,
-                  const Margins& margins = {});
+  // `chroma`: the largest shift of colour, above 0.
+  VisibilityLimit(const at::Tensor& original, double scale, double chroma);
 
   // `moved`, less what shifts patches too far. Approximately: CIELAB is not linear.
   at::Tensor Project(const at::Tensor& moved) const;
@@ -36,16 +33,13 @@ class VisibilityLimit {
   at::Tensor lab_;  // of `original_`
   double sigma_;    // of the Gaussian, in pixels of `original_`
   double chroma_;
-  Margins margins_;
 };
 
-// `image` changed by `difference` (as in ApplyDifference: its size, on [-1,1]) between its margins,
-// within `bound` levels, and so that MeasureVisibility gives a chroma_bias of at most `chroma`, and
-// of the blocks 95 % stay within 1.67 times that. Weakens the change as far as that takes;
-// `difference` is set to 0 in the margins. INVALID_ARGUMENT (options.visibility): no change that
-// was tried keeps the limit; CANCELLED, DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED.
+// `image` changed by `difference` as ApplyDifference does it with `bound` and `room`, and so that
+// MeasureVisibility gives a chroma_bias of at most `chroma`, and of the blocks 95 % stay within
+// 1.67 times that. Weakens the change as far as that takes. INVALID_ARGUMENT (options.visibility):
+// no change that was tried keeps the limit; CANCELLED, DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED.
 absl::StatusOr<Image> ApplyUnseen(const Image& image, const at::Tensor& difference, int bound,
-                                  double chroma, const Margins& margins,
-                                  const ProgressMeter& progress);
+                                  const Image& room, double chroma, const ProgressMeter& progress);
 
 }  // namespace antidiffusion

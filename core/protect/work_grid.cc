@@ -134,19 +134,6 @@ Image Cut(const Image& image, const ImagePiece& piece) {
   return cut;
 }
 
-Margins MarginsOf(const ImagePiece& piece, const Image& image, const Margins& margins,
-                  double scale) {
-  // What is left of a margin behind `before` pixels, which the piece does not see.
-  const auto seen = [scale](int margin, int before, int length) {
-    const int rest = std::clamp(margin - before, 0, length);
-    return static_cast<int>(rest / scale);
-  };
-  return {.top = seen(margins.top, piece.top, piece.height),
-          .bottom = seen(margins.bottom, image.height - piece.top - piece.height, piece.height),
-          .left = seen(margins.left, piece.left, piece.width),
-          .right = seen(margins.right, image.width - piece.left - piece.width, piece.width)};
-}
-
 PieceBlender::PieceBlender(int image_height, int image_width, std::vector<ImagePiece> pieces)
     : image_height_(image_height),
       image_width_(image_width),

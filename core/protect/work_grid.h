@@ -8,7 +8,6 @@
 
 #include "absl/status/statusor.h"
 #include "core/image/image.h"
-#include "core/image/margins.h"
 #include "core/protect/memory_plan.h"
 
 namespace antidiffusion {
@@ -49,10 +48,6 @@ struct WorkRules {
 absl::StatusOr<WorkGrid> PlanWork(int image_height, int image_width, const WorkRules& rules);
 
 Image Cut(const Image& image, const ImagePiece& piece);
-
-// The image's margins as far as they lie in `piece`, in whole pixels of `scale` of the image's.
-Margins MarginsOf(const ImagePiece& piece, const Image& image, const Margins& margins,
-                  double scale);
 
 // Puts the pieces' differences together. In an overlap the weights change linearly from one piece
 // to the next, so every value lies between those of the pieces. Thread-compatible.

@@ -75,7 +75,8 @@ at::Tensor GaussianBlur(const at::Tensor& tensor, double sigma) {
   return at::conv2d(rows, kernel.view({1, 1, -1, 1})).transpose(0, 1);
 }
 
-Image ApplyDifference(const Image& original, const at::Tensor& difference, int bound) {
+Image ApplyDifference(const Image& original, const at::Tensor& difference, int bound,
+                      const Image& room) {
   CheckIsImage(difference);
   TORCH_CHECK(bound >= 0 && bound <= 255, "a bound of ", bound, " levels");
   at::Tensor levels = difference.detach().to(at::kCPU, at::kFloat);
@@ -85,8 +86,17 @@ Image ApplyDifference(const Image& original, const at::Tensor& difference, int b
               "a difference of ", levels.sizes(), " for an image of ", original.width, "x",
               original.height, "x", original.channels);
   // Whole numbers from here on, so nothing is rounded after the clamp. Not a number: no change.
-  levels = levels.mul(kLevelsPerUnit).nan_to_num_(0).round_().clamp_(-bound, bound).to(at::kShort);
-  return FromSamples(levels.add_(Samples(original)).clamp_(0, 255));
+  levels = levels.mul(kLevelsPerUnit).nan_to_num_(0).round_().clamp_(-bound, bound);
+  if (!room.pixels.empty()) {
+    const at::Tensor bounds = RoomToTensor(room).mul_(bound).round_();
+    levels = levels.clamp_(-bounds, bounds);
+  }
+  return FromSamples(levels.to(at::kShort).add_(Samples(original)).clamp_(0, 255));
+}
+
+at::Tensor RoomToTensor(const Image& room) {
+  TORCH_CHECK(room.channels == 1, "a room of ", room.channels, " channels");
+  return Samples(room).to(at::kFloat).div_(255);
 }
 
 }  // namespace antidiffusion

@@ -23,7 +23,12 @@ at::Tensor GaussianBlur(const at::Tensor& tensor, double sigma);
 
 // original + round(difference), every sample kept within `bound` levels of the original's byte and
 // within 0..255. `difference` [1,3,H,W] (or [1,1,H,W] for grey) on the [-1,1] scale, of the
-// original's size; for a grey original three channels are averaged.
-Image ApplyDifference(const Image& original, const at::Tensor& difference, int bound);
+// original's size; for a grey original three channels are averaged. `room` (change_room.h): a
+// pixel's share of the bound, which is rounded; without pixels each has the whole.
+Image ApplyDifference(const Image& original, const at::Tensor& difference, int bound,
+                      const Image& room = {});
+
+// Shares 0..1, [1,1,H,W], of a room.
+at::Tensor RoomToTensor(const Image& room);
 
 }  // namespace antidiffusion

@@ -102,6 +102,8 @@ void EachField(T& options, Visitor& visit) {
   visit("semantic_form", options.semantic_form);
   visit("semantic_layers", options.semantic_layers);
   visit("semantic_heads", options.semantic_heads);
+  visit("texture", options.texture);
+  visit("frequency_power", options.frequency_power);
 }
 
 template <Is<ProtectionOptions> T, typename Visitor>

@@ -129,6 +129,10 @@ TEST_F(CommandLineTest, ReadsEveryOption) {
                                           "all",
                                           "--semantic-heads",
                                           "each",
+                                          "--texture",
+                                          "0.5",
+                                          "--frequency-power",
+                                          "0.25",
                                           "--objective",
                                           "denoising",
                                           "--objective",
@@ -162,6 +166,8 @@ TEST_F(CommandLineTest, ReadsEveryOption) {
   EXPECT_EQ(options.experimental().semantic_form(), Experimental::START_TOKEN);
   EXPECT_EQ(options.experimental().semantic_layers(), Experimental::ALL);
   EXPECT_EQ(options.experimental().semantic_heads(), Experimental::EACH);
+  EXPECT_EQ(options.experimental().texture(), 0.5);
+  EXPECT_EQ(options.experimental().frequency_power(), 0.25);
   ASSERT_EQ(options.objectives_size(), 2);
   EXPECT_EQ(options.objectives(0).objective(), v1::ObjectiveTerm::DENOISING);
   EXPECT_FALSE(options.objectives(0).has_weight());

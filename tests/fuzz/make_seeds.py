@@ -177,7 +177,8 @@ REQUESTS = {
         model: "sd-1-5" options {
           objectives { objective: DENOISING } objectives { objective: SEMANTIC weight: 12.5 }
           objectives { objective: AWAY } random_start: false also: "sdxl" also: "flux"
-          experimental { semantic_form: START_TOKEN semantic_layers: ALL semantic_heads: EACH } }""",
+          experimental { semantic_form: START_TOKEN semantic_layers: ALL semantic_heads: EACH texture: 0.5
+                         frequency_power: 0.25 } }""",
     "out-of-range": """
         options { method: NOISE budget_levels: nan epochs: -1 step_size_levels: inf prompt_lr: 2 }
         output { format: JPEG quality: 101 } timeout { seconds: -315576000000 nanos: -1 }""",

@@ -77,6 +77,7 @@ absl::StatusOr<ProtectionResult> FakeEngine::Run(const Image& image,
     MutexLock lock(mutex_);
     orders = orders_;
     last_options_ = options;
+    last_channels_ = image.channels;
     ++jobs_;
     changed_.NotifyAll();
   }
@@ -166,6 +167,11 @@ int FakeEngine::steps() const {
 ProtectionOptions FakeEngine::last_options() const {
   MutexLock lock(mutex_);
   return last_options_;
+}
+
+int FakeEngine::last_channels() const {
+  MutexLock lock(mutex_);
+  return last_channels_;
 }
 
 }  // namespace antidiffusion

@@ -50,6 +50,7 @@ class FakeEngine {
   int jobs() const ABSL_LOCKS_EXCLUDED(mutex_);   // started
   int steps() const ABSL_LOCKS_EXCLUDED(mutex_);  // done, of all jobs
   ProtectionOptions last_options() const ABSL_LOCKS_EXCLUDED(mutex_);
+  int last_channels() const ABSL_LOCKS_EXCLUDED(mutex_);  // of its image
 
  private:
   friend class FakeProtector;
@@ -67,6 +68,7 @@ class FakeEngine {
   int steps_ ABSL_GUARDED_BY(mutex_) = 0;
   int stops_ ABSL_GUARDED_BY(mutex_) = 0;
   ProtectionOptions last_options_ ABSL_GUARDED_BY(mutex_);
+  int last_channels_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace antidiffusion

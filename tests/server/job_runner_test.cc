@@ -163,6 +163,19 @@ TEST_F(JobRunnerTest, SameAsInputKeepsFormatAndAlpha) {
   EXPECT_EQ(jpeg.format, ImageFormat::kJpeg);
 }
 
+TEST_F(JobRunnerTest, TheEngineKnowsOfAlphaWhereItHidesColours) {
+  for (const int channels : {1, 3}) {
+    Picture picture = MakePicture(channels, true);  // 0 in every 256th pixel
+    AD_ASSERT_OK_AND_ASSIGN(const JobResult hidden, Run(Encoded(picture)));
+    EXPECT_EQ(engine_->last_channels(), channels + 1);
+    EXPECT_EQ(Decoded(hidden.image).alpha, picture.alpha);
+    for (uint8_t& alpha : picture.alpha) alpha |= 1;
+    AD_ASSERT_OK_AND_ASSIGN(const JobResult shown, Run(Encoded(picture)));
+    EXPECT_EQ(engine_->last_channels(), channels);
+    EXPECT_EQ(Decoded(shown.image).alpha, picture.alpha);
+  }
+}
+
 TEST_F(JobRunnerTest, AlphaInJpegIsRefusedBeforeTheWork) {
   EXPECT_THAT(Run(Encoded(MakePicture(3, true)), OutputFormat::kJpeg),
               ViolatesField("output.format"));

@@ -108,6 +108,12 @@ TEST(OptionsTest, RefinementsHaveTheirRanges) {
   for (const double bad : {-0.1, 20.1, std::numeric_limits<double>::quiet_NaN()}) {
     violates([bad](ProtectionOptions& options) { options.visibility = bad; }, "options.visibility");
   }
+  for (const double bad : {-0.1, 1.1, std::numeric_limits<double>::quiet_NaN()}) {
+    violates([bad](ProtectionOptions& options) { options.experimental.texture = bad; },
+             "options.experimental.texture");
+    violates([bad](ProtectionOptions& options) { options.experimental.frequency_power = bad; },
+             "options.experimental.frequency_power");
+  }
   violates([](ProtectionOptions& options) { options.timestep_min = 1000; }, "options.timestep_min");
   violates([](ProtectionOptions& options) { options.timestep_max = 1000; }, "options.timestep_max");
   const auto crossed = [](ProtectionOptions& options) {

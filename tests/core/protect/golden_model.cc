@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "core/image/codec.h"
-#include "core/protect/local_protector.h"
 #include "core/protect/objective.h"
+#include "core/protect/surrogate_info.h"
 #include "core/surrogate/load_surrogate.h"
 #include "core/tensor/image_tensor.h"
 #include "tests/testing/golden.h"

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <string>
@@ -71,6 +72,70 @@ TEST_F(LocalProtectorTest, LetterboxBarsStayAsTheyAre) {
   free.visibility = 0;
   AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult all, protector->Protect(image, free, {}));
   EXPECT_FALSE(std::equal(begin, begin + 20 * row, all.image.pixels.begin()));
+}
+
+// `image` with an alpha channel that is 0 in its upper half.
+Image HalfHidden(const Image& image) {
+  Image with_alpha{image.width, image.height, image.channels + 1, {}};
+  const size_t half = image.pixels.size() / 2;
+  for (size_t i = 0; i < image.pixels.size(); ++i) {
+    with_alpha.pixels.push_back(image.pixels[i]);
+    if (static_cast<int>(i) % image.channels == image.channels - 1) {
+      with_alpha.pixels.push_back(i < half ? 0 : 200);
+    }
+  }
+  return with_alpha;
+}
+
+TEST_F(LocalProtectorTest, HiddenColoursAndAlphaStayAsTheyAre) {
+  const auto protector = Make("sd2-v-like");
+  for (const int channels : {1, 3}) {
+    const Image image = HalfHidden(SyntheticImage(96, 96, channels));
+    AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult result,
+                            protector->Protect(image, ShortOptions(), {}));
+    ASSERT_EQ(result.image.channels, channels + 1);
+    ASSERT_EQ(result.image.pixels.size(), image.pixels.size());
+    size_t changed = 0;
+    for (size_t i = 0; i < image.pixels.size(); ++i) {
+      const bool hidden = i < image.pixels.size() / 2;
+      const bool alpha = static_cast<int>(i) % (channels + 1) == channels;
+      if (hidden || alpha) {
+        EXPECT_EQ(result.image.pixels[i], image.pixels[i]) << i;
+      } else {
+        changed += result.image.pixels[i] != image.pixels[i] ? 1 : 0;
+      }
+    }
+    EXPECT_GT(changed, image.pixels.size() / 10);
+    EXPECT_LE(result.max_difference, result.bound);
+  }
+}
+
+TEST_F(LocalProtectorTest, FlatAreasChangeLessByTexture) {
+  const auto protector = Make("sd2-v-like");
+  const Image image = SyntheticImage(96, 96);
+  Image flat = image;
+  std::fill_n(flat.pixels.begin(), flat.pixels.size() / 2, 128);
+  ProtectionOptions options = ShortOptions();
+  options.experimental.texture = 1;
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult result, protector->Protect(flat, options, {}));
+  int largest = 0;
+  for (size_t i = 0; i < flat.pixels.size() / 2 - size_t{4} * 96 * 3; ++i) {
+    largest = std::max(largest, std::abs(flat.pixels[i] - result.image.pixels[i]));
+  }
+  EXPECT_EQ(largest, 2) << "9 levels of 30, of a budget of 6";
+  EXPECT_EQ(result.max_difference, 6);
+}
+
+TEST_F(LocalProtectorTest, FrequencyPowerSteersThePixels) {
+  const auto protector = Make("sd2-v-like");
+  const Image image = SyntheticImage(96, 96);
+  ProtectionOptions options = ShortOptions();
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult plain, protector->Protect(image, options, {}));
+  options.experimental.frequency_power = 1;
+  AD_ASSERT_OK_AND_ASSIGN(const ProtectionResult fine, protector->Protect(image, options, {}));
+  AD_ASSERT_OK_AND_ASSIGN(const Visibility before, MeasureVisibility(image, plain.image));
+  AD_ASSERT_OK_AND_ASSIGN(const Visibility after, MeasureVisibility(image, fine.image));
+  EXPECT_LT(after.low_frequency_share, 0.7 * before.low_frequency_share);
 }
 
 TEST_F(LocalProtectorTest, WorksInSmallerPiecesWhereMemoryIsShort) {

@@ -142,17 +142,6 @@ TEST(WorkGridTest, RefusesMoreThan64SmallPiecesForWantOfMemory) {
               StatusIs(absl::StatusCode::kResourceExhausted));
 }
 
-TEST(MarginsOfTest, APieceSeesTheMarginsAtItsOwnEdges) {
-  const Image image = {.width = 300, .height = 100, .channels = 1, .pixels = {}};
-  const Margins margins = {.top = 10, .bottom = 7, .left = 120, .right = 33};
-  EXPECT_EQ(MarginsOf({.top = 0, .left = 0, .height = 100, .width = 100}, image, margins, 2),
-            (Margins{.top = 5, .bottom = 3, .left = 50, .right = 0}));
-  EXPECT_EQ(MarginsOf({.top = 0, .left = 100, .height = 100, .width = 100}, image, margins, 1),
-            (Margins{.top = 10, .bottom = 7, .left = 20, .right = 0}));
-  EXPECT_EQ(MarginsOf({.top = 0, .left = 200, .height = 100, .width = 100}, image, margins, 0.5),
-            (Margins{.top = 20, .bottom = 14, .left = 0, .right = 66}));
-}
-
 TEST(WorkGridTest, CutTakesTheRectangle) {
   const Image image = SyntheticImage(90, 70);
   const Image cut = Cut(image, {.top = 3, .left = 5, .height = 20, .width = 30});

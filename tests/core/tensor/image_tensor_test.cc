@@ -141,6 +141,16 @@ TEST_P(ApplyDifferenceTest, WhatIsNotANumberChangesNothing) {
   EXPECT_LE(*MaxDifference(original, ApplyDifference(original, infinite, 6)), 6);
 }
 
+TEST_P(ApplyDifferenceTest, HoldsEachPixelsShareOfTheBound) {
+  const Image original{4, 1, GetParam(), std::vector<uint8_t>(4 * GetParam(), 100)};
+  const Image room{4, 1, 1, {0, 51, 128, 255}};
+  const at::Tensor difference = at::full({1, GetParam(), 1, 4}, -1.0);
+  const Image changed = ApplyDifference(original, difference, 6, room);
+  std::vector<uint8_t> expected;
+  for (const int level : {100, 99, 97, 94}) expected.insert(expected.end(), GetParam(), level);
+  EXPECT_EQ(changed.pixels, expected);
+}
+
 TEST(ApplyDifferenceGrayTest, AveragesThreeChannels) {
   const Image original{4, 4, 1, std::vector<uint8_t>(16, 100)};
   at::Tensor difference = at::zeros({1, 3, 4, 4});

@@ -46,7 +46,9 @@ ProtectionOptions Everything() {
   options.visibility = 0.5;
   options.experimental = {.semantic_form = SemanticForm::kStartToken,
                           .semantic_layers = SemanticLayers::kAll,
-                          .semantic_heads = SemanticHeads::kEach};
+                          .semantic_heads = SemanticHeads::kEach,
+                          .texture = 0.75,
+                          .frequency_power = 0.25};
   return options;
 }
 
@@ -86,6 +88,7 @@ TEST(OptionConversionTest, WhatGoesOutComesBack) {
   EXPECT_EQ(read.random_start, false);
   EXPECT_THAT(read.also, ElementsAre("sdxl", "flux"));
   EXPECT_EQ(read.experimental.semantic_heads, SemanticHeads::kEach);
+  EXPECT_EQ(read.experimental.texture, 0.75);
 }
 
 TEST(OptionConversionTest, TheMessageSaysWhatTheOptionsSay) {
