@@ -12,7 +12,7 @@ namespace antidiffusion {
 namespace {
 
 constexpr int kWhole = 255;
-constexpr int kWindow = 7;             // pixels
+constexpr int kTextureWindow = 7;      // pixels
 constexpr double kFlatDeviation = 9;   // levels
 constexpr double kBusyDeviation = 30;  // levels
 constexpr int kBandRows = 512;         // that are measured at once
@@ -26,7 +26,7 @@ cv::Mat Samples(const Image& image) {
 cv::Mat Deviations(const cv::Mat& samples) {
   cv::Mat luma = samples;
   if (samples.channels() == 3) cv::cvtColor(samples, luma, cv::COLOR_RGB2GRAY);
-  const cv::Size window(kWindow, kWindow);
+  const cv::Size window(kTextureWindow, kTextureWindow);
   cv::Mat mean;
   cv::Mat square;
   cv::boxFilter(luma, mean, CV_32F, window, {-1, -1}, true, cv::BORDER_REFLECT);
@@ -38,7 +38,7 @@ cv::Mat Deviations(const cv::Mat& samples) {
 
 // Band by band: a large image in floats would take gigabytes.
 void FillByTexture(const Image& image, double texture, cv::Mat& room) {
-  constexpr int kReach = kWindow / 2;
+  constexpr int kReach = kTextureWindow / 2;
   const cv::Mat samples = Samples(image);
   for (int first = 0; first < image.height; first += kBandRows) {
     const int last = std::min(first + kBandRows, image.height);
