@@ -20,7 +20,7 @@
 namespace antidiffusion {
 namespace {
 
-ProtectionOptions ShortOptions() {
+ProtectionOptions LoopOptions() {
   ProtectionOptions options;
   options.epochs = 2;
   options.prompt_steps = 2;
@@ -67,7 +67,7 @@ class ProtectionLoopTest : public testing::TestWithParam<Mode> {
 };
 
 TEST_P(ProtectionLoopTest, ModelIsAsLoadedAfterAJob) {
-  ProtectionOptions options = ShortOptions();
+  ProtectionOptions options = LoopOptions();
   options.mode = GetParam();
   EXPECT_THAT(Protect(options), IsOk());
   ExpectModelAsLoaded();
@@ -77,7 +77,7 @@ TEST_P(ProtectionLoopTest, WhatIsNotFiniteIsNoSuccessInAnyStage) {
   const auto expect_diverged = [this](const ProtectionOptions& options, const std::string& stage) {
     EXPECT_THAT(Protect(options), StatusIs(absl::StatusCode::kInternal, stage + " is not finite"));
   };
-  ProtectionOptions options = ShortOptions();
+  ProtectionOptions options = LoopOptions();
   options.mode = GetParam();
   at::Tensor bias = weights().back();  // conv_out.bias
   const at::Tensor before = bias.clone();
@@ -91,7 +91,7 @@ TEST_P(ProtectionLoopTest, WhatIsNotFiniteIsNoSuccessInAnyStage) {
 }
 
 TEST_P(ProtectionLoopTest, CancelAtAnyStepEndsBeforeTheNextOne) {
-  ProtectionOptions options = ShortOptions();
+  ProtectionOptions options = LoopOptions();
   options.mode = GetParam();
   const at::Tensor uncancelled = Protect(options).value();
   const int total = CountSteps(PlanFor(model_, options)).total();
@@ -112,7 +112,7 @@ TEST_P(ProtectionLoopTest, CancelAtAnyStepEndsBeforeTheNextOne) {
 }
 
 TEST_P(ProtectionLoopTest, DeadlineEndsBeforeTheNextStep) {
-  ProtectionOptions options = ShortOptions();
+  ProtectionOptions options = LoopOptions();
   options.mode = GetParam();
   int steps = 0;
   RunContext run;
@@ -131,7 +131,7 @@ TEST_P(ProtectionLoopTest, DeadlineEndsBeforeTheNextStep) {
 }
 
 TEST_P(ProtectionLoopTest, ModelIsAsLoadedAfterAnException) {
-  ProtectionOptions options = ShortOptions();
+  ProtectionOptions options = LoopOptions();
   options.mode = GetParam();
   for (const std::string stage : {"prompt_tuning", "pgd", "surrogate_tuning"}) {
     RunContext run;
@@ -145,7 +145,7 @@ TEST_P(ProtectionLoopTest, ModelIsAsLoadedAfterAnException) {
 }
 
 TEST_P(ProtectionLoopTest, WeightsThatCannotBeRestoredAreToldWhateverElseHappened) {
-  ProtectionOptions options = ShortOptions();
+  ProtectionOptions options = LoopOptions();
   options.mode = GetParam();
   std::stop_source stop;
   RunContext run;
@@ -162,7 +162,7 @@ TEST_P(ProtectionLoopTest, WeightsThatCannotBeRestoredAreToldWhateverElseHappene
 }
 
 TEST_P(ProtectionLoopTest, TheWeightsAreCopiedWhenTheyAreFirstMoved) {
-  ProtectionOptions options = ShortOptions();
+  ProtectionOptions options = LoopOptions();
   options.mode = GetParam();
   options.epochs = 0;
   EXPECT_THAT(Protect(options), IsOk());
@@ -173,7 +173,7 @@ TEST_P(ProtectionLoopTest, TheWeightsAreCopiedWhenTheyAreFirstMoved) {
 }
 
 TEST_P(ProtectionLoopTest, ARandomStartIsWithinTheBudgetAndIsLeftByTheFirstStep) {
-  ProtectionOptions options = ShortOptions();
+  ProtectionOptions options = LoopOptions();
   options.mode = GetParam();
   options.epochs = 0;
   options.random_start = true;
@@ -186,7 +186,7 @@ TEST_P(ProtectionLoopTest, ARandomStartIsWithinTheBudgetAndIsLeftByTheFirstStep)
 }
 
 TEST_P(ProtectionLoopTest, GreyStaysGreyAndWithinTheBudget) {
-  ProtectionOptions options = ShortOptions();
+  ProtectionOptions options = LoopOptions();
   options.mode = GetParam();
   options.epochs = 0;
   grey_ = true;
@@ -211,7 +211,7 @@ TEST_P(MethodTest, EveryMethodChangesTheImageWithinTheBudget) {
        {Method::kAntiDiffusion, Method::kAntiDiffusionNoPt, Method::kAntiDiffusionNoSdl,
         Method::kAntiDiffusionNoTuning, Method::kAdvDm, Method::kPhotoGuard, Method::kMist,
         Method::kAntiDreamBooth, Method::kSds, Method::kNoise}) {
-    ProtectionOptions options = ShortOptions();
+    ProtectionOptions options = LoopOptions();
     options.method = method;
     options.prompt = "a photo";
     const at::Tensor change = (Protect(options).value() - image_).abs();
