@@ -26,14 +26,15 @@ from evaluation.measure_shift import pixels, shift
 from evaluation.metrics.statistics import bootstrap
 
 PLAIN, USUAL = "plain", 6.375
-BUDGETS = (4.0, USUAL, 10.0, 16.0)
+BUDGETS = (USUAL, 8.0, 12.0, 18.0)
+OFF = ["--texture", "0", "--frequency-power", "0"]
 SETTINGS = {
-    PLAIN: [],
-    "texture 0.5": ["--texture", "0.5"],
-    "texture 1": ["--texture", "1"],
-    "frequency 0.3": ["--frequency-power", "0.3"],
-    "frequency 1": ["--frequency-power", "1"],
-    "texture 0.5, frequency 0.3": ["--texture", "0.5", "--frequency-power", "0.3"],
+    PLAIN: OFF,
+    "texture 0.5": ["--texture", "0.5", *OFF[2:]],
+    "texture 1": ["--texture", "1", *OFF[2:]],
+    "frequency 0.3": [*OFF[:2], "--frequency-power", "0.3"],
+    "frequency 1": [*OFF[:2], "--frequency-power", "1"],
+    "texture 1, frequency 0.3": ["--texture", "1", "--frequency-power", "0.3"],
 }
 MEASURES = ("psnr_hvsm", "haarpsi")
 ENCODER = "taesd"
@@ -53,10 +54,10 @@ def arguments() -> argparse.Namespace:
 
 def attacks(model: str) -> dict[str, list[str]]:
     """Client flags of what is attacked."""
-    usual = ["--seed", "1", "--prompt-steps", "0", "--report", "full"]
+    usual = ["--seed", "1", "--prompt-steps", "0", "--pgd-steps", "20"]
     return {
-        "encoder": ["--model", ENCODER, "--objective", "away", "--pgd-steps", "20", *usual],
-        "denoising": ["--model", model, "--objective", "denoising", "--pgd-steps", "20", *usual],
+        "encoder": ["--model", ENCODER, "--objective", "away", *usual],
+        "denoising": ["--model", model, "--objective", "denoising", "--report", "full", *usual],
     }
 
 
@@ -100,7 +101,7 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     encoder, rows = AutoencoderTiny.from_pretrained(args.encoders / ENCODER).eval(), []
     for attack, goal in attacks(args.model).items():
         for setting, flags in SETTINGS.items():
-            for budget in BUDGETS:
+            for budget in BUDGETS if setting != PLAIN else (USUAL,):
                 print(f"{attack}, {setting}, {budget} levels", flush=True)
                 reports = protect(args, [*goal, *flags, "--budget", str(budget)])
                 for photo in args.photos:
