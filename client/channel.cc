@@ -5,17 +5,9 @@
 #include "grpcpp/support/channel_arguments.h"
 
 namespace antidiffusion {
-namespace {
-
-// A protected photograph of 50 million pixels as PNG is larger than what was sent.
-constexpr int kMaxReceiveBytes = 256 << 20;
-
-}  // namespace
-
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server,
                                            const Credentials& credentials) {
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   arguments.SetMaxSendMessageSize(-1);
   // RetryPolicy is the only one that repeats; a second one below it would multiply the attempts.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);

@@ -97,6 +97,7 @@ absl::StatusOr<std::shared_ptr<Job>> Admission::TryAdmit(const Call& call,
     return known;
   }
   if (closed) return DrainingError();
+  if (with_.unread.full()) return ResultsUnreadError();
   AD_RETURN_IF_ERROR(CheckModels(job));
   AD_RETURN_IF_ERROR(CheckDeadline(job, deadline));
   job.image = std::move(*request.mutable_image());

@@ -20,6 +20,7 @@
 #include "server/model_catalogue.h"
 #include "server/tenants/tenant_directory.h"
 #include "server/tracing/tracer.h"
+#include "server/unread_results.h"
 
 namespace antidiffusion {
 
@@ -37,6 +38,7 @@ class Admission {
     JobLedger& ledger;
     const TenantDirectory& tenants;
     const EtaEstimator& eta;
+    const UnreadResults& unread;
     Metrics& metrics;
     const Log& log;
     const Tracer& tracer;

@@ -35,6 +35,7 @@
 #include "server/tls/tls_credentials.h"
 #include "server/trace_export.h"
 #include "server/tracing/tracer.h"
+#include "server/unread_results.h"
 
 namespace antidiffusion {
 namespace {
@@ -95,10 +96,11 @@ struct Server::Parts {
               [this](const std::string& tenant) { return tenants->ShareOf(tenant); }),
         runner(ImageLimits(config), absl::Now, tracer),
         ledger(KeepLimits(config), {queue, metrics, log, tracer, absl::Now}),
-        admission({ImageLimits(config), config.job_timeout, config.result_cache},
-                  {*catalogue, queue, ledger, *tenants, eta, metrics, log, tracer, absl::Now}),
-        service({admission, ledger, *catalogue, *tenants, metrics, absl::Now},
-                config.max_unread_bytes) {}
+        unread(config.max_unread_bytes),
+        admission(
+            {ImageLimits(config), config.job_timeout, config.result_cache},
+            {*catalogue, queue, ledger, *tenants, eta, unread, metrics, log, tracer, absl::Now}),
+        service({admission, ledger, *catalogue, *tenants, unread, metrics, absl::Now}) {}
 
   Tracer::Sink SinkOf(const ServerConfig& config) {
     if (config.otlp_endpoint.empty()) return nullptr;
@@ -117,6 +119,7 @@ struct Server::Parts {
   JobQueue queue;
   const JobRunner runner;
   JobLedger ledger;
+  UnreadResults unread;
   Admission admission;
   ProtectionService service;
   std::unique_ptr<grpc::Server> grpc;
@@ -375,7 +378,7 @@ std::string Server::MetricsText() const {
   parts_->metrics.SetQueue(load.waiting_of, load.bytes);
   const JobRegistry::Totals kept = parts_->ledger.registry().totals();
   parts_->metrics.SetKept(kept.jobs, kept.result_bytes);
-  parts_->metrics.SetUnread(parts_->service.calls().unread_bytes());
+  parts_->metrics.SetUnread(parts_->unread.bytes());
   return parts_->metrics.Text();
 }
 

@@ -218,7 +218,7 @@ void AddJobFlags(CLI::App& app, RawConfig& raw) {
                  "Bytes that the results of the kept jobs may take; as above")
       ->check(CLI::Range(int64_t{1}, kMaxQueueBytes));
   app.add_option("--max-unread-bytes", config.max_unread_bytes,
-                 "Bytes of results that may be on their way to readers; as many more wait for room")
+                 "Bytes of results in memory that are being read; above it no new work is taken in")
       ->check(CLI::Range(int64_t{1}, kMaxQueueBytes));
   app.add_option("--result-cache", config.result_cache,
                  "true: a request equal to one whose result is kept is answered with it");

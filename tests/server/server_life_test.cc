@@ -90,8 +90,8 @@ TEST(ServerLifeTest, DrainFinishesWhatWasAdmitted) {
   server.engine().AllowAllSteps();
   EXPECT_TRUE(running->Finish().ok());
   EXPECT_TRUE(waiting->Finish().ok());
-  EXPECT_TRUE(running->last().has_result());
-  EXPECT_TRUE(waiting->last().has_result());
+  EXPECT_TRUE(running->result().whole());
+  EXPECT_TRUE(waiting->result().whole());
   while (!server.server().WaitDrained(absl::Seconds(1))) {
   }
 }

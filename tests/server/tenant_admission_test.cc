@@ -182,7 +182,10 @@ TEST_F(TenantAdmissionTest, AnotherTenantsJobIsAsGoodAsNone) {
   EXPECT_EQ(Jobs("a").List().value.jobs_size(), 1);
   server_->engine().AllowAllSteps();
   EXPECT_TRUE(JobWatch(*server_, name, 0, KeyOf("a")).Finish().ok());
-  expect_none(Jobs("b").Get(name, /*with_result=*/true).status);
+  expect_none(Jobs("b").Get(name).status);
+  v1::DownloadResultRequest download;
+  download.set_name(name);
+  expect_none(JobWatch(*server_, download, KeyOf("b")).Finish());
 }
 
 TEST_F(TenantAdmissionTest, RequestIdsAndKeptResultsAreEachTenantsOwn) {
