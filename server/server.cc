@@ -31,6 +31,7 @@
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
 #include "server/protection_service.h"
+#include "server/readiness.h"
 #include "server/tenants/tenant_directory.h"
 #include "server/tls/tls_credentials.h"
 #include "server/trace_export.h"
@@ -87,8 +88,8 @@ struct Server::Parts {
   Parts(const ServerConfig& config, std::unique_ptr<ModelCatalogue> models,
         std::unique_ptr<TenantDirectory> directory, const Log& server_log)
       : log(server_log),
-        strict_readiness(config.strict_readiness),
         catalogue(std::move(models)),
+        readiness(*catalogue, config.strict_readiness, log),
         tenants(std::move(directory)),
         metrics(ThisBuild(), static_cast<size_t>(config.max_queue_size)),
         tracer(config.trace_sample, SinkOf(config)),
@@ -108,8 +109,8 @@ struct Server::Parts {
   }
 
   const Log& log;
-  const bool strict_readiness;
   const std::unique_ptr<ModelCatalogue> catalogue;
+  Readiness readiness;
   const std::unique_ptr<TenantDirectory> tenants;
   std::unique_ptr<TlsCredentials> tls;  // null: plain text
   Metrics metrics;
@@ -190,14 +191,32 @@ absl::Status Server::OpenStore(const std::string& store, const StoreFactory& ope
   return parts_->ledger.OpenStore(std::move(opened));
 }
 
-absl::Status Server::Listen(const ServerConfig& config) {
+absl::Status Server::ListenForHttp(const ServerConfig& config) {
+  std::string address = config.metrics_address;
+  if (address.empty()) {
+    AD_ASSIGN_OR_RETURN(address, HttpAddressFor(config.grpc_address));
+    if (address != config.grpc_address) {
+      parts_->log.Warning("HTTP listens on IPv4 alone: its library is built without IPv6",
+                          {{"grpc_address", config.grpc_address}, {"metrics_address", address}});
+    }
+  }
+  const auto not_ready = [this]() -> std::string {
+    return parts_->queue.closed() ? "draining" : parts_->readiness.WhyNot();
+  };
+  const auto not_started = [this]() -> std::string {
+    return parts_->started ? "" : "it has not been ready yet";
+  };
   AD_ASSIGN_OR_RETURN(parts_->http,
-                      HttpEndpoint::Start(config.grpc_address, config.metrics_port,
+                      HttpEndpoint::Start(address, config.metrics_port,
                                           {.metrics = [this] { return MetricsText(); },
-                                           .live = [] { return true; },
-                                           .ready = [this] { return ready(); },
-                                           .started = [this] { return parts_->started.load(); }}));
+                                           .not_live = [] { return ""; },
+                                           .not_ready = not_ready,
+                                           .not_started = not_started}));
+  return absl::OkStatus();
+}
 
+absl::Status Server::Listen(const ServerConfig& config) {
+  AD_RETURN_IF_ERROR(ListenForHttp(config));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   // gRPC's own health service brings no description: link ours, so that reflection can show it.
@@ -280,16 +299,14 @@ void Server::StartWork(const ServerConfig& config, const std::vector<ModelEntry>
 int Server::grpc_port() const { return parts_->grpc_port; }
 int Server::metrics_port() const { return parts_->http->port(); }
 
-bool Server::ready() const {
-  if (parts_->queue.closed()) return false;
-  return parts_->strict_readiness ? parts_->catalogue->AllReady() : parts_->catalogue->AnyReady();
-}
+bool Server::ready() const { return !parts_->queue.closed() && parts_->readiness.ready(); }
 
 void Server::UpdateHealth() {
   MutexLock lock(parts_->health_mutex);
   for (const ModelStatus& model : parts_->catalogue->List()) {
     parts_->metrics.ModelLoaded(model.name, model.state == ModelState::kReady);
   }
+  parts_->readiness.LogHopeless();
   const bool now_ready = ready();
   const bool first = now_ready && !parts_->started.exchange(true);
   grpc::HealthCheckServiceInterface* health = parts_->grpc->GetHealthCheckService();

@@ -62,7 +62,10 @@ struct RawConfig {
 };
 
 void AddListenFlags(CLI::App& app, ServerConfig& config) {
-  app.add_option("--grpc-address", config.grpc_address, "Address that both ports listen on");
+  app.add_option("--grpc-address", config.grpc_address, "Address that the ports listen on");
+  app.add_option("--metrics-address", config.metrics_address,
+                 "Address that the port of HTTP listens on; empty: that of gRPC, or 127.0.0.1 for "
+                 "::1 and 0.0.0.0 for :: where HTTP has no IPv6");
   app.add_option("--grpc-port", config.grpc_port, "Port of gRPC; 0: any free one")
       ->check(CLI::Range(0, 65535));
   app.add_option("--metrics-port", config.metrics_port,

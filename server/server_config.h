@@ -14,8 +14,9 @@
 namespace antidiffusion {
 
 struct ServerConfig {
-  std::string grpc_address = "0.0.0.0";  // of both ports
-  int grpc_port = 8001;                  // 0: any free one, as the next
+  std::string grpc_address = "0.0.0.0";
+  std::string metrics_address;  // of HTTP; "": HttpAddressFor(grpc_address)
+  int grpc_port = 8001;         // 0: any free one, as the next
   int metrics_port = 8002;
   std::string port_file;  // where the chosen ports are written, "" nowhere
 

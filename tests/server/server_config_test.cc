@@ -61,6 +61,7 @@ TEST_F(ServerConfigTest, Defaults) {
 
 TEST_F(ServerConfigTest, EveryFlagArrives) {
   const ServerConfig config = Config({"--grpc-address=::1",
+                                      "--metrics-address=10.0.0.7",
                                       "--grpc-port=1",
                                       "--metrics-port=2",
                                       "--port-file=p",
@@ -84,6 +85,7 @@ TEST_F(ServerConfigTest, EveryFlagArrives) {
                                       "--otlp-endpoint=http://c:4318/v1/traces",
                                       "--trace-sample=0.25"});
   EXPECT_EQ(config.grpc_address, "::1");
+  EXPECT_EQ(config.metrics_address, "10.0.0.7");
   EXPECT_EQ(config.grpc_port, 1);
   EXPECT_EQ(config.metrics_port, 2);
   EXPECT_EQ(config.port_file, "p");

@@ -2,8 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <spdlog/sinks/ostream_sink.h>
+
+#include <sstream>
 #include <string>
 
+#include "server/http_endpoint.h"
 #include "server/server.h"
 #include "tests/server/test_server.h"
 #include "tests/testing/status_matchers.h"
@@ -12,7 +16,9 @@
 namespace antidiffusion {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 
 v1::ListModelsResponse ListModels(TestServer& server) {
   grpc::ClientContext context;
@@ -45,12 +51,88 @@ TEST(ServerLifeTest, RefusesJobsWhileLoading) {
   EXPECT_TRUE(server.Protect(RequestWith(SmallPng())).ok());
 }
 
-TEST(ServerLifeTest, StrictReadinessWantsEveryModel) {
-  TestServer server({.broken_models = {{"beta", absl::DataLossError("a bad header")}}}, nullptr,
-                    {"alpha", "beta"});
-  server.WaitForMetric(R"(model_loaded{model="alpha"})", 1);
+// Lines that hold `text`.
+int CountLines(const std::string& log, const std::string& text) {
+  int count = 0;
+  for (size_t at = log.find(text); at != std::string::npos; at = log.find(text, at + 1)) ++count;
+  return count;
+}
+
+TEST(ServerLifeTest, StrictReadinessWantsEveryModelAndSaysWhichOneIsMissing) {
+  std::ostringstream lines;
+  auto log = Log::Create(LogFormat::kJson, "info",
+                         std::make_shared<spdlog::sinks::ostream_sink_mt>(lines));
+  TestServer server(
+      {.hold_loading = true, .broken_models = {{"alpha", absl::DataLossError("a bad header")}}},
+      nullptr, {"alpha", "beta"}, *std::move(log));
+  EXPECT_EQ(server.Get("/readyz").body, "not ok: alpha loads; beta loads\n");
+  EXPECT_EQ(server.Get("/startupz").body, "not ok: it has not been ready yet\n");
+  EXPECT_EQ(server.Get("/livez").body, "ok\n");
+  server.engine().ReleaseLoading();
+  server.WaitForMetric(R"(model_loaded{model="beta"})", 1);
   EXPECT_FALSE(server.Healthy());
-  EXPECT_TRUE(server.Protect(RequestWith(SmallPng())).ok()) << "what is loaded can be used";
+  EXPECT_THAT(server.Get("/readyz").body,
+              MatchesRegex("not ok: alpha cannot be loaded: .*: a bad header\n"));
+  v1::ProtectRequest request = RequestWith(SmallPng());
+  request.set_model("beta");
+  EXPECT_TRUE(server.Protect(request).ok()) << "what is loaded can be used";
+  server.server().StartDrain();
+  EXPECT_EQ(server.Get("/readyz").body, "not ok: draining\n");
+  server.Stop();
+  EXPECT_EQ(CountLines(lines.str(), "the server does not become ready"), 1);
+  EXPECT_THAT(lines.str(), ContainsRegex("does not become ready: --strict-readiness wants every "
+                                         "model\",\"model\":\"alpha\",\"error\":.*a bad header"));
+}
+
+TEST(ServerLifeTest, ALaxServerWithoutAModelSaysSo) {
+  std::ostringstream lines;
+  auto log = Log::Create(LogFormat::kJson, "info",
+                         std::make_shared<spdlog::sinks::ostream_sink_mt>(lines));
+  const absl::Status broken = absl::DataLossError("a bad header");
+  TestServer server(
+      {.broken_models = {{"alpha", broken}, {"beta", broken}}},
+      [](ServerConfig& config) { config.strict_readiness = false; }, {"alpha", "beta"},
+      *std::move(log));
+  while (server.Get("/readyz").body.find("beta cannot") == std::string::npos) {
+  }
+  server.Stop();
+  EXPECT_EQ(CountLines(lines.str(), "does not become ready: no model can be loaded"), 2);
+}
+
+TEST(ServerLifeTest, AnIpv6AddressServesHttpOnIpv4WhereHttpHasNoIpv6) {
+  for (const std::string address : {"::1", "::", "[::1]"}) {
+    std::ostringstream lines;
+    auto log = Log::Create(LogFormat::kText, "info",
+                           std::make_shared<spdlog::sinks::ostream_sink_mt>(lines));
+    TestServer server(
+        {}, [&](ServerConfig& config) { config.grpc_address = address; }, {"alpha"},
+        *std::move(log));
+    server.WaitReady();
+    EXPECT_TRUE(server.Protect(RequestWith(SmallPng())).ok()) << address;
+    if (!HttpHasIpv6()) {
+      EXPECT_EQ(server.Get("/readyz").code, 200) << address;
+      server.Stop();
+      EXPECT_THAT(lines.str(), HasSubstr("HTTP listens on IPv4 alone"));
+    }
+  }
+}
+
+TEST(ServerLifeTest, HttpMayHaveAnAddressOfItsOwn) {
+  TestServer server({}, [](ServerConfig& config) {
+    config.grpc_address = "::1";
+    config.metrics_address = "127.0.0.1";
+  });
+  server.WaitReady();
+  EXPECT_EQ(server.Get("/livez").code, 200);
+}
+
+TEST(HttpAddressTest, IsTheSameOrOfTheSameReach) {
+  EXPECT_EQ(*HttpAddressFor("10.0.0.7", false), "10.0.0.7");
+  EXPECT_EQ(*HttpAddressFor("::1", false), "127.0.0.1");
+  EXPECT_EQ(*HttpAddressFor("[::]", false), "0.0.0.0");
+  EXPECT_EQ(*HttpAddressFor("fd00::7", true), "fd00::7");
+  EXPECT_THAT(HttpAddressFor("fd00::7", false),
+              StatusIs(absl::StatusCode::kInvalidArgument, "--metrics-address"));
 }
 
 TEST(ServerLifeTest, LaxReadinessWantsOneModel) {

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/image/codec.h"
@@ -125,7 +126,8 @@ void TestServer::Start(EngineFactory engines, const std::function<void(ServerCon
   server_ = *std::move(server);
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // the window stays at 64 KiB
-  channel_ = grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", server_->grpc_port()),
+  const std::string host = absl::StrContains(config.grpc_address, ":") ? "[::1]:" : "127.0.0.1:";
+  channel_ = grpc::CreateCustomChannel(absl::StrCat(host, server_->grpc_port()),
                                        grpc::InsecureChannelCredentials(), arguments);
   stub_ = v1::ProtectionService::NewStub(channel_);
   health_ = grpc::health::v1::Health::NewStub(channel_);
