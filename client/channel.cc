@@ -9,6 +9,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server,
                                            const Credentials& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxSendMessageSize(-1);
+  // Over all addresses of a name: each is a server of the service.
+  arguments.SetLoadBalancingPolicyName("round_robin");
   // RetryPolicy is the only one that repeats; a second one below it would multiply the attempts.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // The server is in the same network, often on loopback: a proxy meant for the web is in the way.

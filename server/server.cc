@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -244,6 +245,14 @@ absl::Status Server::Listen(const ServerConfig& config) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kMinPingIntervalMs);
+  if (config.grpc_max_connection_age > absl::ZeroDuration()) {
+    builder.AddChannelArgument(
+        GRPC_ARG_MAX_CONNECTION_AGE_MS,
+        static_cast<int>(absl::ToInt64Milliseconds(config.grpc_max_connection_age)));
+    // Without end: a stream may follow its job for hours, and keepalive ends those that are dead.
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                               std::numeric_limits<int>::max());
+  }
   builder.AddListeningPort(address, Credentials(), &parts_->grpc_port);
   builder.RegisterService(&parts_->service);
   parts_->grpc = builder.BuildAndStart();

@@ -52,6 +52,7 @@ struct RawConfig {
   ServerConfig config;
   int64_t keepalive_time_ms = 0;
   int64_t keepalive_timeout_ms = 0;
+  double max_connection_age_s = 0;
   double drain_timeout_s = 0;
   double worker_hang_timeout_s = 0;
   double self_test_interval_s = 0;
@@ -177,6 +178,7 @@ void AddLifeFlags(CLI::App& app, RawConfig& raw) {
   ServerConfig& config = raw.config;
   raw.keepalive_time_ms = absl::ToInt64Milliseconds(config.grpc_keepalive_time);
   raw.keepalive_timeout_ms = absl::ToInt64Milliseconds(config.grpc_keepalive_timeout);
+  raw.max_connection_age_s = absl::ToDoubleSeconds(config.grpc_max_connection_age);
   raw.drain_timeout_s = absl::ToDoubleSeconds(config.drain_timeout);
   app.add_option("--grpc-keepalive-time", raw.keepalive_time_ms,
                  "Milliseconds of silence after which a client is pinged")
@@ -184,6 +186,11 @@ void AddLifeFlags(CLI::App& app, RawConfig& raw) {
   app.add_option("--grpc-keepalive-timeout", raw.keepalive_timeout_ms,
                  "Milliseconds that a client may take to answer a ping")
       ->check(CLI::Range(int64_t{100}, int64_t{std::numeric_limits<int>::max()}));
+  app.add_option(
+         "--grpc-max-connection-age", raw.max_connection_age_s,
+         "Seconds after which a client is asked to connect anew, so that clients spread over "
+         "servers; calls under way go on. 0: never")
+      ->check(CLI::Range(0.0, 1e6));
   const std::map<std::string, LogFormat> formats = {{"text", LogFormat::kText},
                                                     {"json", LogFormat::kJson}};
   app.add_option("--log-format", config.log_format, "text, json")
@@ -301,6 +308,7 @@ std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* a
   }
   raw.config.grpc_keepalive_time = absl::Milliseconds(raw.keepalive_time_ms);
   raw.config.grpc_keepalive_timeout = absl::Milliseconds(raw.keepalive_timeout_ms);
+  raw.config.grpc_max_connection_age = absl::Seconds(raw.max_connection_age_s);
   raw.config.drain_timeout = absl::Seconds(raw.drain_timeout_s);
   raw.config.worker_hang_timeout = absl::Seconds(raw.worker_hang_timeout_s);
   raw.config.self_test_interval = absl::Seconds(raw.self_test_interval_s);

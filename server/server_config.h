@@ -48,6 +48,9 @@ struct ServerConfig {
 
   absl::Duration grpc_keepalive_time = absl::Seconds(30);
   absl::Duration grpc_keepalive_timeout = absl::Seconds(20);
+  // After which a connection is asked to go, and a tenth more or less; its streams end by
+  // themselves. Zero: never.
+  absl::Duration grpc_max_connection_age = absl::Minutes(10);
 
   std::string job_store = ":memory:";  // or sqlite:PATH
   absl::Duration job_timeout = absl::Hours(24);

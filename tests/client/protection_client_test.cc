@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/client/fake_service.h"
 #include "tests/testing/status_matchers.h"
 
@@ -234,6 +235,28 @@ TEST_F(ProtectionClientTest, TakesImagesAboveGrpcsDefaultLimit) {
   const auto result = Protect();
   ASSERT_THAT(result, IsOk());
   EXPECT_EQ(result->image.size(), large.size());
+}
+
+// A client that holds on to the first address of a name leaves the other servers without work.
+TEST_F(ProtectionClientTest, CallsGoToAllAddressesOfAName) {
+  FakeService other;
+  const auto answer = [](auto*, v1::ListModelsResponse& /*response*/) { return grpc::Status::OK; };
+  std::atomic<int> here = 0;
+  std::atomic<int> there = 0;
+  service_.list_models = [&](auto* context, auto& response) {
+    ++here;
+    return answer(context, response);
+  };
+  other.list_models = [&](auto* context, auto& response) {
+    ++there;
+    return answer(context, response);
+  };
+  const ProtectionClient client =
+      Client(absl::StrCat("ipv4:", service_.address(), ",", other.address(), ",", UnusedAddress()));
+  while (here == 0 || there == 0) ASSERT_THAT(client.ListModels({}), IsOk());
+  const int before = here - there;
+  for (int i = 0; i < 10; ++i) ASSERT_THAT(client.ListModels({}), IsOk());
+  EXPECT_EQ(here - there, before) << "in turn";
 }
 
 TEST(InterruptibleSleepTest, TellsWhetherItWasStopped) {

@@ -79,6 +79,7 @@ TEST_F(ServerConfigTest, EveryFlagArrives) {
                                       "--max-image-pixels=7",
                                       "--grpc-keepalive-time=8000",
                                       "--grpc-keepalive-timeout=9000",
+                                      "--grpc-max-connection-age=0.5",
                                       "--log-format=json",
                                       "--log-level=debug",
                                       "--drain-timeout=1.5",
@@ -102,6 +103,7 @@ TEST_F(ServerConfigTest, EveryFlagArrives) {
   EXPECT_EQ(config.max_image_pixels, 7);
   EXPECT_EQ(config.grpc_keepalive_time, absl::Seconds(8));
   EXPECT_EQ(config.grpc_keepalive_timeout, absl::Seconds(9));
+  EXPECT_EQ(config.grpc_max_connection_age, absl::Milliseconds(500));
   EXPECT_EQ(config.log_format, LogFormat::kJson);
   EXPECT_EQ(config.log_level, "debug");
   EXPECT_EQ(config.drain_timeout, absl::Milliseconds(1500));

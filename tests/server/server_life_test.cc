@@ -1,12 +1,17 @@
 // From loading to stopped: health, probes, metrics, drain.
 #include <gmock/gmock.h>
+#include <grpcpp/channel.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 
 #include <spdlog/sinks/ostream_sink.h>
 
+#include <chrono>
 #include <sstream>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "server/http_endpoint.h"
 #include "server/server.h"
 #include "tests/server/test_server.h"
@@ -269,6 +274,29 @@ TEST(ServerLifeTest, HttpAnswersItsPathsOnly) {
   for (const char* path : {"/", "/livezz", "/livez/x", "/metrics/..", "/etc/passwd"}) {
     EXPECT_EQ(server.Get(path).code, 404) << path;
   }
+}
+
+// The client's connection is asked to go, and goes; a stream on it ends by itself.
+TEST(ServerLifeTest, AConnectionHasAnAgeAndItsStreamsOutliveIt) {
+  TestServer server({.hold_steps = true}, [](ServerConfig& config) {
+    config.grpc_max_connection_age = absl::Milliseconds(200);
+  });
+  grpc::ChannelArguments own;
+  own.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  const auto channel =
+      grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", server.server().grpc_port()),
+                                grpc::InsecureChannelCredentials(), own);
+  const auto stub = v1::ProtectionService::NewStub(channel);
+  server.WaitReady();
+  OpenCall call(*stub, RequestWith(SmallPng()));
+  ASSERT_TRUE(call.Next()->has_queued());
+  while (channel->GetState(false) == GRPC_CHANNEL_READY) {
+    channel->WaitForStateChange(GRPC_CHANNEL_READY,
+                                std::chrono::system_clock::now() + std::chrono::minutes(2));
+  }
+  server.engine().AllowAllSteps();
+  EXPECT_TRUE(call.Finish().ok());
+  EXPECT_TRUE(call.result().whole());
 }
 
 TEST(ServerLifeTest, ATakenPortIsAnError) {
