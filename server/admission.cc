@@ -16,6 +16,7 @@
 #include "core/base/utf8.h"
 #include "server/errors.h"
 #include "server/job_trace.h"
+#include "server/planned_work.h"
 #include "server/request_conversion.h"
 
 namespace antidiffusion {
@@ -99,6 +100,9 @@ absl::StatusOr<std::shared_ptr<Job>> Admission::TryAdmit(const Call& call,
   if (closed) return DrainingError();
   if (with_.unread.full()) return ResultsUnreadError();
   AD_RETURN_IF_ERROR(CheckModels(job));
+  AD_RETURN_IF_ERROR(
+      CheckPlannedPasses(job.options, with_.catalogue.InfoOf(job.model), header,
+                         tenant->spec().max_job_passes.value_or(options_.max_job_passes)));
   AD_RETURN_IF_ERROR(CheckDeadline(job, deadline));
   job.image = std::move(*request.mutable_image());
   return TakeIn(*tenant, std::move(job), header, deadline);

@@ -31,6 +31,7 @@ class Admission {
     DecodeLimits limits;
     absl::Duration job_timeout = absl::Hours(24);  // of CreateJob's jobs that name none
     bool result_cache = true;
+    int64_t max_job_passes = 0;  // PlannedPasses, where the tenant has no limit of its own; 0: any
   };
   struct Surroundings {  // all of it outlives the admission
     ModelCatalogue& catalogue;

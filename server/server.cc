@@ -100,7 +100,7 @@ struct Server::Parts {
         ledger(KeepLimits(config), {queue, metrics, log, tracer, absl::Now}),
         unread(config.max_unread_bytes),
         admission(
-            {ImageLimits(config), config.job_timeout, config.result_cache},
+            {ImageLimits(config), config.job_timeout, config.result_cache, config.max_job_passes},
             {*catalogue, queue, ledger, *tenants, eta, unread, metrics, log, tracer, absl::Now}),
         service({admission, ledger, *catalogue, *tenants, unread, metrics, absl::Now}) {}
 

@@ -22,6 +22,7 @@ namespace {
 constexpr int64_t kMaxImageBytes = int64_t{1} << 30;  // gRPC counts a message's bytes in 31 bits
 constexpr char kSqlitePrefix[] = "sqlite:";
 constexpr int64_t kMaxPixels = 1'000'000'000;
+constexpr int64_t kMaxJobPasses = 1'000'000'000'000;
 constexpr int64_t kMaxQueueBytes = int64_t{1} << 44;  // sums with it stay far from overflow
 
 // models/ of the installation that this program belongs to, else of the source tree.
@@ -157,6 +158,10 @@ void AddLimitFlags(CLI::App& app, ServerConfig& config) {
       ->check(CLI::Range(int64_t{1}, kMaxImageBytes));
   app.add_option("--max-image-pixels", config.max_image_pixels, "Width times height of an image")
       ->check(CLI::Range(int64_t{1}, kMaxPixels));
+  app.add_option("--max-job-passes", config.max_job_passes,
+                 "Passes through networks that a job may plan, of squares of the model's native "
+                 "side; 0: no limit")
+      ->check(CLI::Range(int64_t{0}, kMaxJobPasses));
 }
 
 void AddWorkerFlags(CLI::App& app, RawConfig& raw) {

@@ -45,6 +45,7 @@ struct ServerConfig {
   int64_t max_queue_bytes = int64_t{512} << 20;
   int64_t max_image_bytes = int64_t{32} << 20;
   int64_t max_image_pixels = 50'000'000;
+  int64_t max_job_passes = 20'000;  // planned_work.h; 0: no limit
 
   absl::Duration grpc_keepalive_time = absl::Seconds(30);
   absl::Duration grpc_keepalive_timeout = absl::Seconds(20);

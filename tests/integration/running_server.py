@@ -78,7 +78,8 @@ class RunningServer:
         command = [
             os.environ["ANTIDIFFUSIOND"], "--grpc-address=127.0.0.1", *any_port,
             "--metrics-port=0", f"--port-file={ports}", f"--model-repository={MODELS}",
-            "--load-model=sd1-like", "--precision=fp32", "--threads=1", *flags,
+            "--load-model=sd1-like", "--precision=fp32", "--threads=1", "--max-job-passes=0",
+            *flags,
         ]
         with open(self.log_path, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)

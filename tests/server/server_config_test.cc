@@ -77,6 +77,7 @@ TEST_F(ServerConfigTest, EveryFlagArrives) {
                                       "--max-queue-bytes=5",
                                       "--max-image-bytes=6",
                                       "--max-image-pixels=7",
+                                      "--max-job-passes=8",
                                       "--grpc-keepalive-time=8000",
                                       "--grpc-keepalive-timeout=9000",
                                       "--grpc-max-connection-age=0.5",
@@ -101,6 +102,7 @@ TEST_F(ServerConfigTest, EveryFlagArrives) {
   EXPECT_EQ(config.max_queue_bytes, 5);
   EXPECT_EQ(config.max_image_bytes, 6);
   EXPECT_EQ(config.max_image_pixels, 7);
+  EXPECT_EQ(config.max_job_passes, 8);
   EXPECT_EQ(config.grpc_keepalive_time, absl::Seconds(8));
   EXPECT_EQ(config.grpc_keepalive_timeout, absl::Seconds(9));
   EXPECT_EQ(config.grpc_max_connection_age, absl::Milliseconds(500));

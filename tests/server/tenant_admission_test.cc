@@ -1,4 +1,5 @@
 // Keys, rights, rates, quotas and shares, as a caller meets them.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -16,6 +17,8 @@
 
 namespace antidiffusion {
 namespace {
+
+using ::testing::HasSubstr;
 
 std::string Entry(const std::string& name, const std::string& more = "") {
   return absl::StrCat(R"({"name":")", name, R"(","key_sha256":[")",
@@ -114,6 +117,15 @@ TEST_F(TenantAdmissionTest, BytesOfADayAreCountedOnceAcceptedOnly) {
   const auto call = Open("a");
   ExpectRefused(call->Finish(), grpc::RESOURCE_EXHAUSTED, "TENANT_BYTES");
   EXPECT_GT(std::stoi(call->Trailer("grpc-retry-pushback-ms")), 23 * 3'600'000);
+}
+
+TEST_F(TenantAdmissionTest, AJobMayPlanSoMuchWorkAndATenantHasALimitOfItsOwn) {
+  Start(Entry("a") + "," + Entry("b", R"("max_job_passes":100)"), {},
+        [](ServerConfig& config) { config.max_job_passes = 50; });
+  ExpectRefused(ProtectAs("a"), grpc::INVALID_ARGUMENT, "INVALID_FIELD");
+  EXPECT_THAT(ProtectAs("a").error_message(), HasSubstr("70 planned passes"));
+  EXPECT_TRUE(ProtectAs("b").ok());
+  EXPECT_EQ(server_->engine().jobs(), 1);
 }
 
 TEST_F(TenantAdmissionTest, AnImageAboveTheWholeQuotaIsNotToBeTriedAgain) {
