@@ -130,14 +130,24 @@ absl::StatusOr<std::shared_ptr<Job>> Admission::TakeIn(const Tenant& tenant, Job
 
 // That the server has every model which the job names, and the job's own can do what is asked.
 absl::Status Admission::CheckModels(const JobRequest& job) const {
-  AD_RETURN_IF_ERROR(with_.catalogue.Check(job.model));
+  AD_RETURN_IF_ERROR(CheckModel(job, job.model));
   for (const std::string& name : job.options.also) {
     if (name == job.model) {
       return InvalidField("options.also", name, "other models than the request's own");
     }
-    AD_RETURN_IF_ERROR(with_.catalogue.Check(name));
+    AD_RETURN_IF_ERROR(CheckModel(job, name));
   }
-  return CheckCapabilities(job.options, with_.catalogue.InfoOf(job.model));
+  const ModelInfo model = with_.catalogue.InfoOf(job.model);
+  // Of one that was not loaded yet nothing is known: the engine asks then.
+  return model.name.empty() ? absl::OkStatus() : CheckCapabilities(job.options, model);
+}
+
+// A job that nobody waits for in a call may wait for its model too, where it is safe meanwhile. If
+// the model cannot be loaded, the job fails with that.
+absl::Status Admission::CheckModel(const JobRequest& job, const std::string& name) const {
+  const absl::Status there = with_.catalogue.Check(name);
+  const bool loads = ReasonOf(there) == reason::kModelLoading;
+  return loads && job.detached && with_.ledger.durable() ? absl::OkStatus() : there;
 }
 
 // What makes the request the same as another.

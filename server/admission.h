@@ -70,6 +70,7 @@ class Admission {
   absl::StatusOr<absl::Time> DeadlineOf(const Call& call, const v1::ProtectRequest& request) const;
   absl::Status CheckDeadline(const JobRequest& job, absl::Time deadline) const;
   absl::Status CheckModels(const JobRequest& job) const;
+  absl::Status CheckModel(const JobRequest& job, const std::string& name) const;
   std::string ModelsOf(const JobRequest& job) const;
   void Identify(const v1::ProtectRequest& request, JobRequest& job) const;
   // Pushes, and takes the job's bytes from its tenant's quota where the queue takes the job.

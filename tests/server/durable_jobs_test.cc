@@ -191,6 +191,34 @@ TEST_F(DurableJobsTest, ResultsAndErrorsOutliveTheServer) {
   EXPECT_EQ(Start().Metric("jobs_kept"), 1);
 }
 
+TEST_F(DurableJobsTest, AJobWaitsForItsModelToLoad) {
+  models_ = {"alpha", "beta"};
+  server_ = std::make_unique<TestServer>(
+      FakeEngine::Orders{.hold_loading = true,
+                         .broken_models = {{"beta", absl::DataLossError("a bad header")}}},
+      [this](ServerConfig& config) { config.job_store = "sqlite:" + dir_.File("jobs.db"); },
+      models_);
+  const JobsClient jobs(*server_);
+  const auto good = jobs.Create(Request("good"));
+  ASSERT_TRUE(good.status.ok()) << good.status.error_message();
+  EXPECT_EQ(good.value.state(), v1::Job::QUEUED);
+  v1::ProtectRequest request = Request("bad");
+  request.set_model("beta");
+  const auto bad = jobs.Create(request);
+  ASSERT_TRUE(bad.status.ok()) << bad.status.error_message();
+  request.set_model("gamma");
+  request.set_request_id("unknown");
+  EXPECT_EQ(jobs.Create(request).reason(), "MODEL_NOT_FOUND");
+  EXPECT_EQ(ErrorInfoOf(server_->Protect(Request("call"))).reason(), "MODEL_LOADING")
+      << "whoever waits in a call may find another server";
+
+  server_->engine().ReleaseLoading();
+  EXPECT_TRUE(JobWatch(*server_, good.value.name()).Finish().ok());
+  const grpc::Status failed = JobWatch(*server_, bad.value.name()).Finish();
+  EXPECT_EQ(ErrorInfoOf(failed).reason(), "MODEL_FAILED");
+  EXPECT_EQ(jobs.Get(bad.value.name()).value.state(), v1::Job::FAILED);
+}
+
 TEST_F(DurableJobsTest, ACallWithoutARequestIdIsNotStored) {
   TestServer& server = Start();
   ASSERT_TRUE(server.Protect(RequestWith(SmallPng())).ok());

@@ -291,8 +291,8 @@ TEST(ServerLifeTest, AConnectionHasAnAgeAndItsStreamsOutliveIt) {
   OpenCall call(*stub, RequestWith(SmallPng()));
   ASSERT_TRUE(call.Next()->has_queued());
   while (channel->GetState(false) == GRPC_CHANNEL_READY) {
-    channel->WaitForStateChange(GRPC_CHANNEL_READY,
-                                std::chrono::system_clock::now() + std::chrono::minutes(2));
+    ASSERT_TRUE(channel->WaitForStateChange(
+        GRPC_CHANNEL_READY, std::chrono::system_clock::now() + std::chrono::minutes(2)));
   }
   server.engine().AllowAllSteps();
   EXPECT_TRUE(call.Finish().ok());
