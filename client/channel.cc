@@ -5,18 +5,12 @@
 #include "grpcpp/support/channel_arguments.h"
 
 namespace antidiffusion {
-namespace {
-
-// A protected photograph of 50 million pixels as PNG is larger than what was sent.
-constexpr int kMaxReceiveBytes = 256 << 20;
-
-}  // namespace
-
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server,
                                            const Credentials& credentials) {
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   arguments.SetMaxSendMessageSize(-1);
+  // Over all addresses of a name: each is a server of the service.
+  arguments.SetLoadBalancingPolicyName("round_robin");
   // RetryPolicy is the only one that repeats; a second one below it would multiply the attempts.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // The server is in the same network, often on loopback: a proxy meant for the web is in the way.

@@ -10,9 +10,9 @@
 
 namespace antidiffusion {
 
-// A connection of its own (not shared with equal channels of the process), without retries: large
-// answers are taken, dead connections noticed, proxies for the web left aside. Does not connect
-// yet. Shared because gRPC's stubs share it.
+// A connection of its own (not shared with equal channels of the process), without retries: dead
+// connections are noticed, proxies for the web left aside. Calls go to the addresses of `server` in
+// turn, those that answer. Does not connect yet. Shared because gRPC's stubs share it.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server,
                                            const Credentials& credentials);
 

@@ -38,13 +38,10 @@ Json ErrorObject(const v1::Job& job) {
 Json JobObject(const v1::Job& job) {
   v1::Job shown = job;
   shown.clear_error();  // its details may be of a type that this program cannot print
-  shown.mutable_result()->clear_image();
-  if (!job.has_result()) shown.clear_result();
   Json object = MessageJson(shown);
   if (object.is_null()) return object;
   object["error"] = ErrorObject(job);
   if (!object.contains("result")) object["result"] = nullptr;
-  if (object["result"].is_object()) object["result"].erase("image");
   return object;
 }
 

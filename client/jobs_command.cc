@@ -154,7 +154,6 @@ class JobsRun {
     AD_RETURN_IF_ERROR(CheckResultFile());
     v1::GetJobRequest request;
     request.set_name(*outcome.name);
-    request.set_include_result(!settings_.result_file.empty());
     AD_ASSIGN_OR_RETURN(outcome.job, client_.GetJob(request, Call(*outcome.name)));
     std::ostringstream text;
     WriteJob(*outcome.job, text);
@@ -165,7 +164,9 @@ class JobsRun {
       return absl::FailedPreconditionError(
           absl::StrCat("there is no result: the job is ", StateName(outcome.job->state())));
     }
-    AD_RETURN_IF_ERROR(WriteResult(outcome.job->result(), settings_.result_file, outcome));
+    AD_ASSIGN_OR_RETURN(const ReceivedResult result,
+                        client_.DownloadResult(*outcome.name, Call(*outcome.name)));
+    AD_RETURN_IF_ERROR(WriteResult(result, settings_.result_file, outcome));
     absl::StrAppend(&sentence, "\nwritten: ", *outcome.output);
     return absl::OkStatus();
   }
@@ -187,10 +188,11 @@ class JobsRun {
                                      " --from-sequence ", request.from_sequence()));
     }
     AD_RETURN_IF_ERROR(result.status());
-    AD_RETURN_IF_ERROR(WriteResult(*result, ResultPath(*outcome.name, *result), outcome));
+    const v1::ProtectionResult& facts = result->facts;
+    AD_RETURN_IF_ERROR(WriteResult(*result, ResultPath(*outcome.name, facts), outcome));
     sentence =
-        absl::StrCat(*outcome.name, " -> ", *outcome.output, ": ", ReportText(result->report()));
-    if (settings_.json) AttachJob(*result, outcome);
+        absl::StrCat(*outcome.name, " -> ", *outcome.output, ": ", ReportText(facts.report()));
+    if (settings_.json) AttachJob(facts, outcome);
     return absl::OkStatus();
   }
 
@@ -222,14 +224,11 @@ class JobsRun {
     return PrepareOutputFolder(settings_.result_file);
   }
 
-  absl::Status WriteResult(const v1::ProtectionResult& result, const std::string& path,
+  absl::Status WriteResult(const ReceivedResult& result, const std::string& path,
                            JobOutcome& outcome) const {
-    if (result.image().empty()) {
-      return absl::InternalError("the server's result holds no image");
-    }
     std::error_code error;
     if (!settings_.overwrite && fs::exists(path, error)) return AlreadyExists(path);
-    AD_RETURN_IF_ERROR(WriteFileAtomically(path, result.image()));
+    AD_RETURN_IF_ERROR(WriteFileAtomically(path, result.image));
     outcome.output = path;
     return absl::OkStatus();
   }

@@ -89,15 +89,14 @@ class Batch {
     AD_ASSIGN_OR_RETURN(*request.mutable_image(), ReadInputFile(task.input));
     AD_RETURN_IF_ERROR(PrepareOutputFolder(task.output));
     if (request.request_id().empty()) request.set_request_id(MakeRequestId());
-    AD_ASSIGN_OR_RETURN(v1::ProtectionResult result, Send(request, row));
-    AD_RETURN_IF_ERROR(WriteFileAtomically(task.output, result.image()));
-    result.clear_image();
+    AD_ASSIGN_OR_RETURN(ReceivedResult result, Send(request, row));
+    AD_RETURN_IF_ERROR(WriteFileAtomically(task.output, result.image));
     outcome.output = task.output.string();
-    outcome.result = std::move(result);
+    outcome.result = std::move(result.facts);
     return absl::OkStatus();
   }
 
-  absl::StatusOr<v1::ProtectionResult> Send(const v1::ProtectRequest& request, int row) {
+  absl::StatusOr<ReceivedResult> Send(const v1::ProtectRequest& request, int row) {
     CallOptions call;
     call.deadline = absl::Now() + settings_.timeout;
     call.retry = !server_lost_;
@@ -105,12 +104,9 @@ class Batch {
     call.on_retry = [this, row](const RetryNotice& notice) {
       display_.Note(row, RetryText(notice));
     };
-    absl::StatusOr<v1::ProtectionResult> result = client_.Protect(
+    absl::StatusOr<ReceivedResult> result = client_.Protect(
         request, call, [this, row](const v1::JobEvent& event) { display_.Update(row, event); });
     server_lost_ = IsUnreachable(result.status());
-    if (result.ok() && result->image().empty()) {
-      return absl::InternalError("the server's result holds no image");
-    }
     return result;
   }
 

@@ -26,31 +26,6 @@ RetryOptions Patient(RetryOptions retry) {
   return retry;
 }
 
-using EventReader = grpc::ClientReaderInterface<v1::JobEvent>;
-
-// Whether anything came. The result goes to `result`, all else to `on_event`.
-bool ReadEvents(EventReader& reader, std::optional<v1::ProtectionResult>& result,
-                const std::function<void(const v1::JobEvent&)>& on_event) {
-  bool received = false;
-  v1::JobEvent event;
-  while (reader.Read(&event)) {
-    received = true;
-    if (event.has_result()) {
-      result = std::move(*event.mutable_result());
-    } else if (on_event) {
-      on_event(event);
-    }
-  }
-  return received;
-}
-
-absl::StatusOr<v1::ProtectionResult> TakeResult(std::optional<v1::ProtectionResult> result) {
-  if (!result.has_value()) {
-    return absl::InternalError("the server ended the job without a result");
-  }
-  return *std::move(result);
-}
-
 }  // namespace
 
 bool InterruptibleSleep(absl::Duration duration, const std::stop_token& stop) {
@@ -73,36 +48,88 @@ ProtectionClient::ProtectionClient(const ClientOptions& options,
       protection_(v1::ProtectionService::NewStub(channel)),
       health_(grpc::health::v1::Health::NewStub(channel)) {}
 
-absl::StatusOr<v1::ProtectionResult> ProtectionClient::Protect(
-    const v1::ProtectRequest& request, const CallOptions& call,
-    const std::function<void(const v1::JobEvent&)>& on_event) const {
-  std::optional<v1::ProtectionResult> result;
-  AD_RETURN_IF_ERROR(Call(call, [&](grpc::ClientContext& context) {
-    const auto reader = protection_->Protect(&context, request);
-    Attempt attempt = {.message_received = ReadEvents(*reader, result, on_event)};
-    attempt.status = reader->Finish();
-    return attempt;
-  }));
-  return TakeResult(std::move(result));
+ProtectionClient::Attempt ProtectionClient::Read(grpc::ClientContext& context,
+                                                 grpc::ClientReader<v1::JobEvent>& reader,
+                                                 ResultReceipt& receipt,
+                                                 const EventHandler& on_event) {
+  Attempt attempt;
+  absl::Status taken;
+  v1::JobEvent event;
+  while (taken.ok() && reader.Read(&event)) {
+    attempt.message_received = true;
+    if (event.has_result() || event.has_chunk()) {
+      taken = receipt.Take(std::move(event));
+    } else if (on_event) {
+      on_event(event);
+    }
+  }
+  if (!taken.ok()) context.TryCancel();
+  attempt.status = reader.Finish();
+  if (!taken.ok()) {
+    attempt.status = {grpc::StatusCode::INTERNAL, std::string(taken.message())};
+  }
+  return attempt;
 }
 
-absl::StatusOr<v1::ProtectionResult> ProtectionClient::WatchJob(
-    const v1::WatchJobRequest& request, const CallOptions& call,
-    const std::function<void(const v1::JobEvent&)>& on_event) const {
-  std::optional<v1::ProtectionResult> result;
+ProtectionClient::Attempt ProtectionClient::ReadRest(grpc::ClientContext& context,
+                                                     const std::string& job,
+                                                     ResultReceipt& receipt) const {
+  v1::DownloadResultRequest request;
+  request.set_name(job);
+  request.set_offset(receipt.bytes());
+  const auto reader = protection_->DownloadResult(&context, request);
+  Attempt attempt = Read(context, *reader, receipt, nullptr);
+  // Patience is for those that bring the image on.
+  attempt.message_received = receipt.bytes() > request.offset();
+  attempt.resumable = true;
+  return attempt;
+}
+
+absl::StatusOr<ReceivedResult> ProtectionClient::Protect(const v1::ProtectRequest& request,
+                                                         const CallOptions& call,
+                                                         const EventHandler& on_event) const {
+  ResultReceipt receipt;
+  std::string job;
+  const EventHandler remember = [&job, &on_event](const v1::JobEvent& event) {
+    if (event.has_queued()) job = event.queued().job();
+    if (on_event) on_event(event);
+  };
+  AD_RETURN_IF_ERROR(Call(call, [&](grpc::ClientContext& context) {
+    if (receipt.begun()) return ReadRest(context, job, receipt);
+    const auto reader = protection_->Protect(&context, request);
+    Attempt attempt = Read(context, *reader, receipt, remember);
+    // Without a request_id the job went with the call.
+    attempt.resumable = receipt.begun() && !request.request_id().empty() && !job.empty();
+    return attempt;
+  }));
+  return std::move(receipt).Finish();
+}
+
+absl::StatusOr<ReceivedResult> ProtectionClient::WatchJob(const v1::WatchJobRequest& request,
+                                                          const CallOptions& call,
+                                                          const EventHandler& on_event) const {
+  ResultReceipt receipt;
   v1::WatchJobRequest next = request;
-  const auto remember = [&next, &on_event](const v1::JobEvent& event) {
+  const EventHandler remember = [&next, &on_event](const v1::JobEvent& event) {
     next.set_from_sequence(event.sequence());
     if (on_event) on_event(event);
   };
   AD_RETURN_IF_ERROR(Call(call, [&](grpc::ClientContext& context) {
+    if (receipt.begun()) return ReadRest(context, request.name(), receipt);
     const auto reader = protection_->WatchJob(&context, next);
-    Attempt attempt = {.message_received = ReadEvents(*reader, result, remember),
-                       .resumable = true};
-    attempt.status = reader->Finish();
+    Attempt attempt = Read(context, *reader, receipt, remember);
+    attempt.resumable = true;
     return attempt;
   }));
-  return TakeResult(std::move(result));
+  return std::move(receipt).Finish();
+}
+
+absl::StatusOr<ReceivedResult> ProtectionClient::DownloadResult(const std::string& name,
+                                                                const CallOptions& call) const {
+  ResultReceipt receipt;
+  AD_RETURN_IF_ERROR(
+      Call(call, [&](grpc::ClientContext& context) { return ReadRest(context, name, receipt); }));
+  return std::move(receipt).Finish();
 }
 
 template <typename Request, typename Response>

@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "antidiffusion/v1/protection.grpc.pb.h"
 #include "client/credentials.h"
+#include "client/result_receipt.h"
 #include "client/retry_policy.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
@@ -43,16 +44,18 @@ struct CallOptions {
 // One connection, any number of calls at a time: thread-safe. All methods block. Errors carry
 // gRPC's code and a message of one line; CANCELLED once `stop` was requested; DEADLINE_EXCEEDED at
 // the deadline; see IsUnreachable for "there is no such server". Attempts are repeated as
-// RetryPolicy says, with an unchanged request, and only while no message has come back (WatchJob:
-// also afterwards).
+// RetryPolicy says, with an unchanged request, and only while no message has come back (WatchJob
+// and DownloadResult: also afterwards). An image that has begun to come is not asked for again: the
+// next attempt is a DownloadResult from the byte that is missing.
 class ProtectionClient {
  public:
   // Does not connect yet.
   explicit ProtectionClient(const ClientOptions& options);
 
-  // `on_event` hears all events but the result, in order, on the calling thread. INTERNAL when the
-  // stream ends well without a result.
-  absl::StatusOr<v1::ProtectionResult> Protect(
+  // `on_event` hears all events but the result and its image, in order, on the calling thread.
+  // INTERNAL when the stream ends well without a result, or without all of its image. With a
+  // request_id a stream that breaks once the result has come is picked up.
+  absl::StatusOr<ReceivedResult> Protect(
       const v1::ProtectRequest& request, const CallOptions& call,
       const std::function<void(const v1::JobEvent&)>& on_event) const;
 
@@ -68,9 +71,13 @@ class ProtectionClient {
 
   // As Protect, for a job that exists. A stream that breaks is picked up after the last event that
   // was heard, for about two minutes without a server.
-  absl::StatusOr<v1::ProtectionResult> WatchJob(
+  absl::StatusOr<ReceivedResult> WatchJob(
       const v1::WatchJobRequest& request, const CallOptions& call,
       const std::function<void(const v1::JobEvent&)>& on_event) const;
+
+  // The result of a job that has succeeded.
+  absl::StatusOr<ReceivedResult> DownloadResult(const std::string& name,
+                                                const CallOptions& call) const;
 
   // The job as it is at that moment, which may still be running.
   absl::StatusOr<v1::Job> CancelJob(const std::string& name, const CallOptions& call) const;
@@ -90,6 +97,14 @@ class ProtectionClient {
     bool resumable = false;  // repeated even so: the next attempt begins where this one broke
   };
 
+  using EventHandler = std::function<void(const v1::JobEvent&)>;
+
+  // Reads what `reader` has: results into `receipt`, all else to `on_event`.
+  static Attempt Read(grpc::ClientContext& context, grpc::ClientReader<v1::JobEvent>& reader,
+                      ResultReceipt& receipt, const EventHandler& on_event);
+  // One attempt at what `receipt` lacks of the result of `job`.
+  Attempt ReadRest(grpc::ClientContext& context, const std::string& job,
+                   ResultReceipt& receipt) const;
   absl::Status Call(const CallOptions& call,
                     const std::function<Attempt(grpc::ClientContext&)>& attempt) const;
   // One attempt as the server answered it; `status` must not be OK.

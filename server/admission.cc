@@ -16,6 +16,7 @@
 #include "core/base/utf8.h"
 #include "server/errors.h"
 #include "server/job_trace.h"
+#include "server/planned_work.h"
 #include "server/request_conversion.h"
 
 namespace antidiffusion {
@@ -97,7 +98,11 @@ absl::StatusOr<std::shared_ptr<Job>> Admission::TryAdmit(const Call& call,
     return known;
   }
   if (closed) return DrainingError();
+  if (with_.unread.full()) return ResultsUnreadError();
   AD_RETURN_IF_ERROR(CheckModels(job));
+  AD_RETURN_IF_ERROR(
+      CheckPlannedPasses(job.options, with_.catalogue.InfoOf(job.model), header,
+                         tenant->spec().max_job_passes.value_or(options_.max_job_passes)));
   AD_RETURN_IF_ERROR(CheckDeadline(job, deadline));
   job.image = std::move(*request.mutable_image());
   return TakeIn(*tenant, std::move(job), header, deadline);
@@ -125,14 +130,24 @@ absl::StatusOr<std::shared_ptr<Job>> Admission::TakeIn(const Tenant& tenant, Job
 
 // That the server has every model which the job names, and the job's own can do what is asked.
 absl::Status Admission::CheckModels(const JobRequest& job) const {
-  AD_RETURN_IF_ERROR(with_.catalogue.Check(job.model));
+  AD_RETURN_IF_ERROR(CheckModel(job, job.model));
   for (const std::string& name : job.options.also) {
     if (name == job.model) {
       return InvalidField("options.also", name, "other models than the request's own");
     }
-    AD_RETURN_IF_ERROR(with_.catalogue.Check(name));
+    AD_RETURN_IF_ERROR(CheckModel(job, name));
   }
-  return CheckCapabilities(job.options, with_.catalogue.InfoOf(job.model));
+  const ModelInfo model = with_.catalogue.InfoOf(job.model);
+  // Of one that was not loaded yet nothing is known: the engine asks then.
+  return model.name.empty() ? absl::OkStatus() : CheckCapabilities(job.options, model);
+}
+
+// A job that nobody waits for in a call may wait for its model too, where it is safe meanwhile. If
+// the model cannot be loaded, the job fails with that.
+absl::Status Admission::CheckModel(const JobRequest& job, const std::string& name) const {
+  const absl::Status there = with_.catalogue.Check(name);
+  const bool loads = ReasonOf(there) == reason::kModelLoading;
+  return loads && job.detached && with_.ledger.durable() ? absl::OkStatus() : there;
 }
 
 // What makes the request the same as another.

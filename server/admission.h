@@ -20,6 +20,7 @@
 #include "server/model_catalogue.h"
 #include "server/tenants/tenant_directory.h"
 #include "server/tracing/tracer.h"
+#include "server/unread_results.h"
 
 namespace antidiffusion {
 
@@ -30,6 +31,7 @@ class Admission {
     DecodeLimits limits;
     absl::Duration job_timeout = absl::Hours(24);  // of CreateJob's jobs that name none
     bool result_cache = true;
+    int64_t max_job_passes = 0;  // PlannedPasses, where the tenant has no limit of its own; 0: any
   };
   struct Surroundings {  // all of it outlives the admission
     ModelCatalogue& catalogue;
@@ -37,6 +39,7 @@ class Admission {
     JobLedger& ledger;
     const TenantDirectory& tenants;
     const EtaEstimator& eta;
+    const UnreadResults& unread;
     Metrics& metrics;
     const Log& log;
     const Tracer& tracer;
@@ -67,6 +70,7 @@ class Admission {
   absl::StatusOr<absl::Time> DeadlineOf(const Call& call, const v1::ProtectRequest& request) const;
   absl::Status CheckDeadline(const JobRequest& job, absl::Time deadline) const;
   absl::Status CheckModels(const JobRequest& job) const;
+  absl::Status CheckModel(const JobRequest& job, const std::string& name) const;
   std::string ModelsOf(const JobRequest& job) const;
   void Identify(const v1::ProtectRequest& request, JobRequest& job) const;
   // Pushes, and takes the job's bytes from its tenant's quota where the queue takes the job.

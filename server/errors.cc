@@ -146,6 +146,12 @@ absl::Status JobNotEndedError(const std::string& name) {
       {reason::kJobNotEnded, {{"job", name}}});
 }
 
+absl::Status NoResultError(const std::string& name, const std::string& state) {
+  return WithReason(
+      absl::FailedPreconditionError(absl::StrCat("job ", name, " has no result: it is ", state)),
+      {reason::kNoResult, {{"job", name}, {"state", state}}});
+}
+
 absl::Status RequestIdReusedError(const std::string& request_id) {
   const std::string shown = TruncateUtf8(request_id, kMaxNameLength);
   return WithReason(
@@ -163,7 +169,7 @@ absl::Status StoreFailedError(const absl::Status& why) {
 absl::Status ResultsUnreadError() {
   return WithRetryDelay(
       WithReason(absl::ResourceExhaustedError(
-                     "too many results wait for slow readers; ask again, where the job is kept"),
+                     "too many results wait for slow readers; no new work until they are read"),
                  {reason::kResultsUnread, {}}),
       kSoon);
 }

@@ -38,6 +38,7 @@ inline constexpr char kVisibilityNotKept[] = "VISIBILITY_NOT_KEPT";
 inline constexpr char kInternal[] = "INTERNAL";
 inline constexpr char kJobNotFound[] = "JOB_NOT_FOUND";
 inline constexpr char kJobNotEnded[] = "JOB_NOT_ENDED";
+inline constexpr char kNoResult[] = "NO_RESULT";
 inline constexpr char kJobCancelled[] = "JOB_CANCELLED";
 inline constexpr char kRequestIdReused[] = "REQUEST_ID_REUSED";
 inline constexpr char kStoreFailed[] = "STORE_FAILED";
@@ -82,11 +83,13 @@ absl::Status JobCancelledError();
 absl::Status JobNotFoundError(const std::string& name);
 // FAILED_PRECONDITION: it waits or runs.
 absl::Status JobNotEndedError(const std::string& name);
+// FAILED_PRECONDITION: it has none (yet). `state`: the job's, as protection.proto calls it.
+absl::Status NoResultError(const std::string& name, const std::string& state);
 // ALREADY_EXISTS: the request_id came before with another request.
 absl::Status RequestIdReusedError(const std::string& request_id);
 // UNAVAILABLE: the job store could not be written or read for the reason of `why`.
 absl::Status StoreFailedError(const absl::Status& why);
-// RESOURCE_EXHAUSTED: too many bytes of results wait for their readers to take this one too.
+// RESOURCE_EXHAUSTED: slow readers hold too many bytes of results for new work to be taken in.
 absl::Status ResultsUnreadError();
 // INTERNAL: the server itself ended twice while the job ran.
 absl::Status ServerLostTwiceError();

@@ -1,12 +1,16 @@
 #include "server/http_endpoint.h"
 
 #include <CivetServer.h>
+#include <civetweb.h>
 
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "core/base/status_details.h"
 
 namespace antidiffusion {
 namespace {
@@ -22,7 +26,10 @@ struct Reply {
   std::string body;
 };
 
-Reply HealthReply(bool good) { return good ? Reply{200, {}, "ok\n"} : Reply{503, {}, "not ok\n"}; }
+Reply HealthReply(const std::string& why_not) {
+  if (why_not.empty()) return {200, {}, "ok\n"};
+  return {503, {}, absl::StrCat("not ok: ", why_not, "\n")};
+}
 
 }  // namespace
 
@@ -54,6 +61,19 @@ class HttpEndpoint::Handler : public CivetHandler {
   const std::function<Reply()> reply_;
 };
 
+bool HttpHasIpv6() { return mg_check_feature(MG_FEATURES_IPV6) != 0; }
+
+absl::StatusOr<std::string> HttpAddressFor(const std::string& grpc_address, bool has_ipv6) {
+  absl::string_view bare = grpc_address;
+  if (absl::ConsumePrefix(&bare, "[")) absl::ConsumeSuffix(&bare, "]");
+  if (has_ipv6 || !absl::StrContains(bare, ":")) return grpc_address;
+  if (bare == "::1") return "127.0.0.1";
+  if (bare == "::") return "0.0.0.0";
+  return InvalidField("--metrics-address", "none",
+                      absl::StrCat("an IPv4 address beside --grpc-address ", grpc_address,
+                                   ": HTTP is built without IPv6"));
+}
+
 HttpEndpoint::HttpEndpoint() = default;
 HttpEndpoint::~HttpEndpoint() = default;
 
@@ -83,9 +103,9 @@ absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(const std::str
   add("/metrics", [metrics = std::move(sources.metrics)] {
     return Reply{200, "text/plain; version=0.0.4; charset=utf-8", metrics()};
   });
-  add("/livez", [live = std::move(sources.live)] { return HealthReply(live()); });
-  add("/readyz", [ready = std::move(sources.ready)] { return HealthReply(ready()); });
-  add("/startupz", [started = std::move(sources.started)] { return HealthReply(started()); });
+  add("/livez", [why_not = std::move(sources.not_live)] { return HealthReply(why_not()); });
+  add("/readyz", [why_not = std::move(sources.not_ready)] { return HealthReply(why_not()); });
+  add("/startupz", [why_not = std::move(sources.not_started)] { return HealthReply(why_not()); });
   return endpoint;
 }
 

@@ -12,18 +12,28 @@ class CivetServer;
 
 namespace antidiffusion {
 
+// Whether HTTP can listen on IPv6 addresses: Debian builds its library without.
+bool HttpHasIpv6();
+
+// Where HTTP listens beside a gRPC port on `grpc_address`: on the same address; without IPv6 on the
+// IPv4 address of the same reach, 127.0.0.1 for ::1 and 0.0.0.0 for ::. INVALID_ARGUMENT naming
+// --metrics-address: another IPv6 address has none.
+absl::StatusOr<std::string> HttpAddressFor(const std::string& grpc_address,
+                                           bool has_ipv6 = HttpHasIpv6());
+
 class HttpEndpoint {
  public:
   // Called on the endpoint's own threads, several at a time, from Start to the destructor.
   struct Sources {
     std::function<std::string()> metrics;  // the text format of Prometheus
-    std::function<bool()> live;            // 200 or 503, as the next two
-    std::function<bool()> ready;
-    std::function<bool()> started;
+    // Why not; "": yes. 200 or 503, the body says it.
+    std::function<std::string()> not_live;
+    std::function<std::string()> not_ready;
+    std::function<std::string()> not_started;
   };
 
-  // Listens on `address` (an IPv4 or IPv6 address) and `port` (0: any free one). UNAVAILABLE: the
-  // port is taken, or not ours to take.
+  // Listens on `address` (IPv4, or IPv6 where HttpHasIpv6) and `port` (0: any free one).
+  // UNAVAILABLE: the port is taken, or not ours to take.
   static absl::StatusOr<std::unique_ptr<HttpEndpoint>> Start(const std::string& address, int port,
                                                              Sources sources);
   ~HttpEndpoint();

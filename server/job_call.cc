@@ -11,26 +11,13 @@
 namespace antidiffusion {
 namespace {
 
-constexpr double kSlowestReader = 256 * 1024;  // bytes a second
-
-// The result that `next` would deliver; else null. Borrowed from it.
-const JobResult* ResultOf(const Delivery& next) {
-  if (!next.event.has_value()) return nullptr;
-  const auto* result = std::get_if<std::shared_ptr<const JobResult>>(&next.event->what);
+// The result that `event` tells of; else null. Borrowed from it.
+const JobResult* ResultOf(const JobEvent& event) {
+  const auto* result = std::get_if<std::shared_ptr<const JobResult>>(&event.what);
   return result == nullptr ? nullptr : result->get();
 }
 
-// The digest of its image, where that is in the job store alone; else "".
-std::string DigestOf(const Delivery& next) {
-  const JobResult* const result = ResultOf(next);
-  return result != nullptr && result->image.empty() ? result->image_digest : "";
-}
-
 }  // namespace
-
-absl::Duration JobCall::WriteLimit(size_t message_bytes) {
-  return kMaxWrite + absl::Seconds(static_cast<double>(message_bytes) / kSlowestReader);
-}
 
 absl::Duration JobCall::DeadlineSlack(absl::Duration timeout) {
   return std::min(absl::Milliseconds(100) + timeout / 100, absl::Seconds(2));
@@ -68,75 +55,93 @@ bool JobCall::IsAtDeadline() const {
   return hooks_.now() + DeadlineSlack(order_.deadline - order_.started) >= order_.deadline;
 }
 
-Delivery JobCall::Next() {
-  if (job_ == nullptr) return {std::nullopt, refusal_};
-  if (gone_.has_value()) return {std::nullopt, gone_};
-  if (image_.has_value() && !image_->ok()) return {std::nullopt, image_->status()};
-  return job_->EventAfter(cursor_);
+JobCall::Step JobCall::Next() {
+  if (job_ == nullptr) return {.end = refusal_};
+  if (gone_.has_value()) return {.end = gone_};
+  return image_.has_value() ? NextPiece() : NextEvent();
 }
 
-// False: the call waits in line for it. Where even the line is full, `next` becomes the refusal.
-bool JobCall::GetRoom(Delivery& next) {
-  const JobResult* const result = ResultOf(next);
-  if (result == nullptr) return true;
-  const ResultRoom::Answer room = hooks_.calls.AskForRoom(this, result->bytes());
-  if (room == ResultRoom::Answer::kFull) next = {std::nullopt, ResultsUnreadError()};
-  in_line_ = room == ResultRoom::Answer::kInLine;
-  return !in_line_;
-}
-
-void JobCall::Take(const Delivery& next) {
-  finished_ = next.final_status.has_value();
-  writing_ = next.event.has_value();
-  if (!writing_) return;
+JobCall::Step JobCall::NextEvent() {
+  const Delivery next = job_->EventAfter(cursor_);
+  if (!next.event.has_value()) return {.end = next.final_status};
   cursor_ = next.event->sequence;
   message_ = ToProto(*next.event, job_->name());
-  if (image_.has_value()) message_.mutable_result()->set_image(std::move(**image_));
-  last_write_ = hooks_.now();
-  write_limit_ = WriteLimit(message_.ByteSizeLong());
+  const JobResult* const result = ResultOf(*next.event);
+  if (result == nullptr) return {.write = true, .end = next.final_status};
+  image_.emplace(ImagePlace{.offset = order_.image_offset, .size = result->bytes()});
+  if (!result->image.empty()) hooks_.unread.Add(this, job_.get(), result->bytes());
+  const bool done = image_->offset >= image_->size;
+  return {.write = true, .end = done ? next.final_status : std::nullopt};
+}
+
+// The image is asked for anew each time: it may have gone to the job store since the last piece.
+JobCall::Step JobCall::NextPiece() {
+  if (image_->stored_piece.has_value()) {
+    if (!image_->stored_piece->ok()) return {.end = image_->stored_piece->status()};
+    std::string bytes = **std::exchange(image_->stored_piece, std::nullopt);
+    return SendPiece(std::move(bytes));
+  }
+  const std::shared_ptr<const JobResult> result = job_->Snapshot().result;
+  if (!result->image.empty()) {
+    return SendPiece(result->image.substr(static_cast<size_t>(image_->offset), kChunkBytes));
+  }
+  return {.read = StoredPiece{.digest = result->image_digest,
+                              .offset = image_->offset,
+                              .size = std::min(kChunkBytes, image_->size - image_->offset),
+                              .check = !std::exchange(image_->checked, true)}};
+}
+
+JobCall::Step JobCall::SendPiece(std::string bytes) {
+  message_.Clear();
+  message_.set_sequence(cursor_);
+  message_.mutable_chunk()->set_offset(image_->offset);
+  image_->offset += static_cast<int64_t>(bytes.size());
+  message_.mutable_chunk()->set_data(std::move(bytes));
+  const bool done = image_->offset >= image_->size;
+  return {.write = true, .end = done ? std::optional(absl::OkStatus()) : std::nullopt};
 }
 
 // After Finish another thread may destroy the call: nothing of it is touched from there on. What is
 // started outside of the lock is alone: `reading_`, `writing_` and `finished_` keep others away.
 void JobCall::Pump() {
-  Delivery next;
-  std::string stored_image;
+  Step next;
   absl::Duration duration;
   {
     MutexLock lock(mutex_);
     if (!begun_ || reading_ || writing_ || finished_) return;
     next = Next();
-    if (!GetRoom(next)) return;
-    if (!image_.has_value()) stored_image = DigestOf(next);
-    reading_ = !stored_image.empty();
-    if (!reading_) Take(next);
+    reading_ = next.read.has_value();
+    writing_ = next.write;
+    finished_ = next.end.has_value();
+    if (writing_) last_write_ = hooks_.now();
     duration = hooks_.now() - order_.started;
   }
-  if (!stored_image.empty()) {
-    hooks_.read_image(*job_, stored_image,
-                      [this](absl::StatusOr<std::string> image) { OnImageRead(std::move(image)); });
-    return;
+  if (next.read.has_value()) {
+    hooks_.read_image(*job_, *next.read,
+                      [this](absl::StatusOr<std::string> piece) { OnPieceRead(std::move(piece)); });
+  } else if (next.end.has_value()) {
+    End(next, duration);
+  } else if (next.write) {
+    StartWrite(&message_);
   }
-  if (!next.final_status.has_value()) {
-    if (next.event.has_value()) StartWrite(&message_);
-    return;
-  }
-  const absl::Status status = *std::move(next.final_status);
-  hooks_.on_finish(order_.rpc, status, duration);
-  if (next.event.has_value()) {
-    StartWriteAndFinish(&message_, grpc::WriteOptions(), ToGrpcStatus(status));
-    return;
-  }
-  const std::string pushback = RetryPushback(status);
-  if (!pushback.empty()) context_->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
-  Finish(ToGrpcStatus(status));
 }
 
-void JobCall::OnImageRead(absl::StatusOr<std::string> image) {
+void JobCall::End(const Step& last, absl::Duration duration) {
+  hooks_.on_finish(order_.rpc, *last.end, duration);
+  if (last.write) {
+    StartWriteAndFinish(&message_, grpc::WriteOptions(), ToGrpcStatus(*last.end));
+    return;
+  }
+  const std::string pushback = RetryPushback(*last.end);
+  if (!pushback.empty()) context_->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
+  Finish(ToGrpcStatus(*last.end));
+}
+
+void JobCall::OnPieceRead(absl::StatusOr<std::string> piece) {
   {
     MutexLock lock(mutex_);
     reading_ = false;
-    image_ = std::move(image);
+    image_->stored_piece = std::move(piece);
   }
   Pump();
 }
@@ -176,19 +181,17 @@ void JobCall::Leave(const std::optional<absl::Status>& why) {
 
 void JobCall::Tick(absl::Time now) {
   bool silent = false;
-  bool in_line = false;
   {
     MutexLock lock(mutex_);
     if (done_) return;
-    if (writing_ && now - last_write_ > write_limit_) {
+    if (writing_ && now - last_write_ > kMaxWrite) {
       context_->TryCancel();  // fails the write
       return;
     }
     silent = begun_ && !reading_ && !writing_ && !finished_ && now - last_write_ > kMaxSilence;
-    in_line = in_line_;
   }
-  if (job_ == nullptr || (!silent && !in_line)) return;
-  if (silent) job_->Refresh();
+  if (job_ == nullptr || !silent) return;
+  job_->Refresh();
   Pump();
 }
 
@@ -203,6 +206,7 @@ void JobCall::OnDone() {
   }
   if (listener.has_value()) job_->RemoveListener(*listener);
   Leave(std::nullopt);
+  hooks_.unread.Leave(this);
   hooks_.calls.Remove(this);
 }
 

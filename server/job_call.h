@@ -1,5 +1,5 @@
-// The server's side of a call that follows a job (Protect, WatchJob): moves the job's events into
-// the stream.
+// The server's side of a call that follows a job (Protect, WatchJob) or takes its result
+// (DownloadResult): moves the job's events, and the result's image piece by piece, into the stream.
 #pragma once
 
 #include <grpcpp/impl/codegen/server_callback.h>
@@ -17,27 +17,30 @@
 #include "server/job.h"
 #include "server/metrics.h"
 #include "server/reader_calls.h"
+#include "server/store/job_store.h"
+#include "server/unread_results.h"
 
 namespace antidiffusion {
 
 // One write is in flight at a time; Finish is called exactly once, also after a cancel; the object
 // may be destroyed in OnDone and not before. The job never knows of it: it calls a listener, which
-// is taken back before. Its only memory of the stream is a cursor, so a slow reader holds back one
-// message and nothing else; one with a result is made only when there is room for it.
+// is taken back before. Its only memory of the stream are a cursor and a place in the image, so a
+// slow reader holds back one message and no copy of the image.
 class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall {
  public:
   struct Hooks {
     // The call follows the job no longer; once for each call that had one. `why`: it was closed
     // before the job's end.
     std::function<void(const JobCall& call, const std::optional<absl::Status>& why)> leave;
-    // Reads the stored image of a result and then calls `then`, once, on any thread.
-    std::function<void(const Job& job, const std::string& digest,
+    // Reads a piece of the stored image of a result and then calls `then`, once, on any thread.
+    std::function<void(const Job& job, const StoredPiece& piece,
                        std::function<void(absl::StatusOr<std::string>)> then)>
         read_image;
     // The status is about to be sent.
     std::function<void(Rpc rpc, const absl::Status& status, absl::Duration duration)> on_finish;
     // Where the call is added, before it begins.
     ReaderCalls& calls;
+    UnreadResults& unread;
     Job::Clock now;
   };
   struct Order {
@@ -45,16 +48,16 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall
     absl::Time started;                            // when the call came
     absl::Time deadline = absl::InfiniteFuture();  // the caller's
     uint64_t from_sequence = 0;                    // what the caller knows already
+    int64_t image_offset = 0;                      // bytes of the image that it has, [0, its size]
   };
 
   // A stream that has been silent for this long gets its latest event again (proxies drop idle
   // streams).
   static constexpr absl::Duration kMaxSilence = absl::Seconds(8);
+  // A stream whose write has been pending for longer is ended: its reader counts as dead.
   static constexpr absl::Duration kMaxWrite = absl::Seconds(30);
-
-  // A stream whose write of so many bytes has been pending for longer is ended: kMaxWrite, and what
-  // the bytes take at 256 KiB a second. Slower readers count as dead.
-  static absl::Duration WriteLimit(size_t message_bytes);
+  // Of the image, in one message: a reader with gRPC's default limit of 4 MiB can take it.
+  static constexpr int64_t kChunkBytes = int64_t{1} << 20;
 
   // How long before the server's view of a deadline the client's may fire, `timeout` after the
   // start: it was sent rounded up, to 1 % at most, and travelled. At most 2 s.
@@ -78,11 +81,27 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall
   void OnDone() override ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  // What to do next; several at once mean: write message_, and end the stream with it.
+  struct Step {
+    bool write = false;
+    std::optional<absl::Status> end = {};
+    std::optional<StoredPiece> read = {};  // from the job store, before anything else
+  };
+  // How far the image has been sent, once the result has been.
+  struct ImagePlace {
+    int64_t offset = 0;
+    int64_t size = 0;
+    bool checked = false;                                          // what the job store holds
+    std::optional<absl::StatusOr<std::string>> stored_piece = {};  // the next, as it was read
+  };
+
   void Pump() ABSL_LOCKS_EXCLUDED(mutex_);
-  Delivery Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool GetRoom(Delivery& next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Take(const Delivery& next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void OnImageRead(absl::StatusOr<std::string> image) ABSL_LOCKS_EXCLUDED(mutex_);
+  Step Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Step NextEvent() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Step NextPiece() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Step SendPiece(std::string bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void End(const Step& last, absl::Duration duration);
+  void OnPieceRead(absl::StatusOr<std::string> piece) ABSL_LOCKS_EXCLUDED(mutex_);
   void Abandon() ABSL_LOCKS_EXCLUDED(mutex_);
   void Leave(const std::optional<absl::Status>& why) ABSL_LOCKS_EXCLUDED(mutex_);
   bool IsAtDeadline() const;
@@ -99,15 +118,13 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall
   std::optional<int> listener_ ABSL_GUARDED_BY(mutex_);
   bool begun_ ABSL_GUARDED_BY(mutex_) = false;
   bool left_ ABSL_GUARDED_BY(mutex_) = false;
-  bool in_line_ ABSL_GUARDED_BY(mutex_) = false;  // for room; Tick asks again
-  bool reading_ ABSL_GUARDED_BY(mutex_) = false;  // the stored image; the call cannot end then
-  std::optional<absl::StatusOr<std::string>> image_ ABSL_GUARDED_BY(mutex_);  // as it was read
+  bool reading_ ABSL_GUARDED_BY(mutex_) = false;  // a stored piece; the call cannot end then
+  std::optional<ImagePlace> image_ ABSL_GUARDED_BY(mutex_);  // once the result was sent
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   bool done_ ABSL_GUARDED_BY(mutex_) = false;                 // gRPC's context is gone
   std::optional<absl::Status> gone_ ABSL_GUARDED_BY(mutex_);  // why nobody listens any more
   absl::Time last_write_ ABSL_GUARDED_BY(mutex_);
-  absl::Duration write_limit_ ABSL_GUARDED_BY(mutex_) = kMaxWrite;
 };
 
 }  // namespace antidiffusion

@@ -104,10 +104,9 @@ void JobLedger::Delete(const std::shared_ptr<Job>& job, const Done& done) {
   if (!posted) done(DrainingError());
 }
 
-void JobLedger::ReadImage(const std::string& job, const std::string& digest,
-                          const ImageRead& then) {
-  const bool posted = durable() && store_->Post([this, job, digest, then](JobStore& store) {
-    absl::StatusOr<std::string> image = store.ReadFile(digest);
+void JobLedger::ReadImage(const std::string& job, const StoredPiece& piece, const ImageRead& then) {
+  const bool posted = durable() && store_->Post([this, job, piece, then](JobStore& store) {
+    absl::StatusOr<std::string> image = store.ReadPiece(piece);
     if (image.ok() || absl::IsNotFound(image.status())) {
       then(image.ok() ? std::move(image) : JobNotFoundError(job));
       return;

@@ -82,9 +82,9 @@ class JobLedger {
   // not; UNAVAILABLE: the store failed.
   void Delete(const std::shared_ptr<Job>& job, const Done& done);
 
-  // The stored image of a result; `then` is called once, on any thread. NOT_FOUND: forgotten by
-  // now; UNAVAILABLE: the store failed, or is closed.
-  void ReadImage(const std::string& job, const std::string& digest, const ImageRead& then);
+  // A piece of the stored image of a result; `then` is called once, on any thread. NOT_FOUND:
+  // forgotten by now; UNAVAILABLE: the store failed, or is closed; DATA_LOSS.
+  void ReadImage(const std::string& job, const StoredPiece& piece, const ImageRead& then);
 
   // About every second: ends waiting jobs whose deadline has passed, forgets what has expired,
   // tries once more to write what could not be written.

@@ -171,9 +171,10 @@ Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
       .Set(1);
   queue_capacity_.Set(static_cast<double>(queue_capacity));
   AddQueueSeries();
-  rpc_series_ = {MakeRpcSeries("Protect"),   MakeRpcSeries("CreateJob"), MakeRpcSeries("GetJob"),
-                 MakeRpcSeries("ListJobs"),  MakeRpcSeries("WatchJob"),  MakeRpcSeries("CancelJob"),
-                 MakeRpcSeries("DeleteJob"), MakeRpcSeries("ListModels")};
+  rpc_series_ = {
+      MakeRpcSeries("Protect"),   MakeRpcSeries("CreateJob"), MakeRpcSeries("GetJob"),
+      MakeRpcSeries("ListJobs"),  MakeRpcSeries("WatchJob"),  MakeRpcSeries("DownloadResult"),
+      MakeRpcSeries("CancelJob"), MakeRpcSeries("DeleteJob"), MakeRpcSeries("ListModels")};
   for (const char* rejection : kRejections) rejected_.Add({{"reason", rejection}});
   for (const char* why : {span_loss::kQueueFull, span_loss::kNotSent, span_loss::kRejected}) {
     spans_dropped_.Add({{"reason", why}});

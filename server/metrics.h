@@ -34,6 +34,7 @@ enum class Rpc {
   kGetJob,
   kListJobs,
   kWatchJob,
+  kDownloadResult,
   kCancelJob,
   kDeleteJob,
   kListModels
@@ -173,7 +174,7 @@ class Metrics {
   Gauge& unread_bytes_;
   Histogram& store_write_;
 
-  std::array<RpcSeries, 8> rpc_series_;                             // [Rpc]
+  std::array<RpcSeries, 9> rpc_series_;                             // [Rpc]
   std::map<std::string, std::map<std::string, Histogram*>> steps_;  // [model][phase]
 };
 

@@ -10,7 +10,6 @@
 #include "server/errors.h"
 #include "server/proto_conversion.h"
 #include "server/request_conversion.h"
-#include "server/result_answer.h"
 #include "server/status_conversion.h"
 
 namespace antidiffusion {
@@ -34,18 +33,16 @@ v1::ProtectRequest Taken(const v1::ProtectRequest* request) {
 
 }  // namespace
 
-ProtectionService::ProtectionService(const ServiceSurroundings& surroundings,
-                                     int64_t max_unread_bytes)
+ProtectionService::ProtectionService(const ServiceSurroundings& surroundings)
     : with_(surroundings),
-      calls_(max_unread_bytes),
       hooks_{
           .leave =
               [this](const JobCall& call, const std::optional<absl::Status>& why) {
                 with_.ledger.Leave(*call.job(), call.rpc() == Rpc::kProtect ? why : std::nullopt);
               },
           .read_image =
-              [this](const Job& job, const std::string& digest, const JobLedger::ImageRead& then) {
-                with_.ledger.ReadImage(job.name(), digest, then);
+              [this](const Job& job, const StoredPiece& piece, const JobLedger::ImageRead& then) {
+                with_.ledger.ReadImage(job.name(), piece, then);
               },
           .on_finish =
               [this](Rpc rpc, const absl::Status& status, absl::Duration duration) {
@@ -53,6 +50,7 @@ ProtectionService::ProtectionService(const ServiceSurroundings& surroundings,
                                               absl::ToDoubleSeconds(duration));
               },
           .calls = calls_,
+          .unread = surroundings.unread,
           .now = surroundings.now} {}
 
 ProtectionService::Stream* ProtectionService::Protect(Context* context,
@@ -78,6 +76,34 @@ ProtectionService::Stream* ProtectionService::WatchJob(Context* context,
       order);
 }
 
+ProtectionService::Stream* ProtectionService::DownloadResult(
+    Context* context, const v1::DownloadResultRequest* request) {
+  absl::StatusOr<std::shared_ptr<Job>> job =
+      AttachToResult(*context, request->name(), request->offset());
+  // Its result is its last event.
+  const uint64_t before_result = job.ok() ? (*job)->Snapshot().sequence - 1 : 0;
+  return Follow(context, std::move(job),
+                {.rpc = Rpc::kDownloadResult,
+                 .started = with_.now(),
+                 .deadline = DeadlineOf(*context),
+                 .from_sequence = before_result,
+                 .image_offset = request->offset()});
+}
+
+absl::StatusOr<std::shared_ptr<Job>> ProtectionService::AttachToResult(const Context& context,
+                                                                       const std::string& name,
+                                                                       int64_t offset) const {
+  AD_ASSIGN_OR_RETURN(const std::string tenant, TenantOf(context));
+  AD_ASSIGN_OR_RETURN(const std::shared_ptr<Job> job, with_.ledger.registry().Find(tenant, name));
+  const JobSnapshot now = job->Snapshot();
+  if (now.result == nullptr) return NoResultError(name, v1::Job::State_Name(ToProto(now.state)));
+  const int64_t size = now.result->bytes();
+  if (offset < 0 || offset > size) {
+    return InvalidField("offset", absl::StrCat(offset), absl::StrCat("0..", size));
+  }
+  return with_.ledger.registry().Attach(tenant, name);
+}
+
 // A job that is not stored yet has no answer yet.
 ProtectionService::Stream* ProtectionService::Follow(Context* context,
                                                      absl::StatusOr<std::shared_ptr<Job>> job,
@@ -96,18 +122,15 @@ ProtectionService::Stream* ProtectionService::Follow(Context* context,
 
 ProtectionService::Answer ProtectionService::Begin(Context* context, Rpc rpc) const {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  return {reactor, FinishOf(context, rpc, reactor)};
-}
-
-ProtectionService::Finish ProtectionService::FinishOf(Context* context, Rpc rpc,
-                                                      grpc::ServerUnaryReactor* reactor) const {
-  return [this, context, reactor, rpc, started = with_.now()](const absl::Status& status) {
+  const Finish finish = [this, context, reactor, rpc,
+                         started = with_.now()](const absl::Status& status) {
     with_.metrics.RequestFinished(rpc, static_cast<grpc::StatusCode>(status.code()),
                                   absl::ToDoubleSeconds(with_.now() - started));
     const std::string pushback = RetryPushback(status);
     if (!pushback.empty()) context->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
     reactor->Finish(ToGrpcStatus(status));
   };
+  return {reactor, finish};
 }
 
 absl::StatusOr<std::string> ProtectionService::TenantOf(const Context& context) const {
@@ -147,43 +170,11 @@ grpc::ServerUnaryReactor* ProtectionService::CreateJob(Context* context,
 grpc::ServerUnaryReactor* ProtectionService::GetJob(Context* context,
                                                     const v1::GetJobRequest* request,
                                                     v1::Job* response) {
-  const absl::StatusOr<std::shared_ptr<Job>> job = JobOf(*context, request->name());
-  const JobSnapshot now = job.ok() ? (*job)->Snapshot() : JobSnapshot();
-  if (request->include_result() && now.result != nullptr) {
-    return GetWithResult(context, *job, now.result->bytes(), response);
-  }
   const auto [reactor, finish] = Begin(context, Rpc::kGetJob);
-  if (job.ok()) *response = Describe(**job, now, false);
+  const absl::StatusOr<std::shared_ptr<Job>> job = JobOf(*context, request->name());
+  if (job.ok()) *response = Describe(**job, (*job)->Snapshot(), true);
   finish(job.status());
   return reactor;
-}
-
-grpc::ServerUnaryReactor* ProtectionService::GetWithResult(Context* context,
-                                                           const std::shared_ptr<Job>& job,
-                                                           int64_t bytes, v1::Job* response) {
-  const auto owned = std::make_shared<ResultAnswer>(context, bytes, calls_, with_.now);
-  calls_.Add(owned);
-  ResultAnswer* const answer = owned.get();  // until gRPC is done with it
-  const Finish finish = FinishOf(context, Rpc::kGetJob, answer);
-  answer->Begin([this, job, response, finish] { SendResult(*job, response, finish); }, finish);
-  return answer;
-}
-
-void ProtectionService::SendResult(const Job& job, v1::Job* response, const Finish& finish) {
-  const JobSnapshot now = job.Snapshot();
-  *response = Describe(job, now, true);
-  if (now.result == nullptr || !now.result->image.empty()) {
-    finish(absl::OkStatus());
-    return;
-  }
-  with_.ledger.ReadImage(job.name(), now.result->image_digest,
-                         [response, finish](absl::StatusOr<std::string> image) {
-                           const absl::Status read = image.status();
-                           if (read.ok()) {
-                             response->mutable_result()->set_image(*std::move(image));
-                           }
-                           finish(read);
-                         });
 }
 
 grpc::ServerUnaryReactor* ProtectionService::ListJobs(Context* context,

@@ -17,6 +17,7 @@
 #include "server/model_catalogue.h"
 #include "server/reader_calls.h"
 #include "server/tenants/tenant_directory.h"
+#include "server/unread_results.h"
 
 namespace antidiffusion {
 
@@ -26,6 +27,7 @@ struct ServiceSurroundings {
   JobLedger& ledger;
   const ModelCatalogue& catalogue;
   const TenantDirectory& tenants;
+  UnreadResults& unread;
   Metrics& metrics;
   Job::Clock now;
 };
@@ -33,14 +35,14 @@ struct ServiceSurroundings {
 // Callback API: nothing here decodes, waits or touches a disk. Outlives the gRPC server.
 class ProtectionService final : public v1::ProtectionService::CallbackService {
  public:
-  // `max_unread_bytes`: of results that their readers have not taken yet.
-  ProtectionService(const ServiceSurroundings& surroundings, int64_t max_unread_bytes);
+  explicit ProtectionService(const ServiceSurroundings& surroundings);
 
   using Context = grpc::CallbackServerContext;
   using Stream = grpc::ServerWriteReactor<v1::JobEvent>;
 
   Stream* Protect(Context* context, const v1::ProtectRequest* request) override;
   Stream* WatchJob(Context* context, const v1::WatchJobRequest* request) override;
+  Stream* DownloadResult(Context* context, const v1::DownloadResultRequest* request) override;
 
   grpc::ServerUnaryReactor* CreateJob(Context* context, const v1::ProtectRequest* request,
                                       v1::Job* response) override;
@@ -55,7 +57,7 @@ class ProtectionService final : public v1::ProtectionService::CallbackService {
   grpc::ServerUnaryReactor* ListModels(Context* context, const v1::ListModelsRequest* request,
                                        v1::ListModelsResponse* response) override;
 
-  // Streams, and results that are being read.
+  // The streams.
   ReaderCalls& calls() { return calls_; }
 
  private:
@@ -66,17 +68,18 @@ class ProtectionService final : public v1::ProtectionService::CallbackService {
     Finish finish;
   };
   Answer Begin(Context* context, Rpc rpc) const;
-  Finish FinishOf(Context* context, Rpc rpc, grpc::ServerUnaryReactor* reactor) const;
 
   Stream* Follow(Context* context, absl::StatusOr<std::shared_ptr<Job>> job,
                  const JobCall::Order& order);
   // The caller's tenant, where it may do what jobs need; its name alone.
   absl::StatusOr<std::string> TenantOf(const Context& context) const;
   absl::StatusOr<std::shared_ptr<Job>> JobOf(const Context& context, const std::string& name) const;
+  // One that has a result with at least `offset` bytes; its caller is counted.
+  absl::StatusOr<std::shared_ptr<Job>> AttachToResult(const Context& context,
+                                                      const std::string& name,
+                                                      int64_t offset) const;
+  // `result`: with all of the result but its image.
   v1::Job Describe(const Job& job, const JobSnapshot& now, bool result) const;
-  grpc::ServerUnaryReactor* GetWithResult(Context* context, const std::shared_ptr<Job>& job,
-                                          int64_t bytes, v1::Job* response);
-  void SendResult(const Job& job, v1::Job* response, const Finish& finish);
   absl::Status List(const Context& context, const v1::ListJobsRequest& request,
                     v1::ListJobsResponse* response) const;
 

@@ -61,6 +61,14 @@ JobReport ToJobReport(const v1::Report& proto) {
   return report;
 }
 
+void ToProto(absl::Time time, google::protobuf::Timestamp* proto) {
+  const int64_t nanoseconds = absl::ToUnixNanos(time);
+  proto->set_seconds(nanoseconds / 1'000'000'000);
+  proto->set_nanos(static_cast<int>(nanoseconds % 1'000'000'000));
+}
+
+}  // namespace
+
 v1::Job::State ToProto(JobState state) {
   switch (state) {
     case JobState::kQueued:
@@ -79,16 +87,8 @@ v1::Job::State ToProto(JobState state) {
   return v1::Job::STATE_UNSPECIFIED;
 }
 
-void ToProto(absl::Time time, google::protobuf::Timestamp* proto) {
-  const int64_t nanoseconds = absl::ToUnixNanos(time);
-  proto->set_seconds(nanoseconds / 1'000'000'000);
-  proto->set_nanos(static_cast<int>(nanoseconds % 1'000'000'000));
-}
-
-}  // namespace
-
 void ToProto(const JobResult& result, v1::ProtectionResult* proto) {
-  proto->set_image(result.image);
+  proto->set_image_bytes(result.bytes());
   proto->set_mime_type(std::string(MimeType(result.format)));
   ToProto(result.report, proto->mutable_report());
   proto->set_model(result.model.name);

@@ -10,14 +10,17 @@
 
 namespace antidiffusion {
 
+v1::Job::State ToProto(JobState state);
+// A result without its image.
 v1::JobEvent ToProto(const JobEvent& event, const std::string& job_name);
 v1::Model ToProto(const ModelStatus& model);
 
-// As callers see a job; `result`: with the result, where there is one.
+// As callers see a job; `result`: with the result, where there is one, but for its image.
 v1::Job ToProto(const Job& job, const JobSnapshot& now, absl::Time expires, bool result);
 
+// All but the image.
 void ToProto(const JobResult& result, v1::ProtectionResult* proto);
-// The inverse but for the image, of what was made by it.
+// The inverse, of what was made by it.
 JobResult ToJobResult(const v1::ProtectionResult& proto);
 
 }  // namespace antidiffusion

@@ -18,7 +18,6 @@ void ReaderCalls::Add(std::shared_ptr<ReaderCall> call) {
 }
 
 void ReaderCalls::Remove(const ReaderCall* call) {
-  room_.Leave(call);
   std::shared_ptr<ReaderCall> done;  // destroyed after the lock is given back
   MutexLock lock(mutex_);
   const auto found = calls_.find(call);

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -31,10 +32,12 @@
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
 #include "server/protection_service.h"
+#include "server/readiness.h"
 #include "server/tenants/tenant_directory.h"
 #include "server/tls/tls_credentials.h"
 #include "server/trace_export.h"
 #include "server/tracing/tracer.h"
+#include "server/unread_results.h"
 
 namespace antidiffusion {
 namespace {
@@ -86,8 +89,8 @@ struct Server::Parts {
   Parts(const ServerConfig& config, std::unique_ptr<ModelCatalogue> models,
         std::unique_ptr<TenantDirectory> directory, const Log& server_log)
       : log(server_log),
-        strict_readiness(config.strict_readiness),
         catalogue(std::move(models)),
+        readiness(*catalogue, config.strict_readiness, log),
         tenants(std::move(directory)),
         metrics(ThisBuild(), static_cast<size_t>(config.max_queue_size)),
         tracer(config.trace_sample, SinkOf(config)),
@@ -95,10 +98,11 @@ struct Server::Parts {
               [this](const std::string& tenant) { return tenants->ShareOf(tenant); }),
         runner(ImageLimits(config), absl::Now, tracer),
         ledger(KeepLimits(config), {queue, metrics, log, tracer, absl::Now}),
-        admission({ImageLimits(config), config.job_timeout, config.result_cache},
-                  {*catalogue, queue, ledger, *tenants, eta, metrics, log, tracer, absl::Now}),
-        service({admission, ledger, *catalogue, *tenants, metrics, absl::Now},
-                config.max_unread_bytes) {}
+        unread(config.max_unread_bytes),
+        admission(
+            {ImageLimits(config), config.job_timeout, config.result_cache, config.max_job_passes},
+            {*catalogue, queue, ledger, *tenants, eta, unread, metrics, log, tracer, absl::Now}),
+        service({admission, ledger, *catalogue, *tenants, unread, metrics, absl::Now}) {}
 
   Tracer::Sink SinkOf(const ServerConfig& config) {
     if (config.otlp_endpoint.empty()) return nullptr;
@@ -106,8 +110,8 @@ struct Server::Parts {
   }
 
   const Log& log;
-  const bool strict_readiness;
   const std::unique_ptr<ModelCatalogue> catalogue;
+  Readiness readiness;
   const std::unique_ptr<TenantDirectory> tenants;
   std::unique_ptr<TlsCredentials> tls;  // null: plain text
   Metrics metrics;
@@ -117,6 +121,7 @@ struct Server::Parts {
   JobQueue queue;
   const JobRunner runner;
   JobLedger ledger;
+  UnreadResults unread;
   Admission admission;
   ProtectionService service;
   std::unique_ptr<grpc::Server> grpc;
@@ -187,14 +192,32 @@ absl::Status Server::OpenStore(const std::string& store, const StoreFactory& ope
   return parts_->ledger.OpenStore(std::move(opened));
 }
 
-absl::Status Server::Listen(const ServerConfig& config) {
+absl::Status Server::ListenForHttp(const ServerConfig& config) {
+  std::string address = config.metrics_address;
+  if (address.empty()) {
+    AD_ASSIGN_OR_RETURN(address, HttpAddressFor(config.grpc_address));
+    if (address != config.grpc_address) {
+      parts_->log.Warning("HTTP listens on IPv4 alone: its library is built without IPv6",
+                          {{"grpc_address", config.grpc_address}, {"metrics_address", address}});
+    }
+  }
+  const auto not_ready = [this]() -> std::string {
+    return parts_->queue.closed() ? "draining" : parts_->readiness.WhyNot();
+  };
+  const auto not_started = [this]() -> std::string {
+    return parts_->started ? "" : "it has not been ready yet";
+  };
   AD_ASSIGN_OR_RETURN(parts_->http,
-                      HttpEndpoint::Start(config.grpc_address, config.metrics_port,
+                      HttpEndpoint::Start(address, config.metrics_port,
                                           {.metrics = [this] { return MetricsText(); },
-                                           .live = [] { return true; },
-                                           .ready = [this] { return ready(); },
-                                           .started = [this] { return parts_->started.load(); }}));
+                                           .not_live = [] { return ""; },
+                                           .not_ready = not_ready,
+                                           .not_started = not_started}));
+  return absl::OkStatus();
+}
 
+absl::Status Server::Listen(const ServerConfig& config) {
+  AD_RETURN_IF_ERROR(ListenForHttp(config));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   // gRPC's own health service brings no description: link ours, so that reflection can show it.
@@ -222,6 +245,14 @@ absl::Status Server::Listen(const ServerConfig& config) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kMinPingIntervalMs);
+  if (config.grpc_max_connection_age > absl::ZeroDuration()) {
+    builder.AddChannelArgument(
+        GRPC_ARG_MAX_CONNECTION_AGE_MS,
+        static_cast<int>(absl::ToInt64Milliseconds(config.grpc_max_connection_age)));
+    // Without end: a stream may follow its job for hours, and keepalive ends those that are dead.
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                               std::numeric_limits<int>::max());
+  }
   builder.AddListeningPort(address, Credentials(), &parts_->grpc_port);
   builder.RegisterService(&parts_->service);
   parts_->grpc = builder.BuildAndStart();
@@ -277,16 +308,14 @@ void Server::StartWork(const ServerConfig& config, const std::vector<ModelEntry>
 int Server::grpc_port() const { return parts_->grpc_port; }
 int Server::metrics_port() const { return parts_->http->port(); }
 
-bool Server::ready() const {
-  if (parts_->queue.closed()) return false;
-  return parts_->strict_readiness ? parts_->catalogue->AllReady() : parts_->catalogue->AnyReady();
-}
+bool Server::ready() const { return !parts_->queue.closed() && parts_->readiness.ready(); }
 
 void Server::UpdateHealth() {
   MutexLock lock(parts_->health_mutex);
   for (const ModelStatus& model : parts_->catalogue->List()) {
     parts_->metrics.ModelLoaded(model.name, model.state == ModelState::kReady);
   }
+  parts_->readiness.LogHopeless();
   const bool now_ready = ready();
   const bool first = now_ready && !parts_->started.exchange(true);
   grpc::HealthCheckServiceInterface* health = parts_->grpc->GetHealthCheckService();
@@ -375,7 +404,7 @@ std::string Server::MetricsText() const {
   parts_->metrics.SetQueue(load.waiting_of, load.bytes);
   const JobRegistry::Totals kept = parts_->ledger.registry().totals();
   parts_->metrics.SetKept(kept.jobs, kept.result_bytes);
-  parts_->metrics.SetUnread(parts_->service.calls().unread_bytes());
+  parts_->metrics.SetUnread(parts_->unread.bytes());
   return parts_->metrics.Text();
 }
 

@@ -65,6 +65,7 @@ class Server {
 
   explicit Server(std::unique_ptr<Parts> parts);
   absl::Status OpenStore(const std::string& store, const StoreFactory& open_store);
+  absl::Status ListenForHttp(const ServerConfig& config);
   absl::Status Listen(const ServerConfig& config);
   absl::Status WritePortFile(const std::string& path) const;
   void StartWork(const ServerConfig& config, const std::vector<ModelEntry>& models,

@@ -22,6 +22,7 @@ namespace {
 constexpr int64_t kMaxImageBytes = int64_t{1} << 30;  // gRPC counts a message's bytes in 31 bits
 constexpr char kSqlitePrefix[] = "sqlite:";
 constexpr int64_t kMaxPixels = 1'000'000'000;
+constexpr int64_t kMaxJobPasses = 1'000'000'000'000;
 constexpr int64_t kMaxQueueBytes = int64_t{1} << 44;  // sums with it stay far from overflow
 
 // models/ of the installation that this program belongs to, else of the source tree.
@@ -52,6 +53,7 @@ struct RawConfig {
   ServerConfig config;
   int64_t keepalive_time_ms = 0;
   int64_t keepalive_timeout_ms = 0;
+  double max_connection_age_s = 0;
   double drain_timeout_s = 0;
   double worker_hang_timeout_s = 0;
   double self_test_interval_s = 0;
@@ -62,7 +64,10 @@ struct RawConfig {
 };
 
 void AddListenFlags(CLI::App& app, ServerConfig& config) {
-  app.add_option("--grpc-address", config.grpc_address, "Address that both ports listen on");
+  app.add_option("--grpc-address", config.grpc_address, "Address that the ports listen on");
+  app.add_option("--metrics-address", config.metrics_address,
+                 "Address that the port of HTTP listens on; empty: that of gRPC, or 127.0.0.1 for "
+                 "::1 and 0.0.0.0 for :: where HTTP has no IPv6");
   app.add_option("--grpc-port", config.grpc_port, "Port of gRPC; 0: any free one")
       ->check(CLI::Range(0, 65535));
   app.add_option("--metrics-port", config.metrics_port,
@@ -153,6 +158,10 @@ void AddLimitFlags(CLI::App& app, ServerConfig& config) {
       ->check(CLI::Range(int64_t{1}, kMaxImageBytes));
   app.add_option("--max-image-pixels", config.max_image_pixels, "Width times height of an image")
       ->check(CLI::Range(int64_t{1}, kMaxPixels));
+  app.add_option("--max-job-passes", config.max_job_passes,
+                 "Passes through networks that a job may plan, of squares of the model's native "
+                 "side; 0: no limit")
+      ->check(CLI::Range(int64_t{0}, kMaxJobPasses));
 }
 
 void AddWorkerFlags(CLI::App& app, RawConfig& raw) {
@@ -174,6 +183,7 @@ void AddLifeFlags(CLI::App& app, RawConfig& raw) {
   ServerConfig& config = raw.config;
   raw.keepalive_time_ms = absl::ToInt64Milliseconds(config.grpc_keepalive_time);
   raw.keepalive_timeout_ms = absl::ToInt64Milliseconds(config.grpc_keepalive_timeout);
+  raw.max_connection_age_s = absl::ToDoubleSeconds(config.grpc_max_connection_age);
   raw.drain_timeout_s = absl::ToDoubleSeconds(config.drain_timeout);
   app.add_option("--grpc-keepalive-time", raw.keepalive_time_ms,
                  "Milliseconds of silence after which a client is pinged")
@@ -181,6 +191,11 @@ void AddLifeFlags(CLI::App& app, RawConfig& raw) {
   app.add_option("--grpc-keepalive-timeout", raw.keepalive_timeout_ms,
                  "Milliseconds that a client may take to answer a ping")
       ->check(CLI::Range(int64_t{100}, int64_t{std::numeric_limits<int>::max()}));
+  app.add_option(
+         "--grpc-max-connection-age", raw.max_connection_age_s,
+         "Seconds after which a client is asked to connect anew, so that clients spread over "
+         "servers; calls under way go on. 0: never")
+      ->check(CLI::Range(0.0, 1e6));
   const std::map<std::string, LogFormat> formats = {{"text", LogFormat::kText},
                                                     {"json", LogFormat::kJson}};
   app.add_option("--log-format", config.log_format, "text, json")
@@ -218,7 +233,7 @@ void AddJobFlags(CLI::App& app, RawConfig& raw) {
                  "Bytes that the results of the kept jobs may take; as above")
       ->check(CLI::Range(int64_t{1}, kMaxQueueBytes));
   app.add_option("--max-unread-bytes", config.max_unread_bytes,
-                 "Bytes of results that may be on their way to readers; as many more wait for room")
+                 "Bytes of results in memory that are being read; above it no new work is taken in")
       ->check(CLI::Range(int64_t{1}, kMaxQueueBytes));
   app.add_option("--result-cache", config.result_cache,
                  "true: a request equal to one whose result is kept is answered with it");
@@ -298,6 +313,7 @@ std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* a
   }
   raw.config.grpc_keepalive_time = absl::Milliseconds(raw.keepalive_time_ms);
   raw.config.grpc_keepalive_timeout = absl::Milliseconds(raw.keepalive_timeout_ms);
+  raw.config.grpc_max_connection_age = absl::Seconds(raw.max_connection_age_s);
   raw.config.drain_timeout = absl::Seconds(raw.drain_timeout_s);
   raw.config.worker_hang_timeout = absl::Seconds(raw.worker_hang_timeout_s);
   raw.config.self_test_interval = absl::Seconds(raw.self_test_interval_s);

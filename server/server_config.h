@@ -14,8 +14,9 @@
 namespace antidiffusion {
 
 struct ServerConfig {
-  std::string grpc_address = "0.0.0.0";  // of both ports
-  int grpc_port = 8001;                  // 0: any free one, as the next
+  std::string grpc_address = "0.0.0.0";
+  std::string metrics_address;  // of HTTP; "": HttpAddressFor(grpc_address)
+  int grpc_port = 8001;         // 0: any free one, as the next
   int metrics_port = 8002;
   std::string port_file;  // where the chosen ports are written, "" nowhere
 
@@ -44,9 +45,13 @@ struct ServerConfig {
   int64_t max_queue_bytes = int64_t{512} << 20;
   int64_t max_image_bytes = int64_t{32} << 20;
   int64_t max_image_pixels = 50'000'000;
+  int64_t max_job_passes = 20'000;  // planned_work.h; 0: no limit
 
   absl::Duration grpc_keepalive_time = absl::Seconds(30);
   absl::Duration grpc_keepalive_timeout = absl::Seconds(20);
+  // After which a connection is asked to go, and a tenth more or less; its streams end by
+  // themselves. Zero: never.
+  absl::Duration grpc_max_connection_age = absl::Minutes(10);
 
   std::string job_store = ":memory:";  // or sqlite:PATH
   absl::Duration job_timeout = absl::Hours(24);

@@ -24,23 +24,30 @@ import (
 
 const maxAttempts = 8
 
-// protectOnce returns the result, or the call's error. Cancelling ctx cancels the work on the server.
-func protectOnce(ctx context.Context, client pb.ProtectionServiceClient, request *pb.ProtectRequest) (*pb.ProtectionResult, error) {
+// protectOnce returns the result and its image, which comes in pieces, or the call's error. Cancelling
+// ctx cancels the work on the server.
+func protectOnce(ctx context.Context, client pb.ProtectionServiceClient, request *pb.ProtectRequest) (*pb.ProtectionResult, []byte, error) {
 	stream, err := client.Protect(ctx, request)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	var result *pb.ProtectionResult
+	var image []byte
 	for {
 		event, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return nil, errors.New("the call ended without a result")
+			if result == nil || int64(len(image)) != result.GetImageBytes() {
+				return nil, nil, errors.New("the call ended without a whole result")
+			}
+			return result, image, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if result := event.GetResult(); result != nil {
-			return result, nil
+		if event.GetResult() != nil {
+			result = event.GetResult()
 		}
+		image = append(image, event.GetChunk().GetData()...)
 		if progress := event.GetProgress(); progress != nil {
 			log.Printf("%s %.0f%%", progress.GetStage(), 100*progress.GetFraction())
 		}
@@ -60,20 +67,20 @@ func retryDelay(err error, backoff time.Duration) (time.Duration, bool) {
 	return delay, again
 }
 
-func protect(ctx context.Context, client pb.ProtectionServiceClient, request *pb.ProtectRequest) (*pb.ProtectionResult, error) {
+func protect(ctx context.Context, client pb.ProtectionServiceClient, request *pb.ProtectRequest) (*pb.ProtectionResult, []byte, error) {
 	backoff := 500 * time.Millisecond
 	for attempt := 1; ; attempt++ {
-		result, err := protectOnce(ctx, client, request)
+		result, image, err := protectOnce(ctx, client, request)
 		if err == nil {
-			return result, nil
+			return result, image, nil
 		}
 		delay, again := retryDelay(err, backoff)
 		if !again || attempt == maxAttempts {
-			return nil, err
+			return nil, nil, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, nil, ctx.Err()
 		case <-time.After(delay):
 		}
 		backoff = min(2*backoff, 30*time.Second)
@@ -92,8 +99,7 @@ func main() {
 		log.Fatal(err)
 	}
 	connection, err := grpc.NewClient(*server,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(256<<20)))
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -103,12 +109,12 @@ func main() {
 	if key := os.Getenv("ANTIDIFFUSION_API_KEY"); key != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
 	}
-	result, err := protect(ctx, pb.NewProtectionServiceClient(connection),
+	result, protected, err := protect(ctx, pb.NewProtectionServiceClient(connection),
 		&pb.ProtectRequest{Image: image, RequestId: flag.Arg(2)})
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := os.WriteFile(flag.Arg(1), result.GetImage(), 0o644); err != nil {
+	if err := os.WriteFile(flag.Arg(1), protected, 0o644); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Printf("%s, at most %d levels\n", result.GetMimeType(), result.GetReport().GetMaxDifference())

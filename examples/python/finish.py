@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 import uploads
 from antidiffusion.v1 import protection_pb2
-from protection import Connection, add_connection_flags, attempts, reason_of
+from protection import Connection, add_connection_flags, attempts, read_to_the_end, reason_of
 
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
@@ -36,39 +36,38 @@ class Finisher:
     def finish(self, upload, job, sequence):
         """Blocks until the job has ended and its result is stored."""
         try:
-            result = self._watch(upload, job, sequence)
+            result, image = self._watch(upload, job, sequence)
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAVAILABLE:
                 print(f"{upload}: {error.details()}; later again", file=sys.stderr)
                 return
             uploads.end(self.database, upload, "failed", f"{error.code().name} {reason_of(error)}")
             return
-        self._store(upload, result)
+        self._store(upload, result, image)
         uploads.end(self.database, upload, "protected", result.mime_type)
         self._forget(job)
 
     def _watch(self, upload, job, sequence):
         last = sequence
 
-        def once():
+        def remember(event):
             nonlocal last
+            last = event.sequence
+            uploads.remember(self.database, upload, last)
+            print(f"{upload}: {last} {event.WhichOneof('event')}", flush=True)
+
+        def once():
             request = protection_pb2.WatchJobRequest(name=job, from_sequence=last)
-            for event in self.connection.service.WatchJob(request,
-                                                          metadata=self.connection.metadata):
-                if event.HasField("result"):
-                    return event.result
-                last = event.sequence
-                uploads.remember(self.database, upload, last)
-                print(f"{upload}: {last} {event.WhichOneof('event')}", flush=True)
-            raise AssertionError("a watch that ends well has a result")
+            return read_to_the_end(self.connection.service.WatchJob(
+                request, metadata=self.connection.metadata), remember)
 
         return attempts(once)
 
-    def _store(self, upload, result):
+    def _store(self, upload, result, image):
         """Whole or not at all."""
         path = self.folder / f"{upload}{EXTENSIONS[result.mime_type]}"
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(result.image)
+        temporary.write_bytes(image)
         temporary.replace(path)
 
     def _forget(self, job):

@@ -22,7 +22,6 @@ class Connection:
 
     def __init__(self, server, ca=None, api_key=os.environ.get("ANTIDIFFUSION_API_KEY")):
         options = [
-            ("grpc.max_receive_message_length", 256 << 20),  # gRPC's own limit is 4 MiB
             ("grpc.enable_retries", 0),  # `attempts` below is the only one that repeats
             ("grpc.keepalive_time_ms", 30_000),  # a dead connection must be noticed
         ]
@@ -34,6 +33,24 @@ class Connection:
             channel = grpc.insecure_channel(server, options)
         self.service = protection_pb2_grpc.ProtectionServiceStub(channel)
         self.metadata = [("authorization", f"Bearer {api_key}")] if api_key else []
+
+
+def read_to_the_end(events, on_event):
+    """The ProtectionResult and the image of a Protect or WatchJob call.
+
+    A call that breaks before the last byte is made again: it brings the result once more. (DownloadResult
+    would go on from a byte.)
+    """
+    result, image = None, bytearray()
+    for event in events:
+        if event.HasField("result"):
+            result = event.result
+        elif event.HasField("chunk"):
+            image += event.chunk.data
+        else:
+            on_event(event)
+    assert result and len(image) == result.image_bytes, "a call that ends well has a result"
+    return result, bytes(image)
 
 
 def reason_of(error):

@@ -10,22 +10,17 @@ from pathlib import Path
 
 import grpc
 from antidiffusion.v1 import protection_pb2
-from protection import Connection, add_connection_flags, attempts, reason_of
+from protection import Connection, add_connection_flags, attempts, read_to_the_end, reason_of
 
 
-def protect(connection, image, request_id, timeout=None, on_event=None):
-    """The ProtectionResult of one image; grpc.RpcError when there is none."""
+def protect(connection, image, request_id, timeout=None, on_event=lambda event: None):
+    """The ProtectionResult of one image, and what it became; grpc.RpcError when there is none."""
     request = protection_pb2.ProtectRequest(image=image, request_id=request_id)
 
     def once():
         # Leaving this function in any way closes the call, which cancels the work on the server.
-        for event in connection.service.Protect(request, metadata=connection.metadata,
-                                                timeout=timeout):
-            if event.HasField("result"):
-                return event.result
-            if on_event:
-                on_event(event)
-        raise AssertionError("a call that ends well has a result")
+        return read_to_the_end(connection.service.Protect(
+            request, metadata=connection.metadata, timeout=timeout), on_event)
 
     return attempts(once)
 
@@ -48,11 +43,11 @@ def main():
     options = parser.parse_args()
     connection = Connection(options.server, options.ca)
     try:
-        result = protect(connection, options.photo.read_bytes(), options.request_id,
-                         options.timeout, show)
+        result, image = protect(connection, options.photo.read_bytes(), options.request_id,
+                                options.timeout, show)
     except grpc.RpcError as error:
         sys.exit(f"{error.code().name} {reason_of(error)}: {error.details()}")
-    options.output.write_bytes(result.image)
+    options.output.write_bytes(image)
     print(f"{result.mime_type}, at most {result.report.max_difference} levels, "
           f"PSNR {result.report.psnr:.1f} dB")
 

@@ -22,6 +22,12 @@ class BlobFiles {
   // NOT_FOUND; DATA_LOSS: the bytes are not those of the digest.
   absl::StatusOr<std::string> Read(const std::string& digest) const;
 
+  // The errors of Read, without keeping the bytes.
+  absl::Status Check(const std::string& digest) const;
+  // At most `size` bytes from `offset` on. NOT_FOUND; DATA_LOSS: there are none.
+  absl::StatusOr<std::string> ReadPiece(const std::string& digest, int64_t offset,
+                                        int64_t size) const;
+
   void Delete(const std::string& digest) const;
   void DeleteAllBut(const std::set<std::string>& wanted) const;
 

@@ -44,6 +44,14 @@ struct StoredBytes {
   const std::string* result = nullptr;
 };
 
+// A part of a file.
+struct StoredPiece {
+  std::string digest;
+  int64_t offset = 0;
+  int64_t size = 0;    // bytes at most; fewer come where the file ends
+  bool check = false;  // read the whole file first: whether it is what was written
+};
+
 // Blocks on a disk: for one thread, StoreThread's.
 class JobStore {
  public:
@@ -59,6 +67,8 @@ class JobStore {
 
   // The file of an image. NOT_FOUND, UNAVAILABLE; DATA_LOSS: not the bytes that were written.
   virtual absl::StatusOr<std::string> ReadFile(const std::string& digest) = 0;
+  // Errors as above; DATA_LOSS without `check` only where nothing is left at the offset.
+  virtual absl::StatusOr<std::string> ReadPiece(const StoredPiece& piece) = 0;
 
   // Every row, in the order of creation; files that no row names are deleted.
   virtual absl::StatusOr<std::vector<StoredJob>> LoadAll() = 0;

@@ -77,6 +77,11 @@ class SqliteJobStore : public JobStore {
     return files_.Read(digest);
   }
 
+  absl::StatusOr<std::string> ReadPiece(const StoredPiece& piece) override {
+    if (piece.check) AD_RETURN_IF_ERROR(files_.Check(piece.digest));
+    return files_.ReadPiece(piece.digest, piece.offset, piece.size);
+  }
+
   absl::StatusOr<std::vector<StoredJob>> LoadAll() override {
     std::vector<StoredJob> jobs;
     std::set<std::string> named;

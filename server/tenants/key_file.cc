@@ -29,6 +29,7 @@ constexpr double kMaxPerSecond = 1e6;
 constexpr double kMaxBurst = 1e6;
 constexpr int64_t kMaxJobs = 1'000'000;
 constexpr int64_t kMaxBytes = int64_t{1} << 50;
+constexpr int64_t kMaxPasses = 1'000'000'000'000;
 
 constexpr std::pair<const char*, Right> kRights[] = {
     {"protect", Right::kProtect}, {"jobs", Right::kJobs}, {"models", Right::kModels}};
@@ -165,9 +166,9 @@ absl::Status ReadRate(const Fields& fields, TenantSpec* spec) {
 absl::StatusOr<TenantSpec> ReadTenant(const Json& json, const std::string& path) {
   if (!json.is_object()) return InvalidField(path, json.type_name(), "an object");
   const Fields fields(json, path);
-  AD_RETURN_IF_ERROR(fields.AllowOnly({"name", "key_sha256", "identities", "rights", "weight",
-                                       "max_running", "max_waiting", "max_waiting_bytes",
-                                       "requests_per_second", "burst", "bytes_per_day"}));
+  AD_RETURN_IF_ERROR(fields.AllowOnly(
+      {"name", "key_sha256", "identities", "rights", "weight", "max_running", "max_waiting",
+       "max_waiting_bytes", "requests_per_second", "burst", "bytes_per_day", "max_job_passes"}));
   TenantSpec spec;
   const Json* const name = fields.Find("name");
   if (name == nullptr || !name->is_string() || !IsName(name->get<std::string>())) {
@@ -187,6 +188,7 @@ absl::StatusOr<TenantSpec> ReadTenant(const Json& json, const std::string& path)
   AD_RETURN_IF_ERROR(fields.Read("max_waiting_bytes", kMaxBytes, &spec.max_waiting_bytes));
   AD_RETURN_IF_ERROR(ReadRate(fields, &spec));
   AD_RETURN_IF_ERROR(fields.Read("bytes_per_day", kMaxBytes, &spec.bytes_per_day));
+  AD_RETURN_IF_ERROR(fields.Read("max_job_passes", kMaxPasses, &spec.max_job_passes));
   return spec;
 }
 

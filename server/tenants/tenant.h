@@ -42,6 +42,7 @@ struct TenantSpec {
   std::optional<int64_t> max_waiting_bytes;
   std::optional<RequestRate> rate;
   std::optional<int64_t> bytes_per_day;
+  std::optional<int64_t> max_job_passes;  // instead of the server's
 };
 
 // Immutable but for what it has used. Thread-safe.

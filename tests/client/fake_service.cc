@@ -62,6 +62,13 @@ class FakeService::Protection : public v1::ProtectionService::Service {
     return fake_.watch_job(context, *request, *writer);
   }
 
+  grpc::Status DownloadResult(grpc::ServerContext* context,
+                              const v1::DownloadResultRequest* request,
+                              EventWriter* writer) override {
+    const CallOrder order(fake_);
+    return fake_.download_result(context, *request, *writer);
+  }
+
   grpc::Status CancelJob(grpc::ServerContext* context, const v1::CancelJobRequest* request,
                          v1::Job* job) override {
     const CallOrder order(fake_);
@@ -175,10 +182,25 @@ v1::JobEvent ProgressEvent(const std::string& stage, int step, int total, double
   return event;
 }
 
-v1::JobEvent ResultEvent(const std::string& image) {
+v1::JobEvent ChunkEvent(size_t offset, const std::string& bytes) {
+  v1::JobEvent event;
+  event.mutable_chunk()->set_offset(static_cast<int64_t>(offset));
+  event.mutable_chunk()->set_data(bytes);
+  return event;
+}
+
+void WriteResult(EventWriter& writer, const std::string& image, uint64_t sequence) {
+  constexpr size_t kChunk = size_t{1} << 20;
+  writer.Write(WithSequence(ResultEvent(image.size()), sequence));
+  for (size_t offset = 0; offset < image.size(); offset += kChunk) {
+    writer.Write(WithSequence(ChunkEvent(offset, image.substr(offset, kChunk)), sequence));
+  }
+}
+
+v1::JobEvent ResultEvent(size_t image_bytes) {
   v1::JobEvent event;
   v1::ProtectionResult& result = *event.mutable_result();
-  result.set_image(image);
+  result.set_image_bytes(static_cast<int64_t>(image_bytes));
   result.set_mime_type("image/png");
   result.set_model("clothing");
   result.set_model_digest("abc123");

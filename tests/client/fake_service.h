@@ -2,7 +2,7 @@
 //
 //   FakeService service;
 //   service.protect = [](auto*, const auto& request, auto& writer) {
-//     writer.Write(ResultEvent("bytes"));
+//     WriteResult(writer, "bytes");
 //     return grpc::Status::OK;
 //   };
 //   ProtectionClient client({.server = service.address()});
@@ -44,6 +44,7 @@ class FakeService {
   Handler<v1::GetJobRequest, v1::Job> get_job;
   Handler<v1::ListJobsRequest, v1::ListJobsResponse> list_jobs;
   Handler<v1::WatchJobRequest, EventWriter> watch_job;
+  Handler<v1::DownloadResultRequest, EventWriter> download_result;
   Handler<v1::CancelJobRequest, v1::Job> cancel_job;
   Handler<v1::DeleteJobRequest, google::protobuf::Empty> delete_job;
   std::function<grpc::Status(grpc::ServerContext*, v1::ListModelsResponse&)> list_models;
@@ -80,8 +81,12 @@ std::string Metadata(const grpc::ServerContext& context, const std::string& key)
 
 v1::JobEvent QueuedEvent(int position);
 v1::JobEvent ProgressEvent(const std::string& stage, int step, int total, double fraction);
-// A complete result: model "clothing", digest "abc123", seed 2^63 + 5.
-v1::JobEvent ResultEvent(const std::string& image);
+// A complete result, of an image of so many bytes: model "clothing", digest "abc123", seed 2^63
+// + 5.
+v1::JobEvent ResultEvent(size_t image_bytes);
+v1::JobEvent ChunkEvent(size_t offset, const std::string& bytes);
+// The result and its image, as a server sends them.
+void WriteResult(EventWriter& writer, const std::string& image, uint64_t sequence = 0);
 
 v1::JobEvent WithSequence(v1::JobEvent event, uint64_t sequence);
 // A job as a server tells it: model "clothing", batch.

@@ -44,11 +44,11 @@ TEST(JobTextTest, AnErrorIsTakenApartAlsoWhenItHoldsWhatIsNotKnown) {
   EXPECT_EQ(object["error"]["reason"], "WORKER_LOST_TWICE");
 }
 
-TEST(JobTextTest, TheImageStaysOutOfTheObject) {
+TEST(JobTextTest, TheResultIsInTheObject) {
   v1::Job job = MakeJob("f00d", v1::Job::SUCCEEDED);
-  *job.mutable_result() = ResultEvent("bytes").result();
+  *job.mutable_result() = ResultEvent(5).result();
   const Json object = Json::parse(JobJson(job));
-  EXPECT_FALSE(object["result"].contains("image"));
+  EXPECT_EQ(object["result"]["image_bytes"], "5");
   EXPECT_EQ(object["result"]["seed"], "9223372036854775813");
 }
 

@@ -21,7 +21,7 @@ FileOutcome Protected() {
   outcome.input = "a.jpg";
   outcome.output = "a.protected.png";
   outcome.seconds = 1.5;
-  outcome.result = ResultEvent("").result();
+  outcome.result = ResultEvent(0).result();
   return outcome;
 }
 

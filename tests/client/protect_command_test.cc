@@ -33,7 +33,7 @@ class ProtectCommandTest : public ::testing::Test {
       }
       writer.Write(QueuedEvent(0));
       writer.Write(ProgressEvent("pgd", 1, 2, 0.5));
-      writer.Write(ResultEvent(request.image() + "!"));
+      WriteResult(writer, request.image() + "!");
       return grpc::Status::OK;
     };
     settings_.json = true;
@@ -172,7 +172,7 @@ TEST_F(ProtectCommandTest, AnOutputFolderThatCannotBeIsFoundBeforeTheWork) {
 
 TEST_F(ProtectCommandTest, AResultWithoutAnImageIsAFailure) {
   service_.protect = [](auto*, const auto&, EventWriter& writer) {
-    writer.Write(ResultEvent(""));
+    WriteResult(writer, "");
     return grpc::Status::OK;
   };
   EXPECT_EQ(Run({dir_.Write("a.jpg", "A")}), kExitFailed);
@@ -201,7 +201,7 @@ TEST_F(ProtectCommandTest, RetriesAreToldAndKeepTheRequestId) {
     if (++calls == 1) {
       return DetailedStatus(grpc::StatusCode::UNAVAILABLE, "loading", {.reason = "LOADING"});
     }
-    writer.Write(ResultEvent("protected"));
+    WriteResult(writer, "protected");
     return grpc::Status::OK;
   };
   EXPECT_EQ(Run({dir_.Write("a.jpg", "A")}), kExitOk);
@@ -237,7 +237,7 @@ TEST_F(ProtectCommandTest, WorksOnSeveralFilesAtATime) {
       arrived.NotifyAll();
       while (waiting < 3) arrived.Wait(lock);
     }
-    writer.Write(ResultEvent(request.image() + "!"));
+    WriteResult(writer, request.image() + "!");
     return grpc::Status::OK;
   };
   settings_.parallel = 3;
@@ -253,7 +253,7 @@ TEST_F(ProtectCommandTest, WorksOnOneFileAfterTheOtherByDefault) {
   service_.protect = [&](auto*, const v1::ProtectRequest& request, EventWriter& writer) {
     const std::string before = dir_.File("a.protected.png");
     if (request.image() == "B" && !std::filesystem::exists(before)) ++early;
-    writer.Write(ResultEvent(request.image() + "!"));
+    WriteResult(writer, request.image() + "!");
     return grpc::Status::OK;
   };
   EXPECT_EQ(Run({dir_.Write("a.jpg", "A"), dir_.Write("b.jpg", "B")}), kExitOk);

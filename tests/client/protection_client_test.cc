@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/client/fake_service.h"
 #include "tests/testing/status_matchers.h"
 
@@ -29,7 +30,7 @@ class ProtectionClientTest : public ::testing::Test {
                              }});
   }
 
-  absl::StatusOr<v1::ProtectionResult> Protect(const CallOptions& call = {}) {
+  absl::StatusOr<ReceivedResult> Protect(const CallOptions& call = {}) {
     v1::ProtectRequest request;
     request.set_image("photograph");
     request.set_request_id("id-1");
@@ -54,12 +55,12 @@ TEST_F(ProtectionClientTest, PassesEventsOnAndGivesTheResult) {
   service_.protect = [](auto*, const auto&, EventWriter& writer) {
     writer.Write(QueuedEvent(2));
     writer.Write(ProgressEvent("pgd", 3, 10, 0.3));
-    writer.Write(ResultEvent("protected"));
+    WriteResult(writer, "protected");
     return grpc::Status::OK;
   };
   const auto result = Protect();
   ASSERT_THAT(result, IsOk());
-  EXPECT_EQ(result->image(), "protected");
+  EXPECT_EQ(result->image, "protected");
   ASSERT_THAT(events_, SizeIs(2));
   EXPECT_EQ(events_[0].queued().position(), 2);
   EXPECT_EQ(events_[1].progress().stage(), "pgd");
@@ -80,7 +81,7 @@ TEST_F(ProtectionClientTest, RepeatsTheSameRequestUntilTheServerIsReady) {
     if (++calls < 3) {
       return DetailedStatus(grpc::StatusCode::UNAVAILABLE, "loading", {.reason = "LOADING"});
     }
-    writer.Write(ResultEvent("protected"));
+    WriteResult(writer, "protected");
     return grpc::Status::OK;
   };
   std::vector<int> attempts;
@@ -105,7 +106,7 @@ TEST_F(ProtectionClientTest, HonoursPushbackAndRetryInfoOfAFullQueue) {
       return DetailedStatus(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue full",
                             {.reason = "QUEUE_FULL", .retry_delay_seconds = 2});
     }
-    writer.Write(ResultEvent("protected"));
+    WriteResult(writer, "protected");
     return grpc::Status::OK;
   };
   EXPECT_THAT(Protect(), IsOk());
@@ -194,7 +195,7 @@ TEST_F(ProtectionClientTest, TheServerIsToldTheDeadlineAndOnlyIfThereIsOne) {
   std::vector<absl::Time> deadlines;
   service_.protect = [&deadlines](grpc::ServerContext* context, const auto&, EventWriter& writer) {
     deadlines.push_back(absl::FromChrono(context->deadline()));
-    writer.Write(ResultEvent("protected"));
+    WriteResult(writer, "protected");
     return grpc::Status::OK;
   };
   EXPECT_THAT(Protect(), IsOk());
@@ -225,15 +226,37 @@ TEST_F(ProtectionClientTest, ADeadlineThatPassesEndsTheCallOnBothSides) {
               StatusIs(absl::StatusCode::kDeadlineExceeded, "the time given"));
 }
 
-TEST_F(ProtectionClientTest, TakesResultsAboveGrpcsDefaultLimit) {
+TEST_F(ProtectionClientTest, TakesImagesAboveGrpcsDefaultLimit) {
   const std::string large(size_t{6} << 20, 'x');
   service_.protect = [&large](auto*, const auto&, EventWriter& writer) {
-    writer.Write(ResultEvent(large));
+    WriteResult(writer, large);
     return grpc::Status::OK;
   };
   const auto result = Protect();
   ASSERT_THAT(result, IsOk());
-  EXPECT_EQ(result->image().size(), large.size());
+  EXPECT_EQ(result->image.size(), large.size());
+}
+
+// A client that holds on to the first address of a name leaves the other servers without work.
+TEST_F(ProtectionClientTest, CallsGoToAllAddressesOfAName) {
+  FakeService other;
+  const auto answer = [](auto*, v1::ListModelsResponse& /*response*/) { return grpc::Status::OK; };
+  std::atomic<int> here = 0;
+  std::atomic<int> there = 0;
+  service_.list_models = [&](auto* context, auto& response) {
+    ++here;
+    return answer(context, response);
+  };
+  other.list_models = [&](auto* context, auto& response) {
+    ++there;
+    return answer(context, response);
+  };
+  const ProtectionClient client =
+      Client(absl::StrCat("ipv4:", service_.address(), ",", other.address(), ",", UnusedAddress()));
+  while (here == 0 || there == 0) ASSERT_THAT(client.ListModels({}), IsOk());
+  const int before = here - there;
+  for (int i = 0; i < 10; ++i) ASSERT_THAT(client.ListModels({}), IsOk());
+  EXPECT_EQ(here - there, before) << "in turn";
 }
 
 TEST(InterruptibleSleepTest, TellsWhetherItWasStopped) {
@@ -268,7 +291,7 @@ TEST_F(ProtectionClientTest, AWatchIsPickedUpWhereItBroke) {
     }
     if (asked.size() == 2) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "Socket closed");
     writer.Write(WithSequence(ProgressEvent("pgd", 2, 3, 0.6), 7));
-    writer.Write(WithSequence(ResultEvent("protected"), 8));
+    WriteResult(writer, "protected", 8);
     return grpc::Status::OK;
   };
   v1::WatchJobRequest request;
@@ -281,7 +304,7 @@ TEST_F(ProtectionClientTest, AWatchIsPickedUpWhereItBroke) {
       });
   service_.Settle();
   ASSERT_THAT(result, IsOk());
-  EXPECT_EQ(result->image(), "protected");
+  EXPECT_EQ(result->image, "protected");
   EXPECT_THAT(asked, ElementsAre(3, 6, 6));
   EXPECT_THAT(heard, ElementsAre(4, 6, 7));
 }

@@ -49,7 +49,7 @@ def route_of(method):
 
 def test_every_rpc_has_a_route_of_its_own(service):
     routes = {method.name: route_of(method) for method in service.methods}
-    assert len(routes) == 8
+    assert len(routes) == 9
     assert all(verb in VERBS for verb, _, _ in routes.values()), routes
     assert len({(verb, path) for verb, path, _ in routes.values()}) == len(routes)
 

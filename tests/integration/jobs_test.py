@@ -12,7 +12,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from running_server import Refusal, RunningServer, until
+from running_server import Refusal, RunningServer, result_of, until
 from server_test import ENDLESS, SHORT, encoded, picture
 
 SERVICE = "/antidiffusion.v1.ProtectionService/"
@@ -35,9 +35,8 @@ class Jobs:
         fields.setdefault("options", SHORT)
         return self.call("CreateJob", self.server.request(encoded(picture()), **fields), "Job")
 
-    def get(self, name, include_result=False):
-        request = self.server.message("GetJobRequest")(name=name, include_result=include_result)
-        return self.call("GetJob", request, "Job")
+    def get(self, name):
+        return self.call("GetJob", self.server.message("GetJobRequest")(name=name), "Job")
 
     def list(self, **fields):
         return self.call("ListJobs", self.server.message("ListJobsRequest")(**fields),
@@ -51,12 +50,22 @@ class Jobs:
             SERVICE + "DeleteJob", request_serializer=lambda message: message.SerializeToString())
         return call(self.server.message("DeleteJobRequest")(name=name), timeout=120)
 
-    def watch(self, name, from_sequence=0):
+    def events(self, method, request):
         call = self.server.channel.unary_stream(
-            SERVICE + "WatchJob", request_serializer=lambda message: message.SerializeToString(),
+            SERVICE + method, request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=self.server.message("JobEvent").FromString)
-        return call(self.server.message("WatchJobRequest")(name=name, from_sequence=from_sequence),
-                    timeout=120)
+        return call(request, timeout=120)
+
+    def watch(self, name, from_sequence=0):
+        return self.events("WatchJob", self.server.message("WatchJobRequest")(
+            name=name, from_sequence=from_sequence))
+
+    def download(self, name, offset=0):
+        return self.events("DownloadResult", self.server.message("DownloadResultRequest")(
+            name=name, offset=offset))
+
+    def image(self, name):
+        return result_of(self.download(name)).image
 
     def state(self, name):
         job = self.get(name)
@@ -111,14 +120,19 @@ def refused(function, *arguments, **fields):
 def test_a_job_is_created_watched_and_fetched(jobs):
     job = jobs.create(labels={"user": "7"}, options={"seed": 1, **SHORT})
     events = list(jobs.watch(job.name))
-    assert [event.sequence for event in events] == sorted({event.sequence for event in events})
+    numbers = [event.sequence for event in events if not event.HasField("chunk")]
+    assert numbers == sorted(set(numbers))
     assert events[0].queued.job == job.name
-    assert events[-1].result.image
-    whole = jobs.get(job.name, include_result=True)
-    assert whole.result.image == events[-1].result.image
+    image = result_of(events).image
+    assert jobs.image(job.name) == image
+    rest = list(jobs.download(job.name, offset=100))
+    assert b"".join(event.chunk.data for event in rest) == image[100:]
+    whole = jobs.get(job.name)
+    assert whole.result.image_bytes == len(image)
     assert whole.labels == {"user": "7"}
     assert whole.sequence == events[-1].sequence
-    assert not jobs.get(job.name).HasField("result")
+    refusal = refused(lambda: list(jobs.download(job.name, offset=len(image) + 1)))
+    assert refusal.violated_fields() == ["offset"]
 
 
 def test_a_lost_watch_goes_on_from_its_sequence(jobs):
@@ -126,7 +140,7 @@ def test_a_lost_watch_goes_on_from_its_sequence(jobs):
     watch = jobs.watch(name)
     seen = [next(watch).sequence for _ in range(3)]
     watch.cancel()
-    rest = [event.sequence for event in jobs.watch(name, seen[-1])]
+    rest = [event.sequence for event in jobs.watch(name, seen[-1]) if not event.HasField("chunk")]
     assert rest and min(rest) > max(seen)
     assert len(set(seen + rest)) == len(seen + rest)
     assert list(jobs.watch(name, rest[-1])) == []
@@ -143,7 +157,7 @@ def test_a_retry_joins_its_job(jobs):
     assert jobs.create(request_id="upload-3", options=options).name == name
     result = jobs.server.result(jobs.server.request(
         encoded(picture()), request_id="upload-3", options=options))
-    assert result.image == jobs.get(name, include_result=True).result.image
+    assert result.image == jobs.image(name)
 
 
 def test_jobs_are_listed_by_pages(jobs):
@@ -182,14 +196,14 @@ def test_an_equal_request_is_answered_from_the_cache(jobs):
     second = jobs.finish(jobs.create(options=options).name)
     assert first.name != second.name
     assert jobs.server.metric("result_cache_hits_total") == hits + 1
-    assert (jobs.get(first.name, include_result=True).result.image
-            == jobs.get(second.name, include_result=True).result.image)
+    assert (jobs.image(first.name)
+            == jobs.image(second.name))
 
 
 def test_killed_servers_lose_no_accepted_job(start, tmp_path):
     server, jobs = start()
     done = jobs.finish(jobs.create(request_id="done", options={"seed": 1, **SHORT}).name)
-    image = jobs.get(done.name, include_result=True).result.image
+    image = jobs.image(done.name)
     running = jobs.create(request_id="running", options={"seed": 2, **LONG}).name
     until(lambda: jobs.get(running).progress.step > 0, "a step")
     waiting = [jobs.create(request_id=f"waiting-{i}", options={"seed": 10 + i, **SHORT}).name
@@ -202,10 +216,10 @@ def test_killed_servers_lose_no_accepted_job(start, tmp_path):
     assert stat.S_IMODE(os.stat(tmp_path / "jobs.db").st_mode) == 0o600
 
     server, jobs = start()
-    assert jobs.get(done.name, include_result=True).result.image == image
+    assert jobs.image(done.name) == image
     assert jobs.create(request_id="done", options={"seed": 1, **SHORT}).name == done.name
     events = list(jobs.watch(running, known))
-    assert events[-1].HasField("result")
+    assert result_of(events).image == jobs.image(running)
     assert min(event.sequence for event in events) > known, "numbers go on"
     for name in [running, *waiting]:
         assert jobs.finish(name).state == done.state, name

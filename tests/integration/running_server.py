@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+import typing
 import urllib.request
 from pathlib import Path
 
@@ -49,6 +50,24 @@ def is_alive(pid):
     return found is not None and found[1] not in "ZX"
 
 
+class Result(typing.NamedTuple):
+    facts: object  # the message ProtectionResult
+    image: bytes
+
+
+def result_of(events):
+    """The result at the end of a stream that ended well."""
+    facts, image = None, b""
+    for event in events:
+        if event.HasField("result"):
+            facts = event.result
+        elif event.HasField("chunk"):
+            assert event.chunk.offset == len(image) and 0 < len(event.chunk.data) <= 1 << 20
+            image += event.chunk.data
+    assert facts is not None and len(image) == facts.image_bytes > 0
+    return Result(facts, image)
+
+
 class RunningServer:
     """One tiny model, loopback, free ports; more flags, and a channel with credentials, on demand."""
 
@@ -59,7 +78,8 @@ class RunningServer:
         command = [
             os.environ["ANTIDIFFUSIOND"], "--grpc-address=127.0.0.1", *any_port,
             "--metrics-port=0", f"--port-file={ports}", f"--model-repository={MODELS}",
-            "--load-model=sd1-like", "--precision=fp32", "--threads=1", *flags,
+            "--load-model=sd1-like", "--precision=fp32", "--threads=1", "--max-job-passes=0",
+            *flags,
         ]
         with open(self.log_path, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -74,7 +94,7 @@ class RunningServer:
 
     def connect(self, credentials=None):
         """A channel, with a connection of its own."""
-        options = [("grpc.max_receive_message_length", -1), ("grpc.enable_retries", 0),
+        options = [("grpc.enable_retries", 0),
                    ("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 200),
                    ("grpc.initial_reconnect_backoff_ms", 200)]
         if credentials is None:
@@ -128,7 +148,7 @@ class RunningServer:
 
     def result(self, request, **how):
         """The result of a whole call."""
-        return list(self.protect(request, **how))[-1].result
+        return result_of(self.protect(request, **how))
 
     def refusal(self, request, timeout=None, **how):
         """The error of a call that must fail before its first event."""

@@ -22,7 +22,16 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from PIL import Image
 
-from running_server import MODELS, NOT_SERVING, SERVING, WAIT_S, Refusal, RunningServer, until
+from running_server import (
+    MODELS,
+    NOT_SERVING,
+    SERVING,
+    WAIT_S,
+    Refusal,
+    RunningServer,
+    result_of,
+    until,
+)
 
 SHORT = {"epochs": 1, "prompt_steps": 1, "pgd_steps": 2, "tuning_steps": 1}
 ENDLESS = {"epochs": 1000, "prompt_steps": 1000, "pgd_steps": 1000, "tuning_steps": 1000}
@@ -120,10 +129,12 @@ def test_protects_within_the_budget(server):
     events = list(server.protect(
         server.request(encoded(original), options={"budget_levels": 4, "seed": 1, **SHORT})))
     kinds = [event.WhichOneof("event") for event in events]
-    assert kinds[0] == "queued" and kinds[-1] == "result"
-    assert [event.sequence for event in events] == sorted({event.sequence for event in events})
-    result = events[-1].result
-    after = Image.open(io.BytesIO(result.image))
+    assert kinds[0] == "queued" and kinds[-2:] == ["result", "chunk"]
+    sequences = [event.sequence for event in events[:-1]]
+    assert sequences == sorted(set(sequences))
+    assert events[-1].sequence == sequences[-1]
+    result, image = result_of(events)
+    after = Image.open(io.BytesIO(image))
     assert after.format == "PNG" and after.size == original.size
     difference = np.abs(np.asarray(after).astype(int) - np.asarray(original)).max()
     assert 0 < difference <= 4
@@ -285,8 +296,8 @@ def test_sigterm_lets_the_running_and_the_waiting_job_finish(start):
     assert refusal.code == grpc.StatusCode.UNAVAILABLE
     assert refusal.reason == "DRAINING"
     assert refusal.detail(error_details_pb2.RetryInfo) is not None
-    assert list(running)[-1].result.image
-    assert list(waiting)[-1].result.image
+    assert result_of(running).image
+    assert result_of(waiting).image
     assert server.wait() == 0
 
 

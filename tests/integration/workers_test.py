@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from running_server import RunningServer, is_alive, until
+from running_server import RunningServer, is_alive, result_of, until
 from server_test import ENDLESS, SHORT, begin_endless, encoded, picture
 
 # The real engine with faults: built beside the tests.
@@ -49,7 +49,7 @@ def test_a_job_survives_the_kill_of_its_worker(server):
     (worker,) = server.workers()
     call = begin(server, MEDIUM)
     os.kill(worker, signal.SIGKILL)
-    assert list(call)[-1].result.image == undisturbed.image
+    assert result_of(call).image == undisturbed.image
     assert server.metric(DIED) == 1
     (replacement,) = server.workers()
     assert replacement != worker
@@ -110,7 +110,7 @@ def test_signals_of_the_terminal_leave_the_worker_to_the_daemon(server):
     (worker,) = server.workers()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(worker, number)
-    assert list(call)[-1].result.image
+    assert result_of(call).image
     assert server.workers() == [worker]
     server.terminate()
     assert server.wait() == 0

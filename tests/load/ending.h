@@ -27,7 +27,7 @@ struct Ending {
   Outcome outcome = Outcome::kLost;
   std::string code = {};  // of kFailed and kRefused: "RESOURCE_EXHAUSTED QUEUE_FULL"
   int resumed = 0;        // watches that were picked up after a break
-  bool disorder = false;  // a sequence that did not grow, an event after the result
+  bool disorder = false;  // a sequence that did not grow, a chunk that does not follow the others
   std::optional<absl::Duration> admission = {};  // arrival to acceptance
   std::optional<absl::Duration> wait = {};       // acceptance to running
   std::optional<absl::Duration> total = {};      // arrival to result

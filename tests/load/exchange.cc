@@ -275,8 +275,7 @@ void Exchange::GiveUp() {
 void Exchange::OnEvent(const v1::JobEvent& event) {
   MutexLock lock(mutex_);
   const absl::Time now = absl::Now();
-  ending_.disorder |= result_ || event.sequence() <= sequence_;
-  sequence_ = event.sequence();
+  ending_.disorder |= event.sequence() <= sequence_;
   if (!accepted_) {
     accepted_ = true;
     accepted_at_ = now;
@@ -284,10 +283,20 @@ void Exchange::OnEvent(const v1::JobEvent& event) {
   }
   if (event.has_running() && !ending_.wait.has_value()) ending_.wait = now - accepted_at_;
   if (event.has_result()) {
-    result_ = !event.result().image().empty();
-    ending_.total = now - begun_;
+    image_bytes_ = event.result().image_bytes();
+    received_bytes_ = 0;
+  } else if (event.has_chunk()) {
+    ending_.disorder |= event.chunk().offset() != received_bytes_;
+    received_bytes_ += static_cast<int64_t>(event.chunk().data().size());
+    ending_.disorder |= received_bytes_ > image_bytes_;
+    if (HasResult()) ending_.total = now - begun_;
+  } else {
+    ending_.disorder |= image_bytes_ > 0;
+    sequence_ = event.sequence();  // a stream that breaks in the image is read again from before it
   }
 }
+
+bool Exchange::HasResult() const { return image_bytes_ > 0 && received_bytes_ == image_bytes_; }
 
 void Exchange::OnStreamEnd(const grpc::Status& status) {
   const absl::Status error = status.ok() ? absl::OkStatus() : ReadCallError(status, {}).status;
@@ -305,6 +314,7 @@ bool Exchange::Resume(const absl::Status& error) {
     MutexLock lock(mutex_);
     if (over_) return false;
     ++ending_.resumed;
+    image_bytes_ = 0;
   }
   with_.schedule.At(absl::Now() + kResumeDelay, [self = shared_from_this()] { self->Watch(); });
   return true;
@@ -320,7 +330,7 @@ void Exchange::End(const absl::Status& error) {
     if (!accepted_) {
       ending.outcome = IsRefusal(error) ? Outcome::kRefused : Outcome::kAbandoned;
     } else if (error.ok()) {
-      ending.outcome = result_ ? Outcome::kSucceeded : Outcome::kFailed;
+      ending.outcome = HasResult() ? Outcome::kSucceeded : Outcome::kFailed;
     } else if (over_ || (IsUnreachable(error) && !servers_word)) {
       ending.outcome = Outcome::kLost;
     } else if (absl::IsCancelled(error)) {

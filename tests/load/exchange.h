@@ -53,6 +53,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   void Watch();
   void SendCancel();
   void OnEvent(const v1::JobEvent& event);
+  // All of its image.
+  bool HasResult() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetCall();
   void OnStreamEnd(const grpc::Status& status);
   bool Resume(const absl::Status& error);
@@ -68,7 +70,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   std::string job_ ABSL_GUARDED_BY(mutex_);
   uint64_t sequence_ ABSL_GUARDED_BY(mutex_) = 0;
   bool accepted_ ABSL_GUARDED_BY(mutex_) = false;
-  bool result_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t image_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of the result; 0 before it came
+  int64_t received_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool cancel_wanted_ ABSL_GUARDED_BY(mutex_) = false;
   bool over_ ABSL_GUARDED_BY(mutex_) = false;  // GiveUp
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;

@@ -29,7 +29,7 @@ v1::JobEvent RunningEvent() {
 grpc::Status WriteAll(EventWriter& writer, uint64_t after = 0) {
   if (after < 1) writer.Write(WithSequence(QueuedEvent(0), 1));
   if (after < 2) writer.Write(WithSequence(RunningEvent(), 2));
-  writer.Write(WithSequence(ResultEvent("protected"), 3));
+  WriteResult(writer, "protected", 3);
   return grpc::Status::OK;
 }
 

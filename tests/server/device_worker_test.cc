@@ -81,7 +81,7 @@ TEST(DeviceWorkerTest, AKilledWorkersJobIsRunAgainAndNoOtherNotices) {
   kill(pids[0], SIGKILL);
   for (const auto& call : calls) {
     EXPECT_TRUE(call->Finish().ok());
-    EXPECT_TRUE(call->last().has_result());
+    EXPECT_TRUE(call->result().whole());
   }
   EXPECT_EQ(server.Restarts("cpu#0", "WORKER_DIED") + server.Restarts("cpu#1", "WORKER_DIED"), 1);
   EXPECT_EQ(server->Metric(R"(jobs_total{model="alpha",outcome="succeeded",reason=""})"), kJobs);
@@ -265,7 +265,7 @@ TEST(DeviceWorkerTest, ADrainFinishesAJobThatLosesItsWorker) {
   WaitForStep(*call);
   server->server().StartDrain();
   EXPECT_TRUE(call->Finish().ok());
-  EXPECT_TRUE(call->last().has_result());
+  EXPECT_TRUE(call->result().whole());
   while (!server->server().WaitDrained(absl::Seconds(1))) {
   }
 }

@@ -169,12 +169,13 @@ TEST_F(DurableJobsTest, ResultsAndErrorsOutliveTheServer) {
   request.set_image(SmallPng().substr(0, 2000));  // an intact header
   const std::string bad = JobsClient(first).Create(request).value.name();
   ASSERT_EQ(JobWatch(first, bad).Finish().error_code(), grpc::INVALID_ARGUMENT);
-  const v1::Job was = JobsClient(first).Get(good, /*with_result=*/true).value;
+  const v1::Job was = JobsClient(first).Get(good).value;
+  const std::string image = ImageOf(first, good);
   const v1::Job error = JobsClient(first).Get(bad).value;
 
   TestServer& second = Start();
   const JobsClient after(second);
-  EXPECT_TRUE(MessageDifferencer::Equals(after.Get(good, true).value, was));
+  EXPECT_TRUE(MessageDifferencer::Equals(after.Get(good).value, was));
   v1::Job again = after.Get(bad).value;
   EXPECT_EQ(again.error().message(), error.error().message());
   EXPECT_EQ(again.error().details_size(), error.error().details_size());
@@ -182,12 +183,40 @@ TEST_F(DurableJobsTest, ResultsAndErrorsOutliveTheServer) {
   EXPECT_TRUE(MessageDifferencer::Equals(again, error));
   JobWatch watch(second, good);
   EXPECT_TRUE(watch.Finish().ok());
-  EXPECT_EQ(watch.last().result().image(), was.result().image());
+  EXPECT_EQ(watch.result().image(), image);
   EXPECT_EQ(Files(), 1u) << "the result; the images went with the ends";
-  EXPECT_EQ(second.Metric("result_bytes"), static_cast<double>(was.result().image().size()));
+  EXPECT_EQ(second.Metric("result_bytes"), static_cast<double>(image.size()));
   EXPECT_TRUE(after.Delete(good).status.ok());
   EXPECT_EQ(Files(), 0u);
   EXPECT_EQ(Start().Metric("jobs_kept"), 1);
+}
+
+TEST_F(DurableJobsTest, AJobWaitsForItsModelToLoad) {
+  models_ = {"alpha", "beta"};
+  server_ = std::make_unique<TestServer>(
+      FakeEngine::Orders{.hold_loading = true,
+                         .broken_models = {{"beta", absl::DataLossError("a bad header")}}},
+      [this](ServerConfig& config) { config.job_store = "sqlite:" + dir_.File("jobs.db"); },
+      models_);
+  const JobsClient jobs(*server_);
+  const auto good = jobs.Create(Request("good"));
+  ASSERT_TRUE(good.status.ok()) << good.status.error_message();
+  EXPECT_EQ(good.value.state(), v1::Job::QUEUED);
+  v1::ProtectRequest request = Request("bad");
+  request.set_model("beta");
+  const auto bad = jobs.Create(request);
+  ASSERT_TRUE(bad.status.ok()) << bad.status.error_message();
+  request.set_model("gamma");
+  request.set_request_id("unknown");
+  EXPECT_EQ(jobs.Create(request).reason(), "MODEL_NOT_FOUND");
+  EXPECT_EQ(ErrorInfoOf(server_->Protect(Request("call"))).reason(), "MODEL_LOADING")
+      << "whoever waits in a call may find another server";
+
+  server_->engine().ReleaseLoading();
+  EXPECT_TRUE(JobWatch(*server_, good.value.name()).Finish().ok());
+  const grpc::Status failed = JobWatch(*server_, bad.value.name()).Finish();
+  EXPECT_EQ(ErrorInfoOf(failed).reason(), "MODEL_FAILED");
+  EXPECT_EQ(jobs.Get(bad.value.name()).value.state(), v1::Job::FAILED);
 }
 
 TEST_F(DurableJobsTest, ACallWithoutARequestIdIsNotStored) {
@@ -224,7 +253,7 @@ TEST_F(DurableJobsTest, AnEndThatCannotBeWrittenIsKeptAndTriedAgain) {
   TestServer& server = Start({}, {.first_full = 2, .last_full = 4});
   const std::string name = JobsClient(server).Create(Request("a")).value.name();
   ASSERT_TRUE(JobWatch(server, name).Finish().ok());
-  EXPECT_FALSE(JobsClient(server).Get(name, true).value.result().image().empty());
+  EXPECT_FALSE(ImageOf(server, name).empty());
   while (Files() != 1 || server.Metric("store_write_seconds_count") < 2) {
     server.server().Tick(absl::Now());
   }

@@ -1,6 +1,8 @@
 // The job RPCs of a TestServer, each as one function.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <utility>
 
@@ -26,10 +28,9 @@ class JobsClient {
   Answer<v1::Job> Create(const v1::ProtectRequest& request) const {
     return Call<v1::Job>(&Stub::CreateJob, request);
   }
-  Answer<v1::Job> Get(const std::string& name, bool with_result = false) const {
+  Answer<v1::Job> Get(const std::string& name) const {
     v1::GetJobRequest request;
     request.set_name(name);
-    request.set_include_result(with_result);
     return Call<v1::Job>(&Stub::GetJob, request);
   }
   Answer<v1::ListJobsResponse> List(const v1::ListJobsRequest& request = {}) const {
@@ -64,7 +65,7 @@ class JobsClient {
   const Metadata metadata_;
 };
 
-// One WatchJob call under way; cancelled when destroyed unfinished.
+// One WatchJob or DownloadResult call under way; cancelled when destroyed unfinished.
 class JobWatch {
  public:
   JobWatch(TestServer& server, const std::string& name, uint64_t from_sequence = 0,
@@ -75,12 +76,18 @@ class JobWatch {
     request.set_from_sequence(from_sequence);
     reader_ = server.stub().WatchJob(&context_, request);
   }
+  JobWatch(TestServer& server, const v1::DownloadResultRequest& request,
+           const Metadata& metadata = {}) {
+    for (const auto& [key, value] : metadata) context_.AddMetadata(key, value);
+    reader_ = server.stub().DownloadResult(&context_, request);
+  }
   ~JobWatch() { context_.TryCancel(); }
 
   std::optional<v1::JobEvent> Next() {
     v1::JobEvent event;
     if (!reader_->Read(&event)) return std::nullopt;
     last_ = event;
+    result_.Take(event);
     return event;
   }
   grpc::Status Finish() {
@@ -89,12 +96,26 @@ class JobWatch {
     return reader_->Finish();
   }
   const v1::JobEvent& last() const { return last_; }
+  const StreamedResult& result() const { return result_; }
   void Cancel() { context_.TryCancel(); }
 
  private:
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReader<v1::JobEvent>> reader_;
   v1::JobEvent last_;
+  StreamedResult result_;
 };
+
+// The image of a job's result from the byte `offset` on; an error of the call fails the test.
+inline std::string ImageOf(TestServer& server, const std::string& name, int64_t offset = 0) {
+  v1::DownloadResultRequest request;
+  request.set_name(name);
+  request.set_offset(offset);
+  JobWatch download(server, request);
+  const grpc::Status status = download.Finish();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_TRUE(download.result().whole());
+  return download.result().image().substr(static_cast<size_t>(offset));
+}
 
 }  // namespace antidiffusion

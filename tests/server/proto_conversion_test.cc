@@ -38,7 +38,7 @@ TEST(ToProtoTest, ResultKeepsEverything) {
       ToProto(JobEvent{9, std::make_shared<const JobResult>(std::move(result))}, "job");
   EXPECT_EQ(event.sequence(), 9u);
   const v1::ProtectionResult& proto = event.result();
-  EXPECT_EQ(proto.image(), "bytes");
+  EXPECT_EQ(proto.image_bytes(), 5);
   EXPECT_EQ(proto.mime_type(), "image/webp");
   EXPECT_EQ(proto.report().max_difference(), 5);
   EXPECT_EQ(proto.report().visibility(), 0.6);

@@ -61,6 +61,7 @@ TEST_F(ServerConfigTest, Defaults) {
 
 TEST_F(ServerConfigTest, EveryFlagArrives) {
   const ServerConfig config = Config({"--grpc-address=::1",
+                                      "--metrics-address=10.0.0.7",
                                       "--grpc-port=1",
                                       "--metrics-port=2",
                                       "--port-file=p",
@@ -76,14 +77,17 @@ TEST_F(ServerConfigTest, EveryFlagArrives) {
                                       "--max-queue-bytes=5",
                                       "--max-image-bytes=6",
                                       "--max-image-pixels=7",
+                                      "--max-job-passes=8",
                                       "--grpc-keepalive-time=8000",
                                       "--grpc-keepalive-timeout=9000",
+                                      "--grpc-max-connection-age=0.5",
                                       "--log-format=json",
                                       "--log-level=debug",
                                       "--drain-timeout=1.5",
                                       "--otlp-endpoint=http://c:4318/v1/traces",
                                       "--trace-sample=0.25"});
   EXPECT_EQ(config.grpc_address, "::1");
+  EXPECT_EQ(config.metrics_address, "10.0.0.7");
   EXPECT_EQ(config.grpc_port, 1);
   EXPECT_EQ(config.metrics_port, 2);
   EXPECT_EQ(config.port_file, "p");
@@ -98,8 +102,10 @@ TEST_F(ServerConfigTest, EveryFlagArrives) {
   EXPECT_EQ(config.max_queue_bytes, 5);
   EXPECT_EQ(config.max_image_bytes, 6);
   EXPECT_EQ(config.max_image_pixels, 7);
+  EXPECT_EQ(config.max_job_passes, 8);
   EXPECT_EQ(config.grpc_keepalive_time, absl::Seconds(8));
   EXPECT_EQ(config.grpc_keepalive_timeout, absl::Seconds(9));
+  EXPECT_EQ(config.grpc_max_connection_age, absl::Milliseconds(500));
   EXPECT_EQ(config.log_format, LogFormat::kJson);
   EXPECT_EQ(config.log_level, "debug");
   EXPECT_EQ(config.drain_timeout, absl::Milliseconds(1500));

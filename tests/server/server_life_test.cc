@@ -1,9 +1,18 @@
 // From loading to stopped: health, probes, metrics, drain.
 #include <gmock/gmock.h>
+#include <grpcpp/channel.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 
+#include <spdlog/sinks/ostream_sink.h>
+
+#include <chrono>
+#include <sstream>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "server/http_endpoint.h"
 #include "server/server.h"
 #include "tests/server/test_server.h"
 #include "tests/testing/status_matchers.h"
@@ -12,7 +21,9 @@
 namespace antidiffusion {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 
 v1::ListModelsResponse ListModels(TestServer& server) {
   grpc::ClientContext context;
@@ -45,12 +56,88 @@ TEST(ServerLifeTest, RefusesJobsWhileLoading) {
   EXPECT_TRUE(server.Protect(RequestWith(SmallPng())).ok());
 }
 
-TEST(ServerLifeTest, StrictReadinessWantsEveryModel) {
-  TestServer server({.broken_models = {{"beta", absl::DataLossError("a bad header")}}}, nullptr,
-                    {"alpha", "beta"});
-  server.WaitForMetric(R"(model_loaded{model="alpha"})", 1);
+// Lines that hold `text`.
+int CountLines(const std::string& log, const std::string& text) {
+  int count = 0;
+  for (size_t at = log.find(text); at != std::string::npos; at = log.find(text, at + 1)) ++count;
+  return count;
+}
+
+TEST(ServerLifeTest, StrictReadinessWantsEveryModelAndSaysWhichOneIsMissing) {
+  std::ostringstream lines;
+  auto log = Log::Create(LogFormat::kJson, "info",
+                         std::make_shared<spdlog::sinks::ostream_sink_mt>(lines));
+  TestServer server(
+      {.hold_loading = true, .broken_models = {{"alpha", absl::DataLossError("a bad header")}}},
+      nullptr, {"alpha", "beta"}, *std::move(log));
+  EXPECT_EQ(server.Get("/readyz").body, "not ok: alpha loads; beta loads\n");
+  EXPECT_EQ(server.Get("/startupz").body, "not ok: it has not been ready yet\n");
+  EXPECT_EQ(server.Get("/livez").body, "ok\n");
+  server.engine().ReleaseLoading();
+  server.WaitForMetric(R"(model_loaded{model="beta"})", 1);
   EXPECT_FALSE(server.Healthy());
-  EXPECT_TRUE(server.Protect(RequestWith(SmallPng())).ok()) << "what is loaded can be used";
+  EXPECT_THAT(server.Get("/readyz").body,
+              MatchesRegex("not ok: alpha cannot be loaded: .*: a bad header\n"));
+  v1::ProtectRequest request = RequestWith(SmallPng());
+  request.set_model("beta");
+  EXPECT_TRUE(server.Protect(request).ok()) << "what is loaded can be used";
+  server.server().StartDrain();
+  EXPECT_EQ(server.Get("/readyz").body, "not ok: draining\n");
+  server.Stop();
+  EXPECT_EQ(CountLines(lines.str(), "the server does not become ready"), 1);
+  EXPECT_THAT(lines.str(), ContainsRegex("does not become ready: --strict-readiness wants every "
+                                         "model\",\"model\":\"alpha\",\"error\":.*a bad header"));
+}
+
+TEST(ServerLifeTest, ALaxServerWithoutAModelSaysSo) {
+  std::ostringstream lines;
+  auto log = Log::Create(LogFormat::kJson, "info",
+                         std::make_shared<spdlog::sinks::ostream_sink_mt>(lines));
+  const absl::Status broken = absl::DataLossError("a bad header");
+  TestServer server(
+      {.broken_models = {{"alpha", broken}, {"beta", broken}}},
+      [](ServerConfig& config) { config.strict_readiness = false; }, {"alpha", "beta"},
+      *std::move(log));
+  while (server.Get("/readyz").body.find("beta cannot") == std::string::npos) {
+  }
+  server.Stop();
+  EXPECT_EQ(CountLines(lines.str(), "does not become ready: no model can be loaded"), 2);
+}
+
+TEST(ServerLifeTest, AnIpv6AddressServesHttpOnIpv4WhereHttpHasNoIpv6) {
+  for (const std::string address : {"::1", "::", "[::1]"}) {
+    std::ostringstream lines;
+    auto log = Log::Create(LogFormat::kText, "info",
+                           std::make_shared<spdlog::sinks::ostream_sink_mt>(lines));
+    TestServer server(
+        {}, [&](ServerConfig& config) { config.grpc_address = address; }, {"alpha"},
+        *std::move(log));
+    server.WaitReady();
+    EXPECT_TRUE(server.Protect(RequestWith(SmallPng())).ok()) << address;
+    if (!HttpHasIpv6()) {
+      EXPECT_EQ(server.Get("/readyz").code, 200) << address;
+      server.Stop();
+      EXPECT_THAT(lines.str(), HasSubstr("HTTP listens on IPv4 alone"));
+    }
+  }
+}
+
+TEST(ServerLifeTest, HttpMayHaveAnAddressOfItsOwn) {
+  TestServer server({}, [](ServerConfig& config) {
+    config.grpc_address = "::1";
+    config.metrics_address = "127.0.0.1";
+  });
+  server.WaitReady();
+  EXPECT_EQ(server.Get("/livez").code, 200);
+}
+
+TEST(HttpAddressTest, IsTheSameOrOfTheSameReach) {
+  EXPECT_EQ(*HttpAddressFor("10.0.0.7", false), "10.0.0.7");
+  EXPECT_EQ(*HttpAddressFor("::1", false), "127.0.0.1");
+  EXPECT_EQ(*HttpAddressFor("[::]", false), "0.0.0.0");
+  EXPECT_EQ(*HttpAddressFor("fd00::7", true), "fd00::7");
+  EXPECT_THAT(HttpAddressFor("fd00::7", false),
+              StatusIs(absl::StatusCode::kInvalidArgument, "--metrics-address"));
 }
 
 TEST(ServerLifeTest, LaxReadinessWantsOneModel) {
@@ -90,8 +177,8 @@ TEST(ServerLifeTest, DrainFinishesWhatWasAdmitted) {
   server.engine().AllowAllSteps();
   EXPECT_TRUE(running->Finish().ok());
   EXPECT_TRUE(waiting->Finish().ok());
-  EXPECT_TRUE(running->last().has_result());
-  EXPECT_TRUE(waiting->last().has_result());
+  EXPECT_TRUE(running->result().whole());
+  EXPECT_TRUE(waiting->result().whole());
   while (!server.server().WaitDrained(absl::Seconds(1))) {
   }
 }
@@ -187,6 +274,29 @@ TEST(ServerLifeTest, HttpAnswersItsPathsOnly) {
   for (const char* path : {"/", "/livezz", "/livez/x", "/metrics/..", "/etc/passwd"}) {
     EXPECT_EQ(server.Get(path).code, 404) << path;
   }
+}
+
+// The client's connection is asked to go, and goes; a stream on it ends by itself.
+TEST(ServerLifeTest, AConnectionHasAnAgeAndItsStreamsOutliveIt) {
+  TestServer server({.hold_steps = true}, [](ServerConfig& config) {
+    config.grpc_max_connection_age = absl::Milliseconds(200);
+  });
+  grpc::ChannelArguments own;
+  own.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  const auto channel =
+      grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", server.server().grpc_port()),
+                                grpc::InsecureChannelCredentials(), own);
+  const auto stub = v1::ProtectionService::NewStub(channel);
+  server.WaitReady();
+  OpenCall call(*stub, RequestWith(SmallPng()));
+  ASSERT_TRUE(call.Next()->has_queued());
+  while (channel->GetState(false) == GRPC_CHANNEL_READY) {
+    ASSERT_TRUE(channel->WaitForStateChange(
+        GRPC_CHANNEL_READY, std::chrono::system_clock::now() + std::chrono::minutes(2)));
+  }
+  server.engine().AllowAllSteps();
+  EXPECT_TRUE(call.Finish().ok());
+  EXPECT_TRUE(call.result().whole());
 }
 
 TEST(ServerLifeTest, ATakenPortIsAnError) {

@@ -1,6 +1,5 @@
 // Readers that take their results slowly or never: what is held for them is bounded, in bytes and
 // time.
-#include <grpcpp/completion_queue.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -13,59 +12,13 @@
 namespace antidiffusion {
 namespace {
 
-// A GetJob whose caller takes nothing before Finish: its answer is larger than the window of flow
-// control, so that it waits in the server.
-class UnreadAnswer {
- public:
-  UnreadAnswer(TestServer& server, const std::string& name) {
-    v1::GetJobRequest request;
-    request.set_name(name);
-    request.set_include_result(true);
-    call_ = server.stub().PrepareAsyncGetJob(&context_, request, &queue_);
-    call_->StartCall();
-    call_->ReadInitialMetadata(&context_);  // sends the request, takes no message
-  }
-
-  ~UnreadAnswer() {
-    queue_.Shutdown();
-    while (Next() != nullptr) {
-    }
-  }
-  UnreadAnswer(const UnreadAnswer&) = delete;
-  UnreadAnswer& operator=(const UnreadAnswer&) = delete;
-
-  grpc::Status Finish() {
-    v1::Job job;
-    grpc::Status status;
-    call_->Finish(&job, &status, &call_);
-    while (Next() != &call_) {
-    }
-    return status;
-  }
-
- private:
-  void* Next() {
-    void* tag = nullptr;
-    bool ok = false;
-    return queue_.Next(&tag, &ok) ? tag : nullptr;
-  }
-
-  grpc::CompletionQueue queue_;
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientAsyncResponseReader<v1::Job>> call_;
-};
-
 class SlowReadersTest : public ::testing::Test {
  protected:
-  // Room for one result, and for one more in line.
   SlowReadersTest() : server_({}, [](ServerConfig& config) { config.max_unread_bytes = 1; }) {
     server_.WaitReady();
-    v1::ProtectRequest request = RequestWith(LargePng());
-    request.mutable_options()->set_seed(1);
-    job_ = jobs_.Create(request).value.name();
-    JobWatch watch(server_, job_);
-    EXPECT_TRUE(watch.Finish().ok());
-    bytes_ = static_cast<double>(watch.last().result().image().size());
+    job_ = jobs_.Create(RequestWith(LargePng())).value.name();
+    EXPECT_TRUE(JobWatch(server_, job_).Finish().ok());
+    bytes_ = static_cast<double>(jobs_.Get(job_).value.result().image_bytes());
     WaitForUnread(0);
     EXPECT_GT(bytes_, 200'000) << "the window of flow control would hold it";
   }
@@ -78,59 +31,47 @@ class SlowReadersTest : public ::testing::Test {
   double bytes_ = 0;
 };
 
-TEST_F(SlowReadersTest, ResultsBeyondTheLimitWaitAndThenAreRefused) {
-  JobWatch first(server_, job_);
+TEST_F(SlowReadersTest, NewWorkWaitsUntilTheyHaveRead) {
+  JobWatch slow(server_, job_);
   WaitForUnread(1);
-  JobWatch second(server_, job_);
-  WaitForUnread(2);
-  const auto third = jobs_.Get(job_, true);
-  EXPECT_EQ(third.status.error_code(), grpc::RESOURCE_EXHAUSTED);
-  EXPECT_EQ(third.reason(), "RESULTS_UNREAD");
-  JobWatch fourth(server_, job_);
-  EXPECT_EQ(ErrorInfoOf(fourth.Finish()).reason(), "RESULTS_UNREAD");
-  EXPECT_TRUE(jobs_.Get(job_).status.ok()) << "what holds no image is answered as ever";
+  const auto refused = jobs_.Create(RequestWith(SmallPng()));
+  EXPECT_EQ(refused.status.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(refused.reason(), "RESULTS_UNREAD");
+  EXPECT_EQ(ErrorInfoOf(server_.Protect(RequestWith(SmallPng()))).reason(), "RESULTS_UNREAD");
 
-  EXPECT_TRUE(first.Finish().ok());
-  EXPECT_TRUE(second.Finish().ok()) << "it is let in by the next tick";
-  EXPECT_EQ(second.last().result().image().size(), static_cast<size_t>(bytes_));
+  EXPECT_TRUE(slow.Finish().ok());
+  EXPECT_TRUE(slow.result().whole());
   WaitForUnread(0);
-  EXPECT_TRUE(jobs_.Get(job_, true).status.ok());
+  EXPECT_TRUE(server_.Protect(RequestWith(SmallPng())).ok());
 }
 
-TEST_F(SlowReadersTest, AnAnswerWaitsForRoomAsAStreamDoes) {
-  auto first = std::make_unique<JobWatch>(server_, job_);
+TEST_F(SlowReadersTest, OtherReadersOfTheResultAreServedAndCountedOnce) {
+  JobWatch slow(server_, job_);
   WaitForUnread(1);
-  UnreadAnswer second(server_, job_);
-  WaitForUnread(2);
-  first.reset();
-  EXPECT_TRUE(second.Finish().ok());
+  EXPECT_EQ(ImageOf(server_, job_).size(), static_cast<size_t>(bytes_));
+  JobWatch another(server_, job_);
+  EXPECT_TRUE(another.Finish().ok());
+  WaitForUnread(1);
+  EXPECT_TRUE(slow.Finish().ok());
   WaitForUnread(0);
 }
 
-TEST_F(SlowReadersTest, WhoGivesUpInLineLeavesIt) {
-  JobWatch first(server_, job_);
-  WaitForUnread(1);
+TEST_F(SlowReadersTest, WhoGivesUpHoldsNothing) {
   {
-    const JobWatch second(server_, job_);
-    WaitForUnread(2);
+    const JobWatch slow(server_, job_);
+    WaitForUnread(1);
   }
-  WaitForUnread(1);
-  EXPECT_TRUE(first.Finish().ok());
   WaitForUnread(0);
 }
 
 TEST_F(SlowReadersTest, WhatIsNotTakenInTimeIsEnded) {
-  const absl::Time later = absl::Now() + absl::Minutes(10);
-  JobWatch stream(server_, job_);
+  v1::DownloadResultRequest request;
+  request.set_name(job_);
+  JobWatch slow(server_, request);
   WaitForUnread(1);
-  server_.server().Tick(later);
-  EXPECT_FALSE(stream.Finish().ok());
-  WaitForUnread(0);
-
-  UnreadAnswer answer(server_, job_);
-  WaitForUnread(1);
-  server_.server().Tick(later);
-  EXPECT_FALSE(answer.Finish().ok());
+  server_.server().Tick(absl::Now() + absl::Minutes(10));
+  EXPECT_FALSE(slow.Finish().ok());
+  EXPECT_FALSE(slow.result().whole());
   WaitForUnread(0);
 }
 

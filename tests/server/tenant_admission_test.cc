@@ -1,4 +1,5 @@
 // Keys, rights, rates, quotas and shares, as a caller meets them.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -16,6 +17,8 @@
 
 namespace antidiffusion {
 namespace {
+
+using ::testing::HasSubstr;
 
 std::string Entry(const std::string& name, const std::string& more = "") {
   return absl::StrCat(R"({"name":")", name, R"(","key_sha256":[")",
@@ -116,6 +119,15 @@ TEST_F(TenantAdmissionTest, BytesOfADayAreCountedOnceAcceptedOnly) {
   EXPECT_GT(std::stoi(call->Trailer("grpc-retry-pushback-ms")), 23 * 3'600'000);
 }
 
+TEST_F(TenantAdmissionTest, AJobMayPlanSoMuchWorkAndATenantHasALimitOfItsOwn) {
+  Start(Entry("a") + "," + Entry("b", R"("max_job_passes":100)"), {},
+        [](ServerConfig& config) { config.max_job_passes = 50; });
+  ExpectRefused(ProtectAs("a"), grpc::INVALID_ARGUMENT, "INVALID_FIELD");
+  EXPECT_THAT(ProtectAs("a").error_message(), HasSubstr("70 planned passes"));
+  EXPECT_TRUE(ProtectAs("b").ok());
+  EXPECT_EQ(server_->engine().jobs(), 1);
+}
+
 TEST_F(TenantAdmissionTest, AnImageAboveTheWholeQuotaIsNotToBeTriedAgain) {
   Start(Entry("a", R"("bytes_per_day":10)"));
   const auto call = Open("a");
@@ -182,7 +194,10 @@ TEST_F(TenantAdmissionTest, AnotherTenantsJobIsAsGoodAsNone) {
   EXPECT_EQ(Jobs("a").List().value.jobs_size(), 1);
   server_->engine().AllowAllSteps();
   EXPECT_TRUE(JobWatch(*server_, name, 0, KeyOf("a")).Finish().ok());
-  expect_none(Jobs("b").Get(name, /*with_result=*/true).status);
+  expect_none(Jobs("b").Get(name).status);
+  v1::DownloadResultRequest download;
+  download.set_name(name);
+  expect_none(JobWatch(*server_, download, KeyOf("b")).Finish());
 }
 
 TEST_F(TenantAdmissionTest, RequestIdsAndKeptResultsAreEachTenantsOwn) {

@@ -4,10 +4,12 @@
 #include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/image/codec.h"
@@ -48,6 +50,24 @@ google::rpc::ErrorInfo ErrorInfoOf(const grpc::Status& status) {
   return info;
 }
 
+void StreamedResult::Take(const v1::JobEvent& event) {
+  if (event.has_result()) {
+    facts_ = event.result();
+  } else if (event.has_chunk()) {
+    EXPECT_TRUE(begun());
+    // One that goes on after another stream begins later.
+    if (image_.empty()) image_.resize(static_cast<size_t>(event.chunk().offset()));
+    EXPECT_EQ(event.chunk().offset(), static_cast<int64_t>(image_.size()));
+    EXPECT_FALSE(event.chunk().data().empty());
+    image_ += event.chunk().data();
+    largest_chunk_ = std::max(largest_chunk_, event.chunk().data().size());
+  }
+}
+
+bool StreamedResult::whole() const {
+  return begun() && static_cast<int64_t>(image_.size()) == facts_->image_bytes();
+}
+
 OpenCall::OpenCall(v1::ProtectionService::Stub& stub, const v1::ProtectRequest& request,
                    std::optional<absl::Duration> timeout, const Metadata& metadata) {
   for (const auto& [name, value] : metadata) context_.AddMetadata(name, value);
@@ -59,6 +79,7 @@ std::optional<v1::JobEvent> OpenCall::Next() {
   v1::JobEvent event;
   if (!reader_->Read(&event)) return std::nullopt;
   last_ = event;
+  result_.Take(event);
   ++events_;
   return event;
 }
@@ -104,9 +125,9 @@ void TestServer::Start(EngineFactory engines, const std::function<void(ServerCon
   EXPECT_THAT(server, IsOk());
   server_ = *std::move(server);
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // the window stays at 64 KiB
-  channel_ = grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", server_->grpc_port()),
+  const std::string host = absl::StrContains(config.grpc_address, ":") ? "[::1]:" : "127.0.0.1:";
+  channel_ = grpc::CreateCustomChannel(absl::StrCat(host, server_->grpc_port()),
                                        grpc::InsecureChannelCredentials(), arguments);
   stub_ = v1::ProtectionService::NewStub(channel_);
   health_ = grpc::health::v1::Health::NewStub(channel_);

@@ -25,6 +25,25 @@
 
 namespace antidiffusion {
 
+// What the events of a stream brought of a result.
+class StreamedResult {
+ public:
+  // Each event as it comes. A chunk that is not the next one fails the test.
+  void Take(const v1::JobEvent& event);
+
+  bool begun() const { return facts_.has_value(); }
+  // With all of its image.
+  bool whole() const;
+  const v1::ProtectionResult& facts() const { return *facts_; }
+  const std::string& image() const { return image_; }
+  size_t largest_chunk() const { return largest_chunk_; }
+
+ private:
+  std::optional<v1::ProtectionResult> facts_;
+  std::string image_;
+  size_t largest_chunk_ = 0;
+};
+
 std::string SmallPng();  // 64x64 RGB
 std::string LargePng();  // of several 100 kB
 v1::ProtectRequest RequestWith(const std::string& image);
@@ -48,6 +67,7 @@ class OpenCall {
   // Reads what is left, and gives the last event that was read, from then on.
   grpc::Status Finish();
   const v1::JobEvent& last() const { return last_; }
+  const StreamedResult& result() const { return result_; }
   int events() const { return events_; }
   void Cancel() { context_.TryCancel(); }
   std::string Trailer(const std::string& name) const;  // after Finish; "" without it
@@ -56,6 +76,7 @@ class OpenCall {
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReader<v1::JobEvent>> reader_;
   v1::JobEvent last_;
+  StreamedResult result_;
   int events_ = 0;
 };
 

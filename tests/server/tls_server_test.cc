@@ -105,7 +105,7 @@ TEST_F(TlsServerTest, ANewPairServesNewConnectionsAndLeavesOpenStreamsAlone) {
   EXPECT_TRUE(ListModels(*stub).ok()) << "the open connection";
   server_->engine().AllowAllSteps();
   EXPECT_TRUE(call.Finish().ok());
-  EXPECT_TRUE(call.last().has_result());
+  EXPECT_TRUE(call.result().whole());
 }
 
 TEST_F(TlsServerTest, AKeyOfAnotherCertificateChangesNothing) {

@@ -50,6 +50,20 @@ TEST_F(BlobFilesTest, KnowsBytesThatHaveChanged) {
   EXPECT_THAT(files.Read(digest_), StatusIs(absl::StatusCode::kDataLoss));
 }
 
+TEST_F(BlobFilesTest, GivesPiecesOfAFileThatItHasChecked) {
+  AD_ASSERT_OK_AND_ASSIGN(const BlobFiles files, BlobFiles::Open(folder_));
+  EXPECT_THAT(files.Check(digest_), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(files.ReadPiece(digest_, 0, 2), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(files.Write(digest_, "bytes"), IsOk());
+  EXPECT_THAT(files.Check(digest_), IsOk());
+  EXPECT_EQ(*files.ReadPiece(digest_, 0, 2), "by");
+  EXPECT_EQ(*files.ReadPiece(digest_, 2, 2), "te");
+  EXPECT_EQ(*files.ReadPiece(digest_, 4, 2), "s");
+  EXPECT_THAT(files.ReadPiece(digest_, 5, 2), StatusIs(absl::StatusCode::kDataLoss));
+  dir_.Write("files/" + digest_, "other");
+  EXPECT_THAT(files.Check(digest_), StatusIs(absl::StatusCode::kDataLoss));
+}
+
 TEST_F(BlobFilesTest, DeletesWhatIsNotWanted) {
   AD_ASSERT_OK_AND_ASSIGN(const BlobFiles files, BlobFiles::Open(folder_));
   EXPECT_THAT(files.Write(digest_, "bytes"), IsOk());

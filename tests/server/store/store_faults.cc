@@ -30,6 +30,9 @@ class FaultyJobStore : public JobStore {
   absl::StatusOr<std::string> ReadFile(const std::string& digest) override {
     return store_->ReadFile(digest);
   }
+  absl::StatusOr<std::string> ReadPiece(const StoredPiece& piece) override {
+    return store_->ReadPiece(piece);
+  }
   absl::StatusOr<std::vector<StoredJob>> LoadAll() override { return store_->LoadAll(); }
 
  private:

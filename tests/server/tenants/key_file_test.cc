@@ -32,7 +32,7 @@ std::string ViolatedField(const std::string& file) {
 TEST(KeyFileTest, ReadsAllOfATenant) {
   const auto specs = ParseKeyFile(FileWith(R"("identities":["spiffe://a/b","CN"],
       "rights":["jobs"],"weight":2.5,"max_running":3,"max_waiting":4,"max_waiting_bytes":5,
-      "requests_per_second":0.5,"burst":7,"bytes_per_day":8)"));
+      "requests_per_second":0.5,"burst":7,"bytes_per_day":8,"max_job_passes":9)"));
   ASSERT_THAT(specs, IsOk());
   ASSERT_EQ(specs->size(), 1u);
   const TenantSpec& spec = specs->front();
@@ -47,6 +47,7 @@ TEST(KeyFileTest, ReadsAllOfATenant) {
   EXPECT_EQ(spec.rate->per_second, 0.5);
   EXPECT_EQ(spec.rate->burst, 7);
   EXPECT_EQ(spec.bytes_per_day, 8);
+  EXPECT_EQ(spec.max_job_passes, 9);
 }
 
 TEST(KeyFileTest, WhatIsNotSaidIsNotLimited) {
@@ -56,7 +57,8 @@ TEST(KeyFileTest, WhatIsNotSaidIsNotLimited) {
   EXPECT_EQ(spec.rights.size(), 3u);
   EXPECT_EQ(spec.weight, 1);
   EXPECT_FALSE(spec.max_running.has_value() || spec.max_waiting.has_value() ||
-               spec.rate.has_value() || spec.bytes_per_day.has_value());
+               spec.rate.has_value() || spec.bytes_per_day.has_value() ||
+               spec.max_job_passes.has_value());
 }
 
 TEST(KeyFileTest, TheBurstIsASecondsWorthAndAtLeastOne) {
@@ -81,6 +83,7 @@ TEST(KeyFileTest, NamesTheFieldThatIsWrong) {
   expect_wrong(R"("requests_per_second":-1)", "requests_per_second");
   expect_wrong(R"("requests_per_second":1,"burst":0)", "burst");
   expect_wrong(R"("bytes_per_day":-5)", "bytes_per_day");
+  expect_wrong(R"("max_job_passes":0)", "max_job_passes");
   expect_wrong(R"("rights":["protect","admin"])", "rights");
   expect_wrong(R"("rights":"protect")", "rights");
   expect_wrong(R"("identities":[""])", "identities");
