@@ -36,11 +36,8 @@ absl::Duration JobCall::DeadlineSlack(absl::Duration timeout) {
   return std::min(absl::Milliseconds(100) + timeout / 100, absl::Seconds(2));
 }
 
-JobCall::JobCall(grpc::CallbackServerContext* context, absl::StatusOr<std::shared_ptr<Job>> job,
-                 const Order& order, const Hooks& hooks)
+JobCall::JobCall(grpc::CallbackServerContext* context, const Order& order, const Hooks& hooks)
     : context_(context),
-      refusal_(job.status()),
-      job_(job.ok() ? *std::move(job) : nullptr),
       order_(order),
       hooks_(hooks),
       cursor_(order.from_sequence),
@@ -48,18 +45,28 @@ JobCall::JobCall(grpc::CallbackServerContext* context, absl::StatusOr<std::share
 
 // The listener is known here before its first call may want to take it back: Pump does nothing
 // before `begun_`.
-void JobCall::Begin(const absl::Status& refusal) {
-  if (job_ != nullptr) {
-    const int listener = job_->AddListener([this] { Pump(); });
-    MutexLock lock(mutex_);
-    listener_ = listener;
-  }
+void JobCall::Begin(absl::StatusOr<std::shared_ptr<Job>> job) {
+  std::optional<int> listener;
+  if (job.ok()) listener = (*job)->AddListener([this] { Pump(); });
+  std::optional<absl::Status> gone;
   {
     MutexLock lock(mutex_);
+    gone = gone_;
+    listener_ = listener;
+    if (job.ok()) {
+      job_ = *std::move(job);
+    } else {
+      gone_ = job.status();
+    }
     begun_ = true;
-    if (!refusal.ok()) gone_ = refusal;
   }
+  if (gone.has_value()) Leave(gone);  // meanwhile its caller has gone
   Pump();
+}
+
+std::shared_ptr<Job> JobCall::job() {
+  MutexLock lock(mutex_);
+  return job_;
 }
 
 // Whether a call closed now was closed by its deadline.
@@ -69,7 +76,6 @@ bool JobCall::IsAtDeadline() const {
 }
 
 Delivery JobCall::Next() {
-  if (job_ == nullptr) return {std::nullopt, refusal_};
   if (gone_.has_value()) return {std::nullopt, gone_};
   if (image_.has_value() && !image_->ok()) return {std::nullopt, image_->status()};
   return job_->EventAfter(cursor_);
@@ -113,7 +119,7 @@ void JobCall::Pump() {
     duration = hooks_.now() - order_.started;
   }
   if (!stored_image.empty()) {
-    hooks_.read_image(*job_, stored_image,
+    hooks_.read_image(*job(), stored_image,
                       [this](absl::StatusOr<std::string> image) { OnImageRead(std::move(image)); });
     return;
   }
@@ -166,19 +172,23 @@ void JobCall::Abandon() {
 }
 
 void JobCall::Leave(const std::optional<absl::Status>& why) {
+  std::shared_ptr<Job> left;
   {
     MutexLock lock(mutex_);
     if (left_ || job_ == nullptr) return;
     left_ = true;
+    left = job_;
   }
-  hooks_.leave(*this, why);
+  hooks_.leave(*left, why);
 }
 
 void JobCall::Tick(absl::Time now) {
   bool silent = false;
   bool in_line = false;
+  std::shared_ptr<Job> followed;
   {
     MutexLock lock(mutex_);
+    followed = job_;
     if (done_) return;
     if (writing_ && now - last_write_ > write_limit_) {
       context_->TryCancel();  // fails the write
@@ -187,21 +197,23 @@ void JobCall::Tick(absl::Time now) {
     silent = begun_ && !reading_ && !writing_ && !finished_ && now - last_write_ > kMaxSilence;
     in_line = in_line_;
   }
-  if (job_ == nullptr || (!silent && !in_line)) return;
-  if (silent) job_->Refresh();
+  if (followed == nullptr || (!silent && !in_line)) return;
+  if (silent) followed->Refresh();
   Pump();
 }
 
 void JobCall::OnDone() {
   std::optional<int> listener;
+  std::shared_ptr<Job> followed;
   {
     // gRPC comes here last, on any of its threads, by an order of its own that ThreadSanitizer
     // cannot see. This lock shows it: whatever was written under it comes before the destruction.
     MutexLock lock(mutex_);
     listener = listener_;
+    followed = job_;
     done_ = true;
   }
-  if (listener.has_value()) job_->RemoveListener(*listener);
+  if (listener.has_value()) followed->RemoveListener(*listener);
   Leave(std::nullopt);
   hooks_.calls.Remove(this);
 }

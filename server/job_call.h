@@ -28,8 +28,8 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall
  public:
   struct Hooks {
     // The call follows the job no longer; once for each call that had one. `why`: it was closed
-    // before the job's end.
-    std::function<void(const JobCall& call, const std::optional<absl::Status>& why)> leave;
+    // before it was at its end.
+    std::function<void(const Job& job, const std::optional<absl::Status>& why)> leave;
     // Reads the stored image of a result and then calls `then`, once, on any thread.
     std::function<void(const Job& job, const std::string& digest,
                        std::function<void(absl::StatusOr<std::string>)> then)>
@@ -60,16 +60,14 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall
   // start: it was sent rounded up, to 1 % at most, and travelled. At most 2 s.
   static absl::Duration DeadlineSlack(absl::Duration timeout);
 
-  // `job` may be an error: the call then ends with it before any message. `context` is gRPC's.
-  JobCall(grpc::CallbackServerContext* context, absl::StatusOr<std::shared_ptr<Job>> job,
-          const Order& order, const Hooks& hooks);
+  // `context` is gRPC's.
+  JobCall(grpc::CallbackServerContext* context, const Order& order, const Hooks& hooks);
 
   Rpc rpc() const { return order_.rpc; }
-  const std::shared_ptr<Job>& job() const { return job_; }
 
-  // Starts to talk, on any thread, or to end with `refusal` before any message. Once; until then
-  // the call cannot end, whatever its caller does.
-  void Begin(const absl::Status& refusal = absl::OkStatus()) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Starts to talk, on any thread: to follow `job`, or to end with the error before any message.
+  // Once; until then the call cannot end, whatever its caller does.
+  void Begin(absl::StatusOr<std::shared_ptr<Job>> job) ABSL_LOCKS_EXCLUDED(mutex_);
 
   void Tick(absl::Time now) override ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -82,18 +80,20 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall
   Delivery Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool GetRoom(Delivery& next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Take(const Delivery& next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::shared_ptr<Job> job() ABSL_LOCKS_EXCLUDED(mutex_);
   void OnImageRead(absl::StatusOr<std::string> image) ABSL_LOCKS_EXCLUDED(mutex_);
   void Abandon() ABSL_LOCKS_EXCLUDED(mutex_);
   void Leave(const std::optional<absl::Status>& why) ABSL_LOCKS_EXCLUDED(mutex_);
   bool IsAtDeadline() const;
 
   grpc::CallbackServerContext* const context_;
-  const absl::Status refusal_;
-  const std::shared_ptr<Job> job_;  // null when refused; shared with queue, worker and other calls
   const Order order_;
   const Hooks& hooks_;
 
   Mutex mutex_;
+  // Null before Begin and when refused, else the same to the end; shared with the worker and other
+  // calls.
+  std::shared_ptr<Job> job_ ABSL_GUARDED_BY(mutex_);
   v1::JobEvent message_;  // gRPC's while writing_
   uint64_t cursor_ ABSL_GUARDED_BY(mutex_);
   std::optional<int> listener_ ABSL_GUARDED_BY(mutex_);

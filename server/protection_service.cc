@@ -39,13 +39,11 @@ ProtectionService::ProtectionService(const ServiceSurroundings& surroundings,
     : with_(surroundings),
       calls_(max_unread_bytes),
       hooks_{
-          .leave =
-              [this](const JobCall& call, const std::optional<absl::Status>& why) {
-                with_.ledger.Leave(*call.job(), call.rpc() == Rpc::kProtect ? why : std::nullopt);
-              },
+          .leave = [this](const Job& job,
+                          const std::optional<absl::Status>& why) { with_.access.Leave(job, why); },
           .read_image =
-              [this](const Job& job, const std::string& digest, const JobLedger::ImageRead& then) {
-                with_.ledger.ReadImage(job.name(), digest, then);
+              [this](const Job& job, const std::string& digest, const JobAccess::ImageRead& then) {
+                with_.access.ReadImage(job.name(), digest, then);
               },
           .on_finish =
               [this](Rpc rpc, const absl::Status& status, absl::Duration duration) {
@@ -55,46 +53,66 @@ ProtectionService::ProtectionService(const ServiceSurroundings& surroundings,
           .calls = calls_,
           .now = surroundings.now} {}
 
+JobCall* ProtectionService::MakeCall(Context* context, const JobCall::Order& order) {
+  const auto owned = std::make_shared<JobCall>(context, order, hooks_);
+  calls_.Add(owned);
+  return owned.get();  // until gRPC is done with it, which it is not before its beginning
+}
+
 ProtectionService::Stream* ProtectionService::Protect(Context* context,
                                                       const v1::ProtectRequest* request) {
   const JobCall::Order order{
       .rpc = Rpc::kProtect, .started = with_.now(), .deadline = DeadlineOf(*context)};
-  return Follow(context,
-                with_.admission.Admit({*context, Rpc::kProtect, order.started, order.deadline},
-                                      Taken(request)),
-                order);
+  JobCall* const call = MakeCall(context, order);
+  with_.admission.Admit(
+      {*context, Rpc::kProtect, order.started, order.deadline}, Taken(request),
+      [call](absl::StatusOr<std::shared_ptr<Job>> job) { call->Begin(std::move(job)); });
+  return call;
 }
 
 ProtectionService::Stream* ProtectionService::WatchJob(Context* context,
                                                        const v1::WatchJobRequest* request) {
-  const JobCall::Order order{.rpc = Rpc::kWatchJob,
-                             .started = with_.now(),
-                             .deadline = DeadlineOf(*context),
-                             .from_sequence = request->from_sequence()};
-  absl::StatusOr<std::string> tenant = TenantOf(*context);
-  return Follow(
-      context,
-      tenant.ok() ? with_.ledger.registry().Attach(*tenant, request->name()) : tenant.status(),
-      order);
-}
-
-// A job that is not stored yet has no answer yet.
-ProtectionService::Stream* ProtectionService::Follow(Context* context,
-                                                     absl::StatusOr<std::shared_ptr<Job>> job,
-                                                     const JobCall::Order& order) {
-  const std::shared_ptr<Job> followed = job.ok() ? *job : nullptr;
-  const auto owned = std::make_shared<JobCall>(context, std::move(job), order, hooks_);
-  calls_.Add(owned);
-  JobCall* const call = owned.get();  // until gRPC is done with it
-  if (followed == nullptr) {
-    call->Begin();
-  } else {
-    followed->stored().WhenOpen([call](const absl::Status& stored) { call->Begin(stored); });
-  }
+  JobCall* const call = MakeCall(context, {.rpc = Rpc::kWatchJob,
+                                           .started = with_.now(),
+                                           .deadline = DeadlineOf(*context),
+                                           .from_sequence = request->from_sequence()});
+  ForTenant(
+      *context,
+      [this, call, name = request->name()](const std::string& tenant) {
+        call->Begin(with_.access.Attach(tenant, name));
+      },
+      [call](const absl::Status& why) { call->Begin(why); });
   return call;
 }
 
-ProtectionService::Answer ProtectionService::Begin(Context* context, Rpc rpc) const {
+void ProtectionService::ForTenant(const Context& context, const Ask& ask, const Finish& refuse) {
+  const auto tenant = with_.tenants.Identify(context, Right::kJobs);
+  if (!tenant.ok()) {
+    refuse(tenant.status());
+    return;
+  }
+  const absl::Status posted = with_.threads.Post([ask, name = (*tenant)->name()] { ask(name); });
+  if (!posted.ok()) refuse(posted);
+}
+
+template <typename Value>
+grpc::ServerUnaryReactor* ProtectionService::Answer(
+    Context* context, Rpc rpc, Value* response,
+    std::function<absl::StatusOr<Value>(const std::string&)> ask) {
+  const auto [reactor, finish] = Begin(context, rpc);
+  ForTenant(
+      *context,
+      [response, ask = std::move(ask), finish = finish](const std::string& tenant) {
+        absl::StatusOr<Value> value = ask(tenant);
+        const absl::Status status = value.status();
+        if (status.ok()) *response = *std::move(value);
+        finish(status);
+      },
+      finish);
+  return reactor;
+}
+
+ProtectionService::Begun ProtectionService::Begin(Context* context, Rpc rpc) const {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   return {reactor, FinishOf(context, rpc, reactor)};
 }
@@ -110,77 +128,72 @@ ProtectionService::Finish ProtectionService::FinishOf(Context* context, Rpc rpc,
   };
 }
 
-absl::StatusOr<std::string> ProtectionService::TenantOf(const Context& context) const {
-  AD_ASSIGN_OR_RETURN(const auto tenant, with_.tenants.Identify(context, Right::kJobs));
-  return tenant->name();
-}
-
-absl::StatusOr<std::shared_ptr<Job>> ProtectionService::JobOf(const Context& context,
-                                                              const std::string& name) const {
-  AD_ASSIGN_OR_RETURN(const std::string tenant, TenantOf(context));
-  return with_.ledger.registry().Find(tenant, name);
-}
-
-v1::Job ProtectionService::Describe(const Job& job, const JobSnapshot& now, bool result) const {
-  return ToProto(job, now, with_.ledger.registry().ExpiryOf(job), result);
-}
-
 grpc::ServerUnaryReactor* ProtectionService::CreateJob(Context* context,
                                                        const v1::ProtectRequest* request,
                                                        v1::Job* response) {
   const auto [reactor, finish] = Begin(context, Rpc::kCreateJob);
-  const absl::StatusOr<std::shared_ptr<Job>> admitted = with_.admission.Admit(
-      {*context, Rpc::kCreateJob, with_.now(), DeadlineOf(*context)}, Taken(request));
-  if (!admitted.ok()) {
-    finish(admitted.status());
-    return reactor;
-  }
-  const std::shared_ptr<Job>& job = *admitted;
-  job->stored().WhenOpen([this, job, response, finish = finish](const absl::Status& stored) {
-    with_.ledger.Leave(*job, std::nullopt);
-    if (stored.ok()) *response = Describe(*job, job->Snapshot(), false);
-    finish(stored);
-  });
+  with_.admission.Admit(
+      {*context, Rpc::kCreateJob, with_.now(), DeadlineOf(*context)}, Taken(request),
+      [this, response, finish = finish](const absl::StatusOr<std::shared_ptr<Job>>& job) {
+        if (!job.ok()) {
+          finish(job.status());
+          return;
+        }
+        absl::StatusOr<v1::Job> made = with_.access.Get((*job)->request().tenant, (*job)->name());
+        with_.access.Leave(**job, CallerGoneError());  // it has read nothing
+        if (made.ok()) *response = *std::move(made);
+        finish(made.status());
+      });
   return reactor;
 }
 
 grpc::ServerUnaryReactor* ProtectionService::GetJob(Context* context,
                                                     const v1::GetJobRequest* request,
                                                     v1::Job* response) {
-  const absl::StatusOr<std::shared_ptr<Job>> job = JobOf(*context, request->name());
-  const JobSnapshot now = job.ok() ? (*job)->Snapshot() : JobSnapshot();
-  if (request->include_result() && now.result != nullptr) {
-    return GetWithResult(context, *job, now.result->bytes(), response);
-  }
-  const auto [reactor, finish] = Begin(context, Rpc::kGetJob);
-  if (job.ok()) *response = Describe(**job, now, false);
-  finish(job.status());
-  return reactor;
+  if (request->include_result()) return GetWithResult(context, request->name(), response);
+  return Answer<v1::Job>(context, Rpc::kGetJob, response,
+                         [this, name = request->name()](const std::string& tenant) {
+                           return with_.access.Get(tenant, name);
+                         });
 }
 
 grpc::ServerUnaryReactor* ProtectionService::GetWithResult(Context* context,
-                                                           const std::shared_ptr<Job>& job,
-                                                           int64_t bytes, v1::Job* response) {
-  const auto owned = std::make_shared<ResultAnswer>(context, bytes, calls_, with_.now);
+                                                           const std::string& name,
+                                                           v1::Job* response) {
+  const auto owned = std::make_shared<ResultAnswer>(context, calls_, with_.now);
   calls_.Add(owned);
   ResultAnswer* const answer = owned.get();  // until gRPC is done with it
   const Finish finish = FinishOf(context, Rpc::kGetJob, answer);
-  answer->Begin([this, job, response, finish] { SendResult(*job, response, finish); }, finish);
+  ForTenant(
+      *context,
+      [this, answer, name, response, finish](const std::string& tenant) {
+        const auto result = with_.access.GetResult(tenant, name, response);
+        if (!result.ok()) {
+          answer->EndAtOnce(result.status(), finish);
+        } else if (*result == nullptr) {
+          answer->EndAtOnce(absl::OkStatus(), finish);
+        } else {
+          answer->Begin((*result)->bytes(),
+                        [this, name, found = *result, response, finish] {
+                          SendResult(name, found, response, finish);
+                        },
+                        finish);
+        }
+      },
+      [answer, finish](const absl::Status& why) { answer->EndAtOnce(why, finish); });
   return answer;
 }
 
-void ProtectionService::SendResult(const Job& job, v1::Job* response, const Finish& finish) {
-  const JobSnapshot now = job.Snapshot();
-  *response = Describe(job, now, true);
-  if (now.result == nullptr || !now.result->image.empty()) {
-    finish(absl::OkStatus());
-    return;
-  }
-  with_.ledger.ReadImage(job.name(), now.result->image_digest,
-                         [response, finish](absl::StatusOr<std::string> image) {
+void ProtectionService::SendResult(const std::string& name,
+                                   const std::shared_ptr<const JobResult>& result,
+                                   v1::Job* response, const Finish& finish) {
+  ToProto(*result, response->mutable_result());
+  with_.access.ReadImage(name, result->image_digest,
+                         [this, name, response, finish](absl::StatusOr<std::string> image) {
                            const absl::Status read = image.status();
                            if (read.ok()) {
                              response->mutable_result()->set_image(*std::move(image));
+                             with_.access.MarkRead(name);
                            }
                            finish(read);
                          });
@@ -189,52 +202,40 @@ void ProtectionService::SendResult(const Job& job, v1::Job* response, const Fini
 grpc::ServerUnaryReactor* ProtectionService::ListJobs(Context* context,
                                                       const v1::ListJobsRequest* request,
                                                       v1::ListJobsResponse* response) {
-  const auto [reactor, finish] = Begin(context, Rpc::kListJobs);
-  finish(List(*context, *request, response));
-  return reactor;
+  return Answer<v1::ListJobsResponse>(
+      context, Rpc::kListJobs, response,
+      [this, asked = *request](const std::string& tenant) { return List(tenant, asked); });
 }
 
-absl::Status ProtectionService::List(const Context& context, const v1::ListJobsRequest& request,
-                                     v1::ListJobsResponse* response) const {
-  AD_ASSIGN_OR_RETURN(const std::string tenant, TenantOf(context));
+absl::StatusOr<v1::ListJobsResponse> ProtectionService::List(
+    const std::string& tenant, const v1::ListJobsRequest& request) const {
   AD_ASSIGN_OR_RETURN(const std::optional<JobState> state, ToJobState(request.state()));
   const int size = request.page_size() == 0 ? kDefaultPage : request.page_size();
   if (size < 1 || size > kMaxPage) {
     return InvalidField("page_size", absl::StrCat(size), "1..1000; 0: 100");
   }
-  AD_ASSIGN_OR_RETURN(
-      const JobRegistry::Page page,
-      with_.ledger.registry().List(tenant, state, static_cast<size_t>(size), request.page_token()));
-  for (const std::shared_ptr<Job>& job : page.jobs) {
-    *response->add_jobs() = Describe(*job, job->Snapshot(), false);
-  }
-  response->set_next_page_token(page.next_token);
-  return absl::OkStatus();
+  return with_.access.List(tenant, state, size, request.page_token());
 }
 
 grpc::ServerUnaryReactor* ProtectionService::CancelJob(Context* context,
                                                        const v1::CancelJobRequest* request,
                                                        v1::Job* response) {
-  const auto [reactor, finish] = Begin(context, Rpc::kCancelJob);
-  const absl::StatusOr<std::shared_ptr<Job>> job = JobOf(*context, request->name());
-  if (job.ok()) {
-    with_.ledger.Cancel(**job, JobCancelledError());
-    *response = Describe(**job, (*job)->Snapshot(), false);
-  }
-  finish(job.status());
-  return reactor;
+  return Answer<v1::Job>(context, Rpc::kCancelJob, response,
+                         [this, name = request->name()](const std::string& tenant) {
+                           return with_.access.Cancel(tenant, name);
+                         });
 }
 
 grpc::ServerUnaryReactor* ProtectionService::DeleteJob(Context* context,
                                                        const v1::DeleteJobRequest* request,
                                                        google::protobuf::Empty* /*response*/) {
   const auto [reactor, finish] = Begin(context, Rpc::kDeleteJob);
-  const absl::StatusOr<std::shared_ptr<Job>> job = JobOf(*context, request->name());
-  if (job.ok()) {
-    with_.ledger.Delete(*job, finish);
-  } else {
-    finish(job.status());
-  }
+  ForTenant(
+      *context,
+      [this, name = request->name(), finish = finish](const std::string& tenant) {
+        finish(with_.access.Delete(tenant, name));
+      },
+      finish);
   return reactor;
 }
 

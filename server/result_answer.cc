@@ -7,13 +7,31 @@
 
 namespace antidiffusion {
 
-void ResultAnswer::Begin(Send send, Refuse refuse) {
+void ResultAnswer::Begin(int64_t bytes, Send send, RefuseWith refuse) {
+  bool gone = false;
   {
     MutexLock lock(mutex_);
-    send_ = std::move(send);
-    refuse_ = std::move(refuse);
+    gone = gone_;
+    ended_ = gone_;
+    bytes_ = bytes;
+    if (!gone) {
+      send_ = std::move(send);
+      refuse_ = std::move(refuse);
+    }
   }
-  TrySend();
+  if (gone) {
+    refuse(CallerGoneError());
+  } else {
+    TrySend();
+  }
+}
+
+void ResultAnswer::EndAtOnce(const absl::Status& status, const RefuseWith& end) {
+  {
+    MutexLock lock(mutex_);
+    ended_ = true;
+  }
+  end(status);
 }
 
 // Once the call is finished another thread may destroy the answer: nothing of it is touched from
@@ -21,7 +39,7 @@ void ResultAnswer::Begin(Send send, Refuse refuse) {
 void ResultAnswer::TrySend() {
   ResultRoom::Answer room = ResultRoom::Answer::kInLine;
   Send send;  // these two outlive the answer
-  Refuse refuse;
+  RefuseWith refuse;
   {
     MutexLock lock(mutex_);
     if (ended_ || send_ == nullptr) return;  // a tick may come before Begin
@@ -50,10 +68,12 @@ void ResultAnswer::Tick(absl::Time now) {
 }
 
 void ResultAnswer::OnCancel() {
-  Refuse refuse;
+  RefuseWith refuse;
   {
     MutexLock lock(mutex_);
     if (ended_) return;
+    gone_ = send_ == nullptr;
+    if (gone_) return;  // it has not begun
     ended_ = true;
     send_ = nullptr;
     refuse = std::exchange(refuse_, nullptr);

@@ -160,13 +160,15 @@ class Acceptance {
   }
 
   absl::Status Queue() {
-    // A tenant that had nothing to do gets no credit for it.
+    // A tenant that had nothing to do gets no credit for it. What runs was charged as planned, and
+    // may turn out to be less: it does not count yet.
     if (tenant_.queued + tenant_.running == 0) {
       AD_RETURN_IF_ERROR(
           connection_
               .Run("UPDATE tenants SET virtual_time = (SELECT max(begun) FROM ("
                    "SELECT virtual_time AS begun FROM tenants WHERE tenant = $1 UNION ALL "
-                   "SELECT min(virtual_time) FROM tenants WHERE queued > 0 OR running > 0) "
+                   "SELECT min(virtual_time - running_cost / weight) FROM tenants "
+                   "WHERE queued > 0 OR running > 0) "
                    "AS times) WHERE tenant = $1",
                    {job_.tenant})
               .status());

@@ -94,9 +94,9 @@ absl::Status LeaveQueue(SqlConnection& connection, const JobState& job) {
 absl::Status LeaveWorker(SqlConnection& connection, const JobState& job, double cost) {
   return connection
       .Run(
-          "UPDATE tenants SET running = running - 1, virtual_time = virtual_time + $2 / weight "
-          "WHERE tenant = $1",
-          {job.tenant, cost - job.cost})
+          "UPDATE tenants SET running = running - 1, running_cost = running_cost - $3, "
+          "virtual_time = virtual_time + $2 / weight WHERE tenant = $1",
+          {job.tenant, cost - job.cost, job.cost})
       .status();
 }
 
@@ -149,7 +149,7 @@ absl::Status RequeueJob(SqlConnection& connection, const JobState& job, int64_t 
       .Run(
           "UPDATE tenants SET running = running - 1, queued = queued + 1, "
           "queued_bytes = queued_bytes + $2, queued_cost = queued_cost + $3, "
-          "queued_first = queued_first + $4, "
+          "queued_first = queued_first + $4, running_cost = running_cost - $3, "
           "virtual_time = virtual_time - $3 / weight WHERE tenant = $1",
           {job.tenant, job.image_bytes, job.cost, int64_t{job.job_class == 0}})
       .status();

@@ -54,7 +54,7 @@ absl::StatusOr<ClaimedJob> Begin(SqlConnection& connection, const JobState& job,
   AD_RETURN_IF_ERROR(connection
                          .Run("UPDATE tenants SET queued = queued - 1, "
                               "queued_bytes = queued_bytes - $2, queued_cost = queued_cost - $3, "
-                              "queued_first = queued_first - $4, "
+                              "queued_first = queued_first - $4, running_cost = running_cost + $3, "
                               "virtual_time = virtual_time + $3 / weight WHERE tenant = $1",
                               {job.tenant, job.image_bytes, job.cost, int64_t{job.job_class == 0}})
                          .status());

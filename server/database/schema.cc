@@ -28,7 +28,7 @@ const Statements& First() {
       "max_running BIGINT NOT NULL DEFAULT 1000000000, "
       "virtual_time {REAL} NOT NULL DEFAULT 0, turns BIGINT NOT NULL DEFAULT 0, "
       "queued BIGINT NOT NULL DEFAULT 0, queued_bytes BIGINT NOT NULL DEFAULT 0, "
-      "queued_first BIGINT NOT NULL DEFAULT 0, "
+      "queued_first BIGINT NOT NULL DEFAULT 0, running_cost {REAL} NOT NULL DEFAULT 0, "
       "queued_cost {REAL} NOT NULL DEFAULT 0, running BIGINT NOT NULL DEFAULT 0, "
       "results BIGINT NOT NULL DEFAULT 0, result_bytes BIGINT NOT NULL DEFAULT 0)",
       "CREATE TABLE jobs ("

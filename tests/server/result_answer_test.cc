@@ -14,13 +14,14 @@ namespace {
 
 class ResultAnswerTest : public ::testing::Test {
  protected:
-  std::shared_ptr<ResultAnswer> MakeAnswer(int64_t bytes) {
-    auto answer = std::make_shared<ResultAnswer>(nullptr, bytes, calls_, [this] { return now_; });
+  std::shared_ptr<ResultAnswer> MakeAnswer() {
+    auto answer = std::make_shared<ResultAnswer>(nullptr, calls_, [this] { return now_; });
     calls_.Add(answer);
     return answer;
   }
-  void Begin(ResultAnswer& answer) {
-    answer.Begin([this] { ++sent_; }, [this](const absl::Status& why) { refused_ = why; });
+  void Begin(ResultAnswer& answer, int64_t bytes = 60) {
+    answer.Begin(
+        bytes, [this] { ++sent_; }, [this](const absl::Status& why) { refused_ = why; });
   }
 
   const absl::Time now_ = absl::Now();
@@ -30,7 +31,7 @@ class ResultAnswerTest : public ::testing::Test {
 };
 
 TEST_F(ResultAnswerTest, IsSentOnceAlthoughATickComesBeforeItBegins) {
-  const auto answer = MakeAnswer(60);
+  const auto answer = MakeAnswer();
   calls_.Tick(now_);
   EXPECT_EQ(sent_, 0);
   EXPECT_EQ(calls_.unread_bytes(), 0);
@@ -43,8 +44,8 @@ TEST_F(ResultAnswerTest, IsSentOnceAlthoughATickComesBeforeItBegins) {
 }
 
 TEST_F(ResultAnswerTest, WaitsInLineForTheTickAfterTheOneBeforeItIsDone) {
-  const auto first = MakeAnswer(60);
-  const auto second = MakeAnswer(60);
+  const auto first = MakeAnswer();
+  const auto second = MakeAnswer();
   Begin(*first);
   Begin(*second);
   calls_.Tick(now_);
@@ -57,9 +58,9 @@ TEST_F(ResultAnswerTest, WaitsInLineForTheTickAfterTheOneBeforeItIsDone) {
 }
 
 TEST_F(ResultAnswerTest, IsRefusedWhereTheLineIsFull) {
-  const auto first = MakeAnswer(60);
-  const auto second = MakeAnswer(60);
-  const auto third = MakeAnswer(60);
+  const auto first = MakeAnswer();
+  const auto second = MakeAnswer();
+  const auto third = MakeAnswer();
   Begin(*first);
   Begin(*second);
   Begin(*third);
@@ -70,9 +71,9 @@ TEST_F(ResultAnswerTest, IsRefusedWhereTheLineIsFull) {
 }
 
 TEST_F(ResultAnswerTest, ACallerThatGivesUpInLineIsNotSentAnything) {
-  const auto first = MakeAnswer(100);
-  const auto second = MakeAnswer(60);
-  Begin(*first);
+  const auto first = MakeAnswer();
+  const auto second = MakeAnswer();
+  Begin(*first, 100);
   Begin(*second);
   second->OnCancel();
   EXPECT_THAT(refused_, StatusIs(absl::StatusCode::kCancelled));
@@ -82,8 +83,18 @@ TEST_F(ResultAnswerTest, ACallerThatGivesUpInLineIsNotSentAnything) {
   EXPECT_EQ(sent_, 1);
 }
 
+TEST_F(ResultAnswerTest, ACallerThatGivesUpBeforeItBeginsIsToldSoThen) {
+  const auto answer = MakeAnswer();
+  answer->OnCancel();
+  EXPECT_THAT(refused_, IsOk());
+  Begin(*answer);
+  EXPECT_THAT(refused_, StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_EQ(sent_, 0);
+  answer->OnDone();
+}
+
 TEST_F(ResultAnswerTest, ATickAfterItsEndLeavesItAlone) {
-  const auto answer = MakeAnswer(60);
+  const auto answer = MakeAnswer();
   Begin(*answer);
   EXPECT_FALSE(calls_.WaitIdle(absl::ZeroDuration()));
   answer->OnDone();

@@ -83,6 +83,21 @@ TEST_P(TurnsTest, IdlenessEarnsNoCredit) {
   EXPECT_THAT(Count(Claims(*jobs_).Next(20)), ElementsAre(std::pair('a', 10), std::pair('b', 10)));
 }
 
+// A tenant that comes while another's job runs that turns out to be short.
+TEST_P(TurnsTest, WhoComesAnewOwesNothingForWhatWasOnlyPlanned) {
+  for (int i = 0; i < 10; ++i) {
+    NewJob long_job = JobOf("anna", absl::StrCat("a", i));
+    long_job.cost = 100;
+    Accept(long_job);
+  }
+  ASSERT_TRUE(Claim().has_value());
+  Accept(JobOf("berta", "b"));
+  JobEnd end = Success("r");
+  end.cost = 0.01;
+  EXPECT_TRUE(jobs_->Finish("a0", 1, end).value());
+  EXPECT_EQ(Claim()->name, "b");
+}
+
 TEST_P(TurnsTest, WorkCountsAndIsCorrectedByWhatItTook) {
   for (int i = 0; i < 30; ++i) {
     NewJob large = JobOf("anna", absl::StrCat("a", i));
