@@ -78,6 +78,14 @@ class TestServer {
                       const std::function<void(ServerConfig&)>& configure = nullptr,
                       const std::vector<std::string>& models = {"alpha"});
 
+  // Whatever the engine was told to hold is let go.
+  ~TestServer() {
+    engine_.ReleaseLoading();
+    engine_.AllowAllSteps();
+  }
+  TestServer(const TestServer&) = delete;
+  TestServer& operator=(const TestServer&) = delete;
+
   FakeEngine& engine() { return engine_; }
   void Stop() { server_.reset(); }
   Server& server() { return *server_; }
