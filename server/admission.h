@@ -1,9 +1,11 @@
-// What a request must be and have to become a job. Runs on gRPC's threads: nothing is decoded, and
-// nothing waits. The image is hashed, which takes it a millisecond a megabyte or two.
+// What a request must be and have to become a job. It is looked at on gRPC's threads, where nothing
+// is decoded and nothing waits; what is sound is hashed, and offered to the database, on those of
+// the database.
 #pragma once
 
 #include <grpcpp/impl/codegen/server_context.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -11,10 +13,11 @@
 #include "absl/time/time.h"
 #include "antidiffusion/v1/protection.pb.h"
 #include "core/image/codec.h"
+#include "server/database_threads.h"
+#include "server/dispatcher.h"
 #include "server/eta_estimator.h"
 #include "server/job.h"
-#include "server/job_ledger.h"
-#include "server/job_queue.h"
+#include "server/job_acceptance.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
@@ -31,12 +34,15 @@ class Admission {
     DecodeLimits limits;
     absl::Duration job_timeout = absl::Hours(24);  // of CreateJob's jobs that name none
     bool result_cache = true;
+    bool durable = false;        // jobs outlive the process
     int64_t max_job_passes = 0;  // PlannedPasses, where the tenant has no limit of its own; 0: any
   };
   struct Surroundings {  // all of it outlives the admission
     ModelCatalogue& catalogue;
-    JobQueue& queue;
-    JobLedger& ledger;
+    const Dispatcher& dispatcher;
+    DatabaseThreads& threads;
+    JobAcceptance& acceptance;
+    const QueueOutlook& outlook;
     const TenantDirectory& tenants;
     const EtaEstimator& eta;
     const UnreadResults& unread;
@@ -56,27 +62,40 @@ class Admission {
   Admission(const Options& options, Surroundings surroundings)
       : options_(options), with_(std::move(surroundings)) {}
 
-  // Takes the request's image along, or lets go of it: a call that goes on for long holds none. The
-  // job of the request: a new one in the queue, a new one that has ended already (its result
-  // was kept), or that of an equal request_id. The caller is counted in the registry. Refusals are
-  // counted, traced and logged here. Errors as protection.proto has them for Protect.
-  absl::StatusOr<std::shared_ptr<Job>> Admit(const Call& call, v1::ProtectRequest request);
+  using Then = std::function<void(absl::StatusOr<std::shared_ptr<Job>> job)>;
+
+  // Takes the request's image along, or lets go of it: a call that goes on for long holds none.
+  // `then` is called once, on any thread, with the job of the request: a new one, a new one that
+  // has ended already (its result was kept), or that of an equal request_id. The caller is counted
+  // among the job's. Refusals are counted, traced and logged here. Errors as protection.proto has
+  // them for Protect.
+  void Admit(const Call& call, v1::ProtectRequest request, Then then);
 
  private:
-  absl::StatusOr<std::shared_ptr<Job>> TryAdmit(const Call& call, const TraceContext& trace,
-                                                v1::ProtectRequest& request);
-  absl::StatusOr<std::shared_ptr<Job>> TakeIn(const Tenant& tenant, JobRequest request,
-                                              const ImageHeader& header, absl::Time deadline);
+  // A request that is sound in itself.
+  struct Sound {
+    v1::ProtectRequest request;
+    JobRequest job;
+    std::shared_ptr<const Tenant> tenant;
+    ImageHeader header;
+    absl::Time deadline;
+  };
+  absl::StatusOr<Sound> Look(const Call& call, const TraceContext& trace,
+                             v1::ProtectRequest& request);
+  absl::StatusOr<std::shared_ptr<Job>> Offer(Sound& sound);
   absl::StatusOr<absl::Time> DeadlineOf(const Call& call, const v1::ProtectRequest& request) const;
+  // Why the job is not to wait here.
+  absl::Status CheckWaiting(const Sound& sound) const;
   absl::Status CheckDeadline(const JobRequest& job, absl::Time deadline) const;
   absl::Status CheckModels(const JobRequest& job) const;
-  absl::Status CheckModel(const JobRequest& job, const std::string& name) const;
-  std::string ModelsOf(const JobRequest& job) const;
-  void Identify(const v1::ProtectRequest& request, JobRequest& job) const;
-  // Pushes, and takes the job's bytes from its tenant's quota where the queue takes the job.
-  absl::Status Push(const Tenant& tenant, const std::shared_ptr<Job>& job);
-  void LogRefused(const std::string& request_id, size_t bytes, const TraceContext& trace,
-                  const absl::Status& status) const;
+  absl::Status CheckModel(const std::string& name, const JobRequest& job) const;
+  // What a refusal is told by: the request itself may be gone.
+  struct Refused {
+    std::string request_id;
+    size_t bytes = 0;
+    TraceContext trace;
+  };
+  void Refuse(const Refused& refused, const absl::Status& status) const;
   void LogAccepted(const Job& job, const ImageHeader& header) const;
 
   const Options options_;

@@ -79,7 +79,7 @@ bool CanRun(const std::string& program) {
 
 }  // namespace
 
-int RunDaemon(int argc, char** argv, const StoreFactory& open_store) {
+int RunDaemon(int argc, char** argv, const PoolFactory& open_pool) {
   const std::variant<ServerConfig, int> parsed =
       ParseServerConfig(argc, argv, std::cout, std::cerr);
   if (const int* exit_code = std::get_if<int>(&parsed)) return *exit_code;
@@ -97,7 +97,7 @@ int RunDaemon(int argc, char** argv, const StoreFactory& open_store) {
     return 1;
   }
   auto server = Server::Start(
-      config, SpawnWorkers({config.worker_program, config.worker_hang_timeout}), **log, open_store);
+      config, SpawnWorkers({config.worker_program, config.worker_hang_timeout}), **log, open_pool);
   if (!server.ok()) {
     (*log)->Error("cannot start", {{"error", TextOf(server.status())}});
     return 1;

@@ -2,12 +2,12 @@
 // end.
 #pragma once
 
-#include "server/store/sqlite_job_store.h"
+#include "server/database/open_pool.h"
 
 namespace antidiffusion {
 
-// The whole life of the program; returns its exit code (docs/api.md). `open_store` opens the job
-// store of --job-store sqlite:PATH. Blocks signals, so it must come before any thread.
-int RunDaemon(int argc, char** argv, const StoreFactory& open_store = OpenSqliteJobStore);
+// The whole life of the program; returns its exit code (docs/api.md). `open_pool` opens the
+// database of --job-store. Blocks signals, so it must come before any thread.
+int RunDaemon(int argc, char** argv, const PoolFactory& open_pool = OpenPool);
 
 }  // namespace antidiffusion

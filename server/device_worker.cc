@@ -22,16 +22,16 @@ absl::Duration PauseAfter(int failures) {
 }  // namespace
 
 void DeviceWorker::Main() {
-  while (!with_.queue.finished()) {
+  while (!with_.dispatcher.finished()) {
     absl::Status lost = Live();
-    if (with_.stop_loading.stop_requested() && with_.queue.finished()) lost = absl::OkStatus();
+    if (with_.stop_loading.stop_requested() && with_.dispatcher.finished()) lost = absl::OkStatus();
     const absl::Duration pause = TakeDown(lost);
-    if (lost.ok() || with_.queue.WaitFinished(pause)) return;
+    if (lost.ok() || with_.dispatcher.WaitFinished(pause)) return;
   }
 }
 
 absl::Status DeviceWorker::Live() {
-  auto engine = with_.start_engine(place_.device, [this] { with_.queue.Wake(); });
+  auto engine = with_.start_engine(place_.device, [this] { with_.dispatcher.Wake(); });
   if (!engine.ok()) return WithReason(engine.status(), {reason::kWorkerNotStarted, {}});
   engine_ = *std::move(engine);
   AD_RETURN_IF_ERROR(LoadModels());
@@ -104,14 +104,28 @@ absl::Status DeviceWorker::Serve() {
   const bool tests = settings_.self_test_interval > absl::ZeroDuration();
   const absl::Duration patience = tests ? settings_.self_test_interval : absl::InfiniteDuration();
   const auto is_lost = [this] { return !engine_->health().ok(); };
+  const std::vector<std::string> models = ModelsToClaim();
   while (true) {
-    const std::shared_ptr<Job> job = with_.queue.PopUnless(is_lost, patience);
-    if (job != nullptr) Handle(job);
+    std::optional<ClaimedJob> claimed = with_.dispatcher.Next(models, is_lost, patience);
+    const bool had_job = claimed.has_value();
+    if (had_job) {
+      const std::optional<RunningJob> running = with_.runs.Begin(*std::move(claimed));
+      if (running.has_value()) Handle(*running);
+    }
     AD_RETURN_IF_ERROR(engine_->health());
-    if (job != nullptr) continue;
-    if (with_.queue.finished()) return absl::OkStatus();
+    if (had_job) continue;
+    if (with_.dispatcher.finished()) return absl::OkStatus();
     if (tests) AD_RETURN_IF_ERROR(TestOneModel());
   }
+}
+
+// Those that are loaded, and those that will not be anywhere: their jobs fail with that.
+std::vector<std::string> DeviceWorker::ModelsToClaim() const {
+  std::vector<std::string> models;
+  models.reserve(protectors_.size());
+  for (const auto& [name, protector] : protectors_) models.push_back(name);
+  if (settings_.is_alone) models.insert(models.end(), failed_models_.begin(), failed_models_.end());
+  return models;
 }
 
 absl::Status DeviceWorker::TestOneModel() {
@@ -142,29 +156,31 @@ absl::Duration DeviceWorker::TakeDown(const absl::Status& why) {
   return pause;
 }
 
-void DeviceWorker::Handle(const std::shared_ptr<Job>& job) {
-  const JobRequest& request = job->request();
-  const auto found = protectors_.find(request.model);
-  if (const auto missing = MissingModel(request)) {  // ready on every device means it is here too
-    with_.queue.Done(*job);
-    job->Fail(ModelFailedError(*missing));
+void DeviceWorker::Handle(const RunningJob& running) {
+  Job& job = *running.job;
+  const JobRequest& request = job.request();
+  const absl::Time start = with_.now();
+  if (const auto missing = MissingModel(request)) {
+    End(running, ModelFailedError(*missing), start);
     return;
   }
-  if (job->attempts() == 0) {
-    with_.metrics.QueueWaited(request, absl::ToDoubleSeconds(with_.now() - job->admitted()));
+  if (running.claim.attempts == 1) {
+    with_.metrics.QueueWaited(request,
+                              absl::ToDoubleSeconds(running.claim.now - running.claim.created));
   }
+  Protector& protector = *protectors_.at(request.model);
   device_->SetRunning(1);
-  absl::StatusOr<JobResult> result = RunTimed(*job, *found->second);
-  device_->SetMemory(found->second->memory());
+  absl::StatusOr<JobResult> result = RunTimed(job, protector);
+  device_->SetMemory(protector.memory());
   device_->SetRunning(0);
   const absl::Status lost = engine_->health();
   if (lost.ok()) failures_ = 0;
   if (!result.ok() && !lost.ok()) {
     absl::Status status = lost;
-    if (TryAgain(job, status)) return;
+    if (TryAgain(running, status)) return;
     result = status;
   }
-  End(*job, std::move(result));
+  End(running, std::move(result), start);
 }
 
 std::optional<std::string> DeviceWorker::MissingModel(const JobRequest& request) const {
@@ -175,42 +191,31 @@ std::optional<std::string> DeviceWorker::MissingModel(const JobRequest& request)
   return found == also.end() ? std::nullopt : std::optional(*found);
 }
 
-bool DeviceWorker::TryAgain(const std::shared_ptr<Job>& job, absl::Status& status) {
-  const auto why = job->cancel_reason();
-  if (why.has_value() || with_.now() >= job->deadline()) {
+bool DeviceWorker::TryAgain(const RunningJob& running, absl::Status& status) {
+  const Job& job = *running.job;
+  const auto why = job.cancel_reason();
+  if (why.has_value() || with_.now() >= job.deadline()) {
     status = why.value_or(DeadlinePassedError("running"));
     return false;
   }
-  if (job->attempts() >= Job::kMaxAttempts) {
-    status = WorkerLostTwiceError(status);
-    return false;
-  }
-  with_.log.Warning("a job lost its worker and waits again",
-                    {{"job", job->name()},
-                     {"tenant", job->request().tenant},
-                     {"trace_id", job->request().trace.id()},
-                     {"device", name_},
-                     {"reason", ReasonOf(status)}});
-  job->Restart();
-  with_.queue.Requeue(job);
-  // A cancel of just now found it neither waiting nor running.
-  if (const auto late = job->cancel_reason(); late.has_value() && with_.queue.Remove(*job)) {
-    job->Fail(*late);
-  }
-  return true;
+  with_.log.Warning("a job lost its worker", {{"job", job.name()},
+                                              {"tenant", job.request().tenant},
+                                              {"trace_id", job.request().trace.id()},
+                                              {"device", name_},
+                                              {"losses", running.claim.losses + 1},
+                                              {"reason", ReasonOf(status)}});
+  if (with_.runs.TryAgain(running)) return true;
+  status = WorkerLostTwiceError(status);
+  return false;
 }
 
-void DeviceWorker::End(Job& job, absl::StatusOr<JobResult> result) {
-  // The queue first: whoever hears of the end finds the worker free.
-  with_.queue.Done(job);
+void DeviceWorker::End(const RunningJob& running, absl::StatusOr<JobResult> result,
+                       absl::Time start) {
+  const Job& job = *running.job;
   if (job.cancel_reason().has_value()) {
     with_.metrics.CancelTook(absl::ToDoubleSeconds(job.since_cancel()));
   }
-  if (result.ok()) {
-    job.Succeed(*std::move(result));
-  } else {
-    job.Fail(result.status());
-  }
+  with_.runs.End(running, std::move(result), absl::ToDoubleSeconds(with_.now() - start));
 }
 
 absl::StatusOr<JobResult> DeviceWorker::RunTimed(Job& job, Protector& protector) {

@@ -14,10 +14,11 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "core/api/protector.h"
+#include "server/dispatcher.h"
 #include "server/engine/device_engine.h"
 #include "server/eta_estimator.h"
-#include "server/job_queue.h"
 #include "server/job_runner.h"
+#include "server/job_runs.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
@@ -28,7 +29,8 @@ namespace antidiffusion {
 struct WorkerSurroundings {
   EngineFactory start_engine;
   ModelCatalogue& catalogue;
-  JobQueue& queue;
+  Dispatcher& dispatcher;
+  JobRuns& runs;
   EtaEstimator& eta;
   const JobRunner& runner;
   Metrics& metrics;
@@ -45,6 +47,8 @@ struct WorkerSettings {
   std::string tokenizers;  // as in LoadOptions
   // Idle for so long, the device is tested; zero: never.
   absl::Duration self_test_interval = absl::Minutes(1);
+  // No other server takes jobs of this database: one whose model could not be loaded is ended.
+  bool is_alone = true;
 };
 
 // Which of the pool's workers it is.
@@ -62,14 +66,14 @@ class DeviceWorker {
                WorkerPlace place)
       : settings_(settings), with_(surroundings), place_(std::move(place)) {}
 
-  // Until the queue is closed and empty. An engine that fails is replaced, after 0, 1, 2, 4 .. 30 s
+  // Until the dispatcher is finished. An engine that fails is replaced, after 0, 1, 2, 4 .. 30 s
   // of pause, from the start again once one ran a job, passed a test or served for 30 s. The job
   // that was on it is run once more, here or elsewhere; one that is lost twice fails with
   // WORKER_LOST_TWICE.
   void Main();
 
  private:
-  // One engine from its start on: OK once the queue is finished, else why it must be replaced.
+  // One engine from its start on: OK once the dispatcher is finished, else why it must be replaced.
   absl::Status Live();
   absl::Status LoadModels();
   // `model`, unless it failed at this server's start. The error is the engine's.
@@ -80,13 +84,14 @@ class DeviceWorker {
   // Takes down what is left of the engine. Returns how long to wait before the next.
   absl::Duration TakeDown(const absl::Status& why);
 
-  void Handle(const std::shared_ptr<Job>& job);
+  std::vector<std::string> ModelsToClaim() const;
+  void Handle(const RunningJob& running);
   // A model that the job names and this engine has not loaded.
   std::optional<std::string> MissingModel(const JobRequest& request) const;
   absl::StatusOr<JobResult> RunTimed(Job& job, Protector& protector);
-  // Whether `job`, whose engine was lost, waits again; if not, `status` is how it ends.
-  bool TryAgain(const std::shared_ptr<Job>& job, absl::Status& status);
-  void End(Job& job, absl::StatusOr<JobResult> result);
+  // Whether the job, whose engine was lost, waits again; if not, `status` is how it ends.
+  bool TryAgain(const RunningJob& running, absl::Status& status);
+  void End(const RunningJob& running, absl::StatusOr<JobResult> result, absl::Time start);
 
   const WorkerSettings& settings_;
   const WorkerSurroundings& with_;

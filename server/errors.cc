@@ -174,6 +174,17 @@ absl::Status ResultsUnreadError() {
       kSoon);
 }
 
+absl::Status ResultsFullError(int64_t limit) {
+  return WithReason(
+      absl::ResourceExhaustedError(absl::StrCat(
+          "this tenant's kept results were not read and fill its allowance of ", limit)),
+      {reason::kResultsFull, {{"limit", absl::StrCat(limit)}}});
+}
+
+absl::Status LeaseLostError() {
+  return WithReason(absl::AbortedError("the job's lease was lost"), {reason::kLeaseLost, {}});
+}
+
 absl::Status ServerLostTwiceError() {
   return WithReason(absl::InternalError("the server ended twice while the job ran"),
                     {reason::kServerLostTwice, {}});

@@ -43,6 +43,8 @@ inline constexpr char kJobCancelled[] = "JOB_CANCELLED";
 inline constexpr char kRequestIdReused[] = "REQUEST_ID_REUSED";
 inline constexpr char kStoreFailed[] = "STORE_FAILED";
 inline constexpr char kServerLostTwice[] = "SERVER_LOST_TWICE";
+inline constexpr char kLeaseLost[] = "LEASE_LOST";
+inline constexpr char kResultsFull[] = "RESULTS_FULL";
 inline constexpr char kResultsUnread[] = "RESULTS_UNREAD";
 }  // namespace reason
 
@@ -87,10 +89,15 @@ absl::Status JobNotEndedError(const std::string& name);
 absl::Status NoResultError(const std::string& name, const std::string& state);
 // ALREADY_EXISTS: the request_id came before with another request.
 absl::Status RequestIdReusedError(const std::string& request_id);
-// UNAVAILABLE: the job store could not be written or read for the reason of `why`.
+// UNAVAILABLE: the job database could not be written or read for the reason of `why`.
 absl::Status StoreFailedError(const absl::Status& why);
 // RESOURCE_EXHAUSTED: slow readers hold too many bytes of results for new work to be taken in.
 absl::Status ResultsUnreadError();
+// RESOURCE_EXHAUSTED: the tenant's kept results, none of which was read, are as many or as large as
+// `limit`. They are to be read or deleted first, so a retry alone makes no sense.
+absl::Status ResultsFullError(int64_t limit);
+// ABORTED: somebody else has the job; no caller sees it.
+absl::Status LeaseLostError();
 // INTERNAL: the server itself ended twice while the job ran.
 absl::Status ServerLostTwiceError();
 // INTERNAL: the proof of the budget failed, so no image leaves.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "server/database/job_database.h"
 #include "server/errors.h"
 
 namespace antidiffusion {
@@ -28,43 +29,44 @@ JobState EndStateOf(const absl::Status& status) {
   return JobState::kFailed;
 }
 
-Job::Job(JobRequest request, absl::Time deadline, std::optional<double> expected_seconds, Clock now,
-         OnFinished on_finished, OnStarted on_started)
+Job::Job(JobRequest request, absl::Time deadline, std::optional<double> expected_seconds, Clock now)
     : name_(RandomName()),
       request_(std::move(request)),
       bytes_(static_cast<int64_t>(request_.image.size())),
-      deadline_(deadline),
       expected_seconds_(expected_seconds),
       now_(std::move(now)),
-      on_finished_(std::move(on_finished)),
-      on_started_(std::move(on_started)),
       admitted_(now_()),
+      deadline_(deadline),
       image_(std::make_shared<const std::string>(std::exchange(request_.image, ""))) {}
 
-Job::Job(JobRequest request, const JobPast& past, absl::Time deadline, Clock now,
-         OnFinished on_finished, OnStarted on_started)
-    : name_(past.name),
+Job::Job(JobRequest request, JobIdentity identity, absl::Time deadline,
+         std::optional<double> expected_seconds, Clock now)
+    : name_(std::move(identity.name)),
       request_(std::move(request)),
-      bytes_(static_cast<int64_t>(request_.image.size())),
-      deadline_(deadline),
+      bytes_(identity.image_bytes),
+      expected_seconds_(expected_seconds),
       now_(std::move(now)),
-      on_finished_(std::move(on_finished)),
-      on_started_(std::move(on_started)),
-      admitted_(past.admitted),
-      image_(std::make_shared<const std::string>(std::exchange(request_.image, ""))),
-      sequence_(past.sequence),
-      attempts_(past.attempts),
-      started_(past.started),
-      ended_(past.ended),
-      end_status_(past.status) {
-  if (!ended_.has_value()) return;
-  status_ = past.status;
-  if (past.result != nullptr) result_ = JobEvent{sequence_, past.result};
+      admitted_(identity.admitted),
+      deadline_(deadline) {}
+
+std::stop_token Job::stop_token() const {
+  MutexLock lock(mutex_);
+  return stop_.get_token();
+}
+
+absl::Time Job::deadline() const {
+  MutexLock lock(mutex_);
+  return deadline_;
 }
 
 std::shared_ptr<const std::string> Job::image() const {
   MutexLock lock(mutex_);
   return image_;
+}
+
+void Job::SetImage(std::shared_ptr<const std::string> image) {
+  MutexLock lock(mutex_);
+  image_ = std::move(image);
 }
 
 int Job::AddListener(std::function<void()> listener) {
@@ -90,8 +92,7 @@ Delivery Job::EventAfter(uint64_t cursor) const {
   for (const auto* event : {&queued_, &running_, &progress_, &result_}) {  // as they were numbered
     if (!event->has_value() || (*event)->sequence <= cursor) continue;
     const bool outdated = event == &queued_ && running_.has_value() && cursor > 0;
-    const bool secret = event == &result_ && !status_.has_value();
-    if (outdated || secret) continue;
+    if (outdated) continue;
     delivery.event = *event;
     if (event == &result_) delivery.final_status = status_;
     return delivery;
@@ -115,7 +116,7 @@ void Job::Refresh() {
   progress_ = JobEvent{++sequence_, std::move(progress)};
 }
 
-JobSnapshot Job::Snapshot(View view) const {
+JobSnapshot Job::Snapshot() const {
   MutexLock lock(mutex_);
   JobSnapshot now;
   now.started = started_;
@@ -124,12 +125,17 @@ JobSnapshot Job::Snapshot(View view) const {
   now.state = started_.has_value() ? JobState::kRunning : JobState::kQueued;
   if (queued_.has_value()) now.queued = std::get<QueuedEvent>(queued_->what);
   if (progress_.has_value()) now.progress = std::get<Progress>(progress_->what);
-  if (view == View::kPublic ? !status_.has_value() : !finished()) return now;
-  now.state = EndStateOf(end_status_);
-  now.status = end_status_;
+  if (!finished()) return now;
+  now.state = EndStateOf(*status_);
+  now.status = *status_;
   now.ended = ended_;
   if (result_.has_value()) now.result = std::get<std::shared_ptr<const JobResult>>(result_->what);
   return now;
+}
+
+uint64_t Job::sequence() const {
+  MutexLock lock(mutex_);
+  return sequence_;
 }
 
 int Job::attempts() const {
@@ -145,6 +151,55 @@ void Job::SetQueued(const QueuedEvent& event) {
   queued_ = JobEvent{news ? ++sequence_ : queued_->sequence, event};
 }
 
+uint64_t Job::NextSequence(uint64_t at_least) {
+  sequence_ = std::max(sequence_ + 1, at_least);
+  return sequence_;
+}
+
+void Job::Follow(const JobNews& news) {
+  {
+    MutexLock lock(mutex_);
+    if (finished() || news.sequence <= followed_) return;
+    followed_ = news.sequence;
+    attempts_ = news.attempts;
+    if (news.ended.has_value()) {
+      started_ = news.started;
+      End(*news.ended, news.status, news.result, news.sequence);
+    } else if (news.state == JobState::kQueued) {
+      if (started_.has_value()) WaitAgain();
+    } else if (news.running.has_value()) {
+      FollowRun(news);
+    }
+  }
+  Notify();
+}
+
+void Job::FollowRun(const JobNews& news) {
+  if (started_ != news.started) {
+    WaitAgain();
+    started_ = news.started;
+    // As the claim was numbered, which came before the progress.
+    const auto claim = static_cast<uint64_t>(kSequenceSpan);
+    running_ = JobEvent{NextSequence(news.sequence / claim * claim), *news.running};
+  }
+  if (!news.progress.has_value()) return;
+  reported_ = *news.progress;
+  reported_at_ = now_();
+  progress_ = JobEvent{NextSequence(news.sequence), *news.progress};
+}
+
+void Job::Claim(const Claimed& claimed) {
+  MutexLock lock(mutex_);
+  if (finished()) return;
+  WaitAgain();
+  stop_ = std::stop_source();
+  cancel_reason_.reset();
+  deadline_ = claimed.deadline;
+  attempts_ = claimed.attempts - 1;
+  followed_ = std::max(followed_, claimed.sequence);
+  sequence_ = std::max(sequence_, claimed.sequence - 1);
+}
+
 void Job::Start(const RunningEvent& event) {
   {
     MutexLock lock(mutex_);
@@ -153,7 +208,6 @@ void Job::Start(const RunningEvent& event) {
     ++attempts_;
     running_ = JobEvent{++sequence_, event};
   }
-  if (on_started_) on_started_(*this);
   Notify();
 }
 
@@ -171,69 +225,59 @@ void Job::Report(const Progress& progress) {
 void Job::Restart() {
   MutexLock lock(mutex_);
   if (finished()) return;
+  WaitAgain();
+  queued_.reset();  // its place is about to be told
+}
+
+void Job::WaitAgain() {
   started_.reset();
-  queued_.reset();  // the queue is about to tell the place
   running_.reset();
   progress_.reset();
   reported_.reset();
 }
 
+std::optional<RunningEvent> Job::running() const {
+  MutexLock lock(mutex_);
+  if (!running_.has_value()) return std::nullopt;
+  return std::get<RunningEvent>(running_->what);
+}
+
 void Job::Succeed(JobResult result) {
-  End(absl::OkStatus(), std::make_shared<const JobResult>(std::move(result)));
+  EndHere(absl::OkStatus(), std::make_shared<const JobResult>(std::move(result)));
 }
 
-void Job::SucceedAs(std::shared_ptr<const JobResult> result) {
-  End(absl::OkStatus(), std::move(result));
-}
+void Job::Fail(const absl::Status& status) { EndHere(status, nullptr); }
 
-void Job::Fail(const absl::Status& status) { End(status, nullptr); }
-
-void Job::Refuse(const absl::Status& status) { End(status, nullptr, /*settle=*/false); }
-
-void Job::End(absl::Status status, std::shared_ptr<const JobResult> result, bool settle) {
+void Job::EndHere(const absl::Status& status, std::shared_ptr<const JobResult> result) {
   {
     MutexLock lock(mutex_);
     if (finished()) return;
-    ended_ = now_();
-    end_status_ = status;
-    image_.reset();
-    progress_.reset();
-    if (result != nullptr) result_ = JobEvent{++sequence_, std::move(result)};
-  }
-  // Accounts are settled before anybody can hear of the end.
-  if (settle && on_finished_) on_finished_(*this, status);
-  {
-    MutexLock lock(mutex_);
-    status_ = std::move(status);
+    const auto sequence = static_cast<uint64_t>(NextSequenceSpan(static_cast<int64_t>(sequence_)));
+    End(now_(), status, std::move(result), sequence);
   }
   Notify();
 }
 
-void Job::ResultStored(const std::string& digest) {
-  MutexLock lock(mutex_);
-  if (!result_.has_value()) return;
-  const auto held = std::get<std::shared_ptr<const JobResult>>(result_->what);
-  if (held->image.empty()) return;
-  auto stored = std::make_shared<JobResult>();
-  stored->image_digest = digest;
-  stored->image_bytes = static_cast<int64_t>(held->image.size());
-  stored->format = held->format;
-  stored->report = held->report;
-  stored->model = held->model;
-  stored->seed = held->seed;
-  stored->unet_passes = held->unet_passes;
-  stored->stage_seconds = held->stage_seconds;
-  result_->what = std::shared_ptr<const JobResult>(std::move(stored));
+void Job::End(absl::Time at, const absl::Status& status, std::shared_ptr<const JobResult> result,
+              uint64_t sequence) {
+  ended_ = at;
+  status_ = status;
+  image_.reset();
+  progress_.reset();
+  sequence = NextSequence(sequence);
+  if (result != nullptr) result_ = JobEvent{sequence, std::move(result)};
 }
 
 void Job::Cancel(const absl::Status& why) {
+  std::stop_source stop(std::nostopstate);
   {
     MutexLock lock(mutex_);
     if (finished() || cancel_reason_.has_value()) return;
     cancel_reason_ = why;
     cancelled_at_ = now_();
+    stop = stop_;
   }
-  stop_.request_stop();
+  stop.request_stop();
 }
 
 std::optional<absl::Status> Job::cancel_reason() const {

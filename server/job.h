@@ -1,5 +1,5 @@
-// One protection from admission to its end: what was asked, what became of it, and the board
-// between the thread that works and the calls that read.
+// One protection as those see it who watch or run it in this process: what was asked, and what is
+// known of its way so far. The database decides what becomes of it.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,6 @@
 #include "core/api/run_context.h"
 #include "core/image/codec.h"
 #include "core/image/visibility.h"
-#include "server/store_gate.h"
 #include "server/tracing/trace_context.h"
 
 namespace antidiffusion {
@@ -63,9 +62,9 @@ struct JobReport {
 };
 
 struct JobResult {
-  std::string image;         // the encoded file; "" once it is in the job store alone
-  std::string image_digest;  // SHA-256 of the image, hex, once it is stored; else ""
-  int64_t image_bytes = 0;   // of the image, once it is stored
+  std::string image;         // the encoded file; "" where it is in the database alone
+  std::string image_digest;  // SHA-256 of the image, hex, where it comes from the database; else ""
+  int64_t image_bytes = 0;   // of the image, where it comes from the database
   int64_t bytes() const { return image.empty() ? image_bytes : static_cast<int64_t>(image.size()); }
   ImageFormat format = ImageFormat::kPng;
   JobReport report;
@@ -115,51 +114,54 @@ struct JobSnapshot {
   std::shared_ptr<const JobResult> result;  // kSucceeded; shared with whoever reads it now
 };
 
-// What a job from the job store has behind it.
-struct JobPast {
+// Which job of the database it is.
+struct JobIdentity {
   std::string name;
   absl::Time admitted;
-  int attempts = 0;
-  uint64_t sequence = 0;  // of the latest event; what comes now is numbered after it
-  std::optional<absl::Time> started;
-  std::optional<absl::Time> ended;
-  absl::Status status;                      // of the end
-  std::shared_ptr<const JobResult> result;  // of a good end
+  int64_t image_bytes = 0;
 };
 
-// Shared by the queue, the worker that runs it and the calls that read it, whichever lives longest.
-// Of each kind of event it keeps the latest, so that any number of readers, each with a cursor of
-// its own, costs nothing but the cursor. Thread-safe.
-class Job : public std::enable_shared_from_this<Job> {
+// What the database says of a job.
+struct JobNews {
+  JobState state = JobState::kQueued;
+  int attempts = 0;
+  uint64_t sequence = 0;
+  std::optional<absl::Time> started = {};
+  std::optional<RunningEvent> running = {};  // where and with what, once its worker has told
+  std::optional<Progress> progress = {};
+  std::optional<absl::Time> ended = {};
+  absl::Status status = {};                           // of the end
+  std::shared_ptr<const JobResult> result = nullptr;  // of a good end
+};
+
+// Shared by the worker that runs it and the calls that read it, whichever lives longest. Whoever
+// knows more of the job tells it; it calls nobody but its listeners. Of each kind of event it keeps
+// the latest, so that any number of readers, each with a cursor of its own, costs nothing but the
+// cursor. Thread-safe.
+class Job {
  public:
-  // How often a job is begun at most, whether its worker or the server was lost.
-  static constexpr int kMaxAttempts = 2;
-
   using Clock = std::function<absl::Time()>;
-  // Called once, on the thread that ended the job, before any reader hears of it.
-  using OnFinished = std::function<void(Job& job, const absl::Status& status)>;
-  // Called on the worker's thread each time that it has begun the job.
-  using OnStarted = std::function<void(Job& job)>;
 
-  Job(JobRequest request, absl::Time deadline, std::optional<double> expected_seconds, Clock now,
-      OnFinished on_finished, OnStarted on_started = nullptr);
-  // One that goes on, or has ended, with `past` behind it.
-  Job(JobRequest request, const JobPast& past, absl::Time deadline, Clock now,
-      OnFinished on_finished, OnStarted on_started);
+  // A new one, whose image is the request's.
+  Job(JobRequest request, absl::Time deadline, std::optional<double> expected_seconds, Clock now);
+  // One of the database.
+  Job(JobRequest request, JobIdentity identity, absl::Time deadline,
+      std::optional<double> expected_seconds, Clock now);
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
 
   const std::string& name() const { return name_; }       // 128 random bits, hex
   const JobRequest& request() const { return request_; }  // without the image
   int64_t bytes() const { return bytes_; }                // of the encoded image
-  absl::Time deadline() const { return deadline_; }
   absl::Time admitted() const { return admitted_; }
-  std::stop_token stop_token() const { return stop_.get_token(); }
-  StoreGate& stored() { return stored_; }  // opens when the job is stored, or cannot be
+  std::stop_token stop_token() const ABSL_LOCKS_EXCLUDED(mutex_);  // of the latest attempt
+  std::optional<double> expected_seconds() const { return expected_seconds_; }
+  absl::Time deadline() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // The encoded image, kept for as long as the job may have to begin anew; null once it has ended.
+  // The encoded image, until it is in the database, and again while the job runs here; else null.
   // Shared with whoever reads it at that moment.
   std::shared_ptr<const std::string> image() const ABSL_LOCKS_EXCLUDED(mutex_);
+  void SetImage(std::shared_ptr<const std::string> image) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // `listener` is called, on any thread, whenever EventAfter may have something new. After
   // RemoveListener has returned no call of it is running and none will come.
@@ -175,32 +177,32 @@ class Job : public std::enable_shared_from_this<Job> {
   // Numbers the latest event anew, so that a stream does not fall silent.
   void Refresh() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // As its readers may know it; for the journal, an end counts from its first moment.
-  enum class View { kPublic, kJournal };
-  JobSnapshot Snapshot(View view = View::kPublic) const ABSL_LOCKS_EXCLUDED(mutex_);
+  JobSnapshot Snapshot() const ABSL_LOCKS_EXCLUDED(mutex_);
   int attempts() const ABSL_LOCKS_EXCLUDED(mutex_);  // how often a worker has begun it
+  uint64_t sequence() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // For the queue; does not notify.
+  // While it waits; does not notify.
   void SetQueued(const QueuedEvent& event) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // For the worker. Restart is for one that was lost: the job waits again, from its beginning;
-  // sequences go on.
+  // What the database says, of a job that runs elsewhere, waits or has ended.
+  void Follow(const JobNews& news) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // For the worker in this process, from the claim on. Its events are numbered from `sequence`.
+  struct Claimed {
+    int attempts = 0;  // with this one
+    uint64_t sequence = 0;
+    absl::Time deadline;
+  };
+  void Claim(const Claimed& claimed) ABSL_LOCKS_EXCLUDED(mutex_);
   void Start(const RunningEvent& event) ABSL_LOCKS_EXCLUDED(mutex_);
   void Report(const Progress& progress) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Its worker was lost: the job waits again, from its beginning; sequences go on.
   void Restart() ABSL_LOCKS_EXCLUDED(mutex_);
+  std::optional<RunningEvent> running() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The end; the first one counts, later ones change nothing.
   void Succeed(JobResult result) ABSL_LOCKS_EXCLUDED(mutex_);
   void Fail(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
-
-  // An end without accounts: the job was never taken in.
-  void Refuse(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
-
-  // Succeeds with what an equal job gave.
-  void SucceedAs(std::shared_ptr<const JobResult> result) ABSL_LOCKS_EXCLUDED(mutex_);
-
-  // The result's image is in the job store under `digest`: it need not be held here.
-  void ResultStored(const std::string& digest) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Asks the worker to stop before its next step and to fail the job with `why`. The first counts.
   void Cancel(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -212,22 +214,24 @@ class Job : public std::enable_shared_from_this<Job> {
 
  private:
   bool finished() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return ended_.has_value(); }
-  void End(absl::Status status, std::shared_ptr<const JobResult> result, bool settle = true)
+  uint64_t NextSequence(uint64_t at_least) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void End(absl::Time at, const absl::Status& status, std::shared_ptr<const JobResult> result,
+           uint64_t sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void EndHere(const absl::Status& status, std::shared_ptr<const JobResult> result)
       ABSL_LOCKS_EXCLUDED(mutex_, listener_mutex_);
+  void WaitAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FollowRun(const JobNews& news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string name_;
   JobRequest request_;  // const but for the constructor
   const int64_t bytes_;
-  const absl::Time deadline_;
   const std::optional<double> expected_seconds_;
   const Clock now_;
-  const OnFinished on_finished_;
-  const OnStarted on_started_;
   const absl::Time admitted_;
-  std::stop_source stop_;
-  StoreGate stored_;
 
   mutable Mutex mutex_;
+  std::stop_source stop_ ABSL_GUARDED_BY(mutex_);
+  absl::Time deadline_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const std::string> image_ ABSL_GUARDED_BY(mutex_);
   uint64_t sequence_ ABSL_GUARDED_BY(mutex_) = 0;
   int attempts_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -238,9 +242,9 @@ class Job : public std::enable_shared_from_this<Job> {
   std::optional<JobEvent> result_ ABSL_GUARDED_BY(mutex_);
   std::optional<Progress> reported_ ABSL_GUARDED_BY(mutex_);  // by the worker, latest
   absl::Time reported_at_ ABSL_GUARDED_BY(mutex_);
-  std::optional<absl::Time> ended_ ABSL_GUARDED_BY(mutex_);     // the first end claims it
-  absl::Status end_status_ ABSL_GUARDED_BY(mutex_);             // once ended_
-  std::optional<absl::Status> status_ ABSL_GUARDED_BY(mutex_);  // the same, once it is public
+  uint64_t followed_ ABSL_GUARDED_BY(mutex_) = 0;  // of the latest news
+  std::optional<absl::Time> ended_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Status> status_ ABSL_GUARDED_BY(mutex_);  // once ended_
   std::optional<absl::Status> cancel_reason_ ABSL_GUARDED_BY(mutex_);
   absl::Time cancelled_at_ ABSL_GUARDED_BY(mutex_);
 

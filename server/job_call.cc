@@ -23,11 +23,8 @@ absl::Duration JobCall::DeadlineSlack(absl::Duration timeout) {
   return std::min(absl::Milliseconds(100) + timeout / 100, absl::Seconds(2));
 }
 
-JobCall::JobCall(grpc::CallbackServerContext* context, absl::StatusOr<std::shared_ptr<Job>> job,
-                 const Order& order, const Hooks& hooks)
+JobCall::JobCall(grpc::CallbackServerContext* context, const Order& order, const Hooks& hooks)
     : context_(context),
-      refusal_(job.status()),
-      job_(job.ok() ? *std::move(job) : nullptr),
       order_(order),
       hooks_(hooks),
       cursor_(order.from_sequence),
@@ -35,18 +32,30 @@ JobCall::JobCall(grpc::CallbackServerContext* context, absl::StatusOr<std::share
 
 // The listener is known here before its first call may want to take it back: Pump does nothing
 // before `begun_`.
-void JobCall::Begin(const absl::Status& refusal) {
-  if (job_ != nullptr) {
-    const int listener = job_->AddListener([this] { Pump(); });
-    MutexLock lock(mutex_);
-    listener_ = listener;
-  }
+void JobCall::Begin(absl::StatusOr<std::shared_ptr<Job>> job,
+                    std::optional<uint64_t> from_sequence) {
+  std::optional<int> listener;
+  if (job.ok()) listener = (*job)->AddListener([this] { Pump(); });
+  std::optional<absl::Status> gone;
   {
     MutexLock lock(mutex_);
+    gone = gone_;
+    listener_ = listener;
+    cursor_ = from_sequence.value_or(cursor_);
+    if (job.ok()) {
+      job_ = *std::move(job);
+    } else {
+      gone_ = job.status();
+    }
     begun_ = true;
-    if (!refusal.ok()) gone_ = refusal;
   }
+  if (gone.has_value()) Leave(gone);  // meanwhile its caller has gone
   Pump();
+}
+
+std::shared_ptr<Job> JobCall::job() {
+  MutexLock lock(mutex_);
+  return job_;
 }
 
 // Whether a call closed now was closed by its deadline.
@@ -56,7 +65,6 @@ bool JobCall::IsAtDeadline() const {
 }
 
 JobCall::Step JobCall::Next() {
-  if (job_ == nullptr) return {.end = refusal_};
   if (gone_.has_value()) return {.end = gone_};
   return image_.has_value() ? NextPiece() : NextEvent();
 }
@@ -74,7 +82,7 @@ JobCall::Step JobCall::NextEvent() {
   return {.write = true, .end = done ? next.final_status : std::nullopt};
 }
 
-// The image is asked for anew each time: it may have gone to the job store since the last piece.
+// The image is in memory where the job was followed or run here as it ended, else in the database.
 JobCall::Step JobCall::NextPiece() {
   if (image_->stored_piece.has_value()) {
     if (!image_->stored_piece->ok()) return {.end = image_->stored_piece->status()};
@@ -113,11 +121,12 @@ void JobCall::Pump() {
     reading_ = next.read.has_value();
     writing_ = next.write;
     finished_ = next.end.has_value();
+    if (finished_ && !next.end->ok()) failed_ = next.end;
     if (writing_) last_write_ = hooks_.now();
     duration = hooks_.now() - order_.started;
   }
   if (next.read.has_value()) {
-    hooks_.read_image(*job_, *next.read,
+    hooks_.read_image(*job(), *next.read,
                       [this](absl::StatusOr<std::string> piece) { OnPieceRead(std::move(piece)); });
   } else if (next.end.has_value()) {
     End(next, duration);
@@ -171,18 +180,22 @@ void JobCall::Abandon() {
 }
 
 void JobCall::Leave(const std::optional<absl::Status>& why) {
+  std::shared_ptr<Job> left;
   {
     MutexLock lock(mutex_);
     if (left_ || job_ == nullptr) return;
     left_ = true;
+    left = job_;
   }
-  hooks_.leave(*this, why);
+  hooks_.leave(*left, why);
 }
 
 void JobCall::Tick(absl::Time now) {
   bool silent = false;
+  std::shared_ptr<Job> followed;
   {
     MutexLock lock(mutex_);
+    followed = job_;
     if (done_) return;
     if (writing_ && now - last_write_ > kMaxWrite) {
       context_->TryCancel();  // fails the write
@@ -190,22 +203,26 @@ void JobCall::Tick(absl::Time now) {
     }
     silent = begun_ && !reading_ && !writing_ && !finished_ && now - last_write_ > kMaxSilence;
   }
-  if (job_ == nullptr || !silent) return;
-  job_->Refresh();
+  if (followed == nullptr || !silent) return;
+  followed->Refresh();
   Pump();
 }
 
 void JobCall::OnDone() {
   std::optional<int> listener;
+  std::optional<absl::Status> failed;
+  std::shared_ptr<Job> followed;
   {
     // gRPC comes here last, on any of its threads, by an order of its own that ThreadSanitizer
     // cannot see. This lock shows it: whatever was written under it comes before the destruction.
     MutexLock lock(mutex_);
     listener = listener_;
+    failed = failed_;
+    followed = job_;
     done_ = true;
   }
-  if (listener.has_value()) job_->RemoveListener(*listener);
-  Leave(std::nullopt);
+  if (listener.has_value()) followed->RemoveListener(*listener);
+  Leave(failed);
   hooks_.unread.Leave(this);
   hooks_.calls.Remove(this);
 }

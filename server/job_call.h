@@ -14,10 +14,10 @@
 #include "absl/time/time.h"
 #include "antidiffusion/v1/protection.pb.h"
 #include "base/mutex.h"
+#include "server/database/job_database.h"
 #include "server/job.h"
 #include "server/metrics.h"
 #include "server/reader_calls.h"
-#include "server/store/job_store.h"
 #include "server/unread_results.h"
 
 namespace antidiffusion {
@@ -30,8 +30,8 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall
  public:
   struct Hooks {
     // The call follows the job no longer; once for each call that had one. `why`: it was closed
-    // before the job's end.
-    std::function<void(const JobCall& call, const std::optional<absl::Status>& why)> leave;
+    // before it was at its end.
+    std::function<void(const Job& job, const std::optional<absl::Status>& why)> leave;
     // Reads a piece of the stored image of a result and then calls `then`, once, on any thread.
     std::function<void(const Job& job, const StoredPiece& piece,
                        std::function<void(absl::StatusOr<std::string>)> then)>
@@ -63,16 +63,16 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall
   // start: it was sent rounded up, to 1 % at most, and travelled. At most 2 s.
   static absl::Duration DeadlineSlack(absl::Duration timeout);
 
-  // `job` may be an error: the call then ends with it before any message. `context` is gRPC's.
-  JobCall(grpc::CallbackServerContext* context, absl::StatusOr<std::shared_ptr<Job>> job,
-          const Order& order, const Hooks& hooks);
+  // `context` is gRPC's.
+  JobCall(grpc::CallbackServerContext* context, const Order& order, const Hooks& hooks);
 
   Rpc rpc() const { return order_.rpc; }
-  const std::shared_ptr<Job>& job() const { return job_; }
 
-  // Starts to talk, on any thread, or to end with `refusal` before any message. Once; until then
-  // the call cannot end, whatever its caller does.
-  void Begin(const absl::Status& refusal = absl::OkStatus()) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Starts to talk, on any thread: to follow `job`, or to end with the error before any message.
+  // `from_sequence`: in place of the order's. Once; until then the call cannot end, whatever its
+  // caller does.
+  void Begin(absl::StatusOr<std::shared_ptr<Job>> job,
+             std::optional<uint64_t> from_sequence = std::nullopt) ABSL_LOCKS_EXCLUDED(mutex_);
 
   void Tick(absl::Time now) override ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -85,13 +85,13 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall
   struct Step {
     bool write = false;
     std::optional<absl::Status> end = {};
-    std::optional<StoredPiece> read = {};  // from the job store, before anything else
+    std::optional<StoredPiece> read = {};  // from the database, before anything else
   };
   // How far the image has been sent, once the result has been.
   struct ImagePlace {
     int64_t offset = 0;
     int64_t size = 0;
-    bool checked = false;                                          // what the job store holds
+    bool checked = false;                                          // what the database holds
     std::optional<absl::StatusOr<std::string>> stored_piece = {};  // the next, as it was read
   };
 
@@ -101,18 +101,20 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall
   Step NextPiece() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Step SendPiece(std::string bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const Step& last, absl::Duration duration);
+  std::shared_ptr<Job> job() ABSL_LOCKS_EXCLUDED(mutex_);
   void OnPieceRead(absl::StatusOr<std::string> piece) ABSL_LOCKS_EXCLUDED(mutex_);
   void Abandon() ABSL_LOCKS_EXCLUDED(mutex_);
   void Leave(const std::optional<absl::Status>& why) ABSL_LOCKS_EXCLUDED(mutex_);
   bool IsAtDeadline() const;
 
   grpc::CallbackServerContext* const context_;
-  const absl::Status refusal_;
-  const std::shared_ptr<Job> job_;  // null when refused; shared with queue, worker and other calls
   const Order order_;
   const Hooks& hooks_;
 
   Mutex mutex_;
+  // Null before Begin and when refused, else the same to the end; shared with the worker and other
+  // calls.
+  std::shared_ptr<Job> job_ ABSL_GUARDED_BY(mutex_);
   v1::JobEvent message_;  // gRPC's while writing_
   uint64_t cursor_ ABSL_GUARDED_BY(mutex_);
   std::optional<int> listener_ ABSL_GUARDED_BY(mutex_);
@@ -122,8 +124,9 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall
   std::optional<ImagePlace> image_ ABSL_GUARDED_BY(mutex_);  // once the result was sent
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
-  bool done_ ABSL_GUARDED_BY(mutex_) = false;                 // gRPC's context is gone
-  std::optional<absl::Status> gone_ ABSL_GUARDED_BY(mutex_);  // why nobody listens any more
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;                   // gRPC's context is gone
+  std::optional<absl::Status> gone_ ABSL_GUARDED_BY(mutex_);    // why nobody listens any more
+  std::optional<absl::Status> failed_ ABSL_GUARDED_BY(mutex_);  // an end that was not OK
   absl::Time last_write_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -1,32 +1,43 @@
-// Between a job and its row in the job store.
+// Between a job as the server knows it and its row in the database.
 #pragma once
 
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/database/job_database.h"
 #include "server/job.h"
-#include "server/store/job_store.h"
 
 namespace antidiffusion {
 
-// The row of a job as it is; `result_digest` is that of its result's image, if any.
-StoredJob ToStored(const Job& job, const JobSnapshot& now, absl::Time expires,
-                   const std::string& result_digest);
-
-// The row of a job that waits again: what a server on its way out leaves to the next.
-StoredJob ToStoredWaiting(const Job& job, const JobSnapshot& now);
+// What a new job asks for. Its place in the service (cost, holder, times) is left to the caller.
+NewJob ToNewJob(const Job& job);
 
 // The request of a row, without the image. DATA_LOSS: it cannot be read (any more).
-absl::StatusOr<JobRequest> RequestOf(const StoredJob& row);
+absl::StatusOr<JobRequest> RequestOf(const ClaimedJob& claimed);
+absl::StatusOr<JobRequest> RequestOf(const StoredJobRow& row);
 
-// What lies behind the job of a row. Sequences go on far above all that were given out before,
-// saved or not.
-JobPast PastOf(const StoredJob& row);
+// A job of the database, as it is. Where the request is not readable it is one without options.
+std::shared_ptr<Job> JobOf(const StoredJobRow& row, const Job::Clock& now);
+JobNews NewsOf(const StoredJobRow& row);
 
-bool HasEnded(const StoredJob& row);
-// Whether a worker had begun the job and not ended it.
-bool WasRunning(const StoredJob& row);
+// What a worker tells of a job that runs. "": nothing yet.
+std::string ToStoredProgress(const Job& job);
+
+// How an attempt ended; of a result all but the image, which is in a blob of that digest.
+JobEnd ToJobEnd(const absl::Status& status);
+JobEnd ToJobEnd(const JobResult& result, const std::string& digest);
+
+std::string ToStoredError(const absl::Status& status);
+absl::Status ErrorOf(const std::string& stored);
+
+// Whether a retry shall begin anew rather than hear of this end: nobody decided on it, and no work
+// would be done twice.
+bool FreesRequestId(const absl::Status& status);
+
+// `time` of a clock that shows `now`, on one that shows `here`.
+absl::Time OnClock(absl::Time time, absl::Time now, absl::Time here);
 
 }  // namespace antidiffusion

@@ -225,7 +225,6 @@ absl::Status DeadlineErrorOf(const absl::Status& status) {
 
 absl::StatusOr<JobResult> JobRunner::Run(
     Job& job, Protector& protector, const std::function<void(const Progress&)>& on_progress) const {
-  AD_RETURN_IF_ERROR(job.stored().Wait());
   if (const auto why = job.cancel_reason()) return *why;
   if (now_() >= job.deadline()) return DeadlinePassedError("queue");
   job.Start({protector.model().name, protector.model().device});

@@ -67,7 +67,7 @@ constexpr const char* kRejections[] = {
     reason::kQueueBytesFull,  reason::kTenantQueueFull, reason::kTenantRate,
     reason::kTenantBytes,     reason::kKeyMissing,      reason::kKeyUnknown,
     reason::kRightMissing,    reason::kDeadlinePassed,  reason::kDeadlineUnreachable,
-    reason::kRequestIdReused,
+    reason::kRequestIdReused, reason::kResultsFull,     reason::kStoreFailed,
 };
 
 constexpr const char* kRestarts[] = {reason::kWorkerDied, reason::kWorkerHung, reason::kDeviceFault,
@@ -160,9 +160,21 @@ Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
       unread_bytes_(GaugeFamily(registry_, "unread_bytes",
                                 "Results on their way to readers, or waiting for room to be.")
                         .Add({})),
-      store_write_(
-          HistogramFamily(registry_, "store_write_seconds", "Time of one write to the job store.")
-              .Add({}, StoreBuckets())) {
+      store_write_(HistogramFamily(registry_, "store_write_seconds",
+                                   "Time in which the job store took a job, or its end.")
+                       .Add({}, StoreBuckets())),
+      leases_lost_(CounterFamily(registry_, "job_leases_lost_total",
+                                 "Attempts whose job another server took meanwhile.")
+                       .Add({})),
+      ends_refused_(CounterFamily(registry_, "job_ends_refused_total",
+                                  "Ends of attempts that came too late and were thrown away.")
+                        .Add({})),
+      jobs_requeued_(CounterFamily(registry_, "jobs_requeued_total",
+                                   "Jobs that wait again since their server was lost.")
+                         .Add({})),
+      results_evicted_(CounterFamily(registry_, "results_evicted_total",
+                                     "Kept results that were read and made room.")
+                           .Add({})) {
   GaugeFamily(registry_, "build_info", "Always 1; the labels say what runs.")
       .Add({{"version", build.version},
             {"revision", build.revision},

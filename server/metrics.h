@@ -103,7 +103,7 @@ class Metrics {
   void SetCertificateExpiry(absl::Time end) {
     certificate_expiry_.Set(absl::ToDoubleSeconds(end - absl::UnixEpoch()));
   }
-  // The journal of the jobs could not be written or read.
+  // The database of the jobs could not be written or read.
   void StoreFailed() { store_failures_.Increment(); }
   void SetDraining(bool draining) { draining_.Set(draining ? 1 : 0); }
   void ModelLoaded(const std::string& model, bool loaded);
@@ -117,6 +117,12 @@ class Metrics {
   // Bytes of results that their readers have not taken yet.
   void SetUnread(int64_t bytes) { unread_bytes_.Set(static_cast<double>(bytes)); }
   void StoreWriteTook(double seconds) { store_write_.Observe(seconds); }
+  // Of attempts of this process, and their ends that came too late.
+  void LeaseLost() { leases_lost_.Increment(); }
+  void EndRefused() { ends_refused_.Increment(); }
+  // Jobs of servers that are gone, found by this one.
+  void JobsRequeued(int64_t jobs) { jobs_requeued_.Increment(static_cast<double>(jobs)); }
+  void ResultsEvicted(int64_t results) { results_evicted_.Increment(static_cast<double>(results)); }
 
   // All series in the text format.
   std::string Text() const;
@@ -173,6 +179,10 @@ class Metrics {
   Gauge& result_bytes_;
   Gauge& unread_bytes_;
   Histogram& store_write_;
+  Counter& leases_lost_;
+  Counter& ends_refused_;
+  Counter& jobs_requeued_;
+  Counter& results_evicted_;
 
   std::array<RpcSeries, 9> rpc_series_;                             // [Rpc]
   std::map<std::string, std::map<std::string, Histogram*>> steps_;  // [model][phase]

@@ -121,14 +121,14 @@ absl::StatusOr<std::vector<ModelEntry>> ScanModelRepository(
 absl::StatusOr<std::unique_ptr<ModelCatalogue>> ModelCatalogue::Create(
     const std::vector<ModelEntry>& entries, const std::string& default_model, int workers) {
   std::map<std::string, Model> models;
-  for (const ModelEntry& entry : entries) models[entry.name];
+  for (const ModelEntry& entry : entries) models[entry.name].is_own = true;
   std::string chosen = default_model;
-  if (chosen.empty()) {
+  if (chosen.empty() && !entries.empty()) {
     const auto first = std::find_if(entries.begin(), entries.end(),
                                     [](const ModelEntry& entry) { return !entry.is_encoder; });
     chosen = first == entries.end() ? entries.front().name : first->name;
   }
-  if (models.count(chosen) == 0) {
+  if (!entries.empty() && models.count(chosen) == 0) {
     return absl::NotFoundError(absl::StrCat("the default model ", chosen, " is not loaded"));
   }
   return std::unique_ptr<ModelCatalogue>(new ModelCatalogue(std::move(models), chosen, workers));
@@ -141,9 +141,28 @@ ModelCatalogue::ModelCatalogue(std::map<std::string, Model> models, std::string 
       models_(std::move(models)) {}
 
 ModelState ModelCatalogue::Model::state(size_t workers) const {
+  if (!elsewhere.empty()) return ModelState::kReady;
   if (!failure.empty()) return ModelState::kFailed;
+  if (!is_own) return ModelState::kLoading;  // its server is gone, and may come back
   const size_t needed = complete ? 1 : workers;
   return devices.size() >= needed ? ModelState::kReady : ModelState::kLoading;
+}
+
+std::string ModelCatalogue::default_model() const {
+  MutexLock lock(mutex_);
+  return default_model_.empty() ? default_elsewhere_ : default_model_;
+}
+
+void ModelCatalogue::SetElsewhere(const std::vector<ModelStatus>& models,
+                                  const std::string& default_model) {
+  MutexLock lock(mutex_);
+  for (auto& [name, model] : models_) model.elsewhere.clear();
+  for (const ModelStatus& status : models) {
+    Model& model = models_[status.name];
+    model.elsewhere.insert(model.elsewhere.end(), status.devices.begin(), status.devices.end());
+    if (model.devices.empty()) model.info = status.info;
+  }
+  if (!default_model.empty()) default_elsewhere_ = default_model;
 }
 
 void ModelCatalogue::Loaded(size_t worker, const ModelInfo& info) {
@@ -172,6 +191,8 @@ void ModelCatalogue::Failed(const std::string& name, const std::string& device,
 absl::Status ModelCatalogue::Check(const std::string& name) const {
   MutexLock lock(mutex_);
   const auto found = models_.find(name);
+  // Before any server has told what it has, a name is not known to be wrong.
+  if (found == models_.end() && models_.empty()) return ModelLoadingError(name);
   if (found == models_.end()) return ModelNotFoundError(name);
   switch (found->second.state(workers_)) {
     case ModelState::kLoading:
@@ -196,6 +217,19 @@ std::vector<ModelStatus> ModelCatalogue::List() const {
   for (const auto& [name, model] : models_) {
     ModelStatus status{name, model.state(workers_), model.failure, model.info, {}};
     for (const auto& [worker, device] : model.devices) status.devices.push_back(device);
+    status.devices.insert(status.devices.end(), model.elsewhere.begin(), model.elsewhere.end());
+    list.push_back(std::move(status));
+  }
+  return list;
+}
+
+std::vector<ModelStatus> ModelCatalogue::Here() const {
+  MutexLock lock(mutex_);
+  std::vector<ModelStatus> list;
+  for (const auto& [name, model] : models_) {
+    if (model.devices.empty()) continue;
+    ModelStatus status{name, ModelState::kReady, "", model.info, {}};
+    for (const auto& [worker, device] : model.devices) status.devices.push_back(device);
     list.push_back(std::move(status));
   }
   return list;
@@ -204,12 +238,14 @@ std::vector<ModelStatus> ModelCatalogue::List() const {
 bool ModelCatalogue::AllReady() const {
   MutexLock lock(mutex_);
   return std::all_of(models_.begin(), models_.end(), [this](const auto& entry) {
-    return entry.second.state(workers_) == ModelState::kReady;
+    return !entry.second.is_own || entry.second.state(workers_) == ModelState::kReady;
   });
 }
 
 bool ModelCatalogue::AnyReady() const {
   MutexLock lock(mutex_);
+  const auto is_own = [](const auto& entry) { return entry.second.is_own; };
+  if (std::none_of(models_.begin(), models_.end(), is_own)) return true;
   return std::any_of(models_.begin(), models_.end(), [this](const auto& entry) {
     return entry.second.state(workers_) == ModelState::kReady;
   });

@@ -1,4 +1,5 @@
-// The models of the repository and what became of loading them.
+// The models of the repository and what became of loading them; and those that other servers of the
+// same job database have.
 #pragma once
 
 #include <map>
@@ -37,18 +38,22 @@ struct ModelStatus {
   std::vector<std::string> devices;  // of the workers that have it now
 };
 
-// A model is ready once it was loaded by every worker, and from then on while at least one has it.
-// Thread-safe. Names from requests
-// are looked up here and are never part of a path.
+// A model is ready once it was loaded by every worker here, and from then on while at least one has
+// it; or while another server has it. Thread-safe. Names from requests are looked up here and are
+// never part of a path.
 class ModelCatalogue {
  public:
-  // `default_model` empty: the first of `entries` that is more than an encoder, else the first.
-  // `entries` are not empty.
+  // `default_model` empty: the first of `entries` that is more than an encoder, else the first. No
+  // `entries`: all models are other servers', which choose the default where it is empty.
   // NOT_FOUND: `default_model` is none of them.
   static absl::StatusOr<std::unique_ptr<ModelCatalogue>> Create(
       const std::vector<ModelEntry>& entries, const std::string& default_model, int workers);
 
-  const std::string& default_model() const { return default_model_; }
+  std::string default_model() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // What other servers have now, and the default of one of them.
+  void SetElsewhere(const std::vector<ModelStatus>& models, const std::string& default_model)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // By the worker of that number.
   void Loaded(size_t worker, const ModelInfo& info) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -65,6 +70,9 @@ class ModelCatalogue {
   ModelInfo InfoOf(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   std::vector<ModelStatus> List() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Those that the workers here have, for other servers.
+  std::vector<ModelStatus> Here() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Of the repository's: of none, where it has none.
   bool AllReady() const ABSL_LOCKS_EXCLUDED(mutex_);
   bool AnyReady() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -74,6 +82,8 @@ class ModelCatalogue {
     std::map<size_t, std::string> devices;  // by worker
     bool complete = false;                  // has been ready
     std::string failure;                    // "": none
+    bool is_own = false;                    // of the repository
+    std::vector<std::string> elsewhere;     // devices of other servers
 
     ModelState state(size_t workers) const;
   };
@@ -83,6 +93,7 @@ class ModelCatalogue {
   const std::string default_model_;
   const size_t workers_;
   mutable Mutex mutex_;
+  std::string default_elsewhere_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Model> models_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -36,13 +36,11 @@ v1::ProtectRequest Taken(const v1::ProtectRequest* request) {
 ProtectionService::ProtectionService(const ServiceSurroundings& surroundings)
     : with_(surroundings),
       hooks_{
-          .leave =
-              [this](const JobCall& call, const std::optional<absl::Status>& why) {
-                with_.ledger.Leave(*call.job(), call.rpc() == Rpc::kProtect ? why : std::nullopt);
-              },
+          .leave = [this](const Job& job,
+                          const std::optional<absl::Status>& why) { with_.access.Leave(job, why); },
           .read_image =
-              [this](const Job& job, const StoredPiece& piece, const JobLedger::ImageRead& then) {
-                with_.ledger.ReadImage(job.name(), piece, then);
+              [this](const Job& job, const StoredPiece& piece, const JobAccess::ImageRead& then) {
+                with_.access.ReadImage(job.name(), piece, then);
               },
           .on_finish =
               [this](Rpc rpc, const absl::Status& status, absl::Duration duration) {
@@ -53,74 +51,87 @@ ProtectionService::ProtectionService(const ServiceSurroundings& surroundings)
           .unread = surroundings.unread,
           .now = surroundings.now} {}
 
+JobCall* ProtectionService::MakeCall(Context* context, const JobCall::Order& order) {
+  const auto owned = std::make_shared<JobCall>(context, order, hooks_);
+  calls_.Add(owned);
+  return owned.get();  // until gRPC is done with it, which it is not before its beginning
+}
+
 ProtectionService::Stream* ProtectionService::Protect(Context* context,
                                                       const v1::ProtectRequest* request) {
   const JobCall::Order order{
       .rpc = Rpc::kProtect, .started = with_.now(), .deadline = DeadlineOf(*context)};
-  return Follow(context,
-                with_.admission.Admit({*context, Rpc::kProtect, order.started, order.deadline},
-                                      Taken(request)),
-                order);
+  JobCall* const call = MakeCall(context, order);
+  with_.admission.Admit(
+      {*context, Rpc::kProtect, order.started, order.deadline}, Taken(request),
+      [call](absl::StatusOr<std::shared_ptr<Job>> job) { call->Begin(std::move(job)); });
+  return call;
 }
 
 ProtectionService::Stream* ProtectionService::WatchJob(Context* context,
                                                        const v1::WatchJobRequest* request) {
-  const JobCall::Order order{.rpc = Rpc::kWatchJob,
-                             .started = with_.now(),
-                             .deadline = DeadlineOf(*context),
-                             .from_sequence = request->from_sequence()};
-  absl::StatusOr<std::string> tenant = TenantOf(*context);
-  return Follow(
-      context,
-      tenant.ok() ? with_.ledger.registry().Attach(*tenant, request->name()) : tenant.status(),
-      order);
+  JobCall* const call = MakeCall(context, {.rpc = Rpc::kWatchJob,
+                                           .started = with_.now(),
+                                           .deadline = DeadlineOf(*context),
+                                           .from_sequence = request->from_sequence()});
+  ForTenant(
+      *context,
+      [this, call, name = request->name()](const std::string& tenant) {
+        call->Begin(with_.access.Attach(tenant, name));
+      },
+      [call](const absl::Status& why) { call->Begin(why); });
+  return call;
 }
 
 ProtectionService::Stream* ProtectionService::DownloadResult(
     Context* context, const v1::DownloadResultRequest* request) {
-  absl::StatusOr<std::shared_ptr<Job>> job =
-      AttachToResult(*context, request->name(), request->offset());
-  // Its result is its last event.
-  const uint64_t before_result = job.ok() ? (*job)->Snapshot().sequence - 1 : 0;
-  return Follow(context, std::move(job),
-                {.rpc = Rpc::kDownloadResult,
-                 .started = with_.now(),
-                 .deadline = DeadlineOf(*context),
-                 .from_sequence = before_result,
-                 .image_offset = request->offset()});
-}
-
-absl::StatusOr<std::shared_ptr<Job>> ProtectionService::AttachToResult(const Context& context,
-                                                                       const std::string& name,
-                                                                       int64_t offset) const {
-  AD_ASSIGN_OR_RETURN(const std::string tenant, TenantOf(context));
-  AD_ASSIGN_OR_RETURN(const std::shared_ptr<Job> job, with_.ledger.registry().Find(tenant, name));
-  const JobSnapshot now = job->Snapshot();
-  if (now.result == nullptr) return NoResultError(name, v1::Job::State_Name(ToProto(now.state)));
-  const int64_t size = now.result->bytes();
-  if (offset < 0 || offset > size) {
-    return InvalidField("offset", absl::StrCat(offset), absl::StrCat("0..", size));
-  }
-  return with_.ledger.registry().Attach(tenant, name);
-}
-
-// A job that is not stored yet has no answer yet.
-ProtectionService::Stream* ProtectionService::Follow(Context* context,
-                                                     absl::StatusOr<std::shared_ptr<Job>> job,
-                                                     const JobCall::Order& order) {
-  const std::shared_ptr<Job> followed = job.ok() ? *job : nullptr;
-  const auto owned = std::make_shared<JobCall>(context, std::move(job), order, hooks_);
-  calls_.Add(owned);
-  JobCall* const call = owned.get();  // until gRPC is done with it
-  if (followed == nullptr) {
-    call->Begin();
-  } else {
-    followed->stored().WhenOpen([call](const absl::Status& stored) { call->Begin(stored); });
-  }
+  JobCall* const call = MakeCall(context, {.rpc = Rpc::kDownloadResult,
+                                           .started = with_.now(),
+                                           .deadline = DeadlineOf(*context),
+                                           .image_offset = request->offset()});
+  ForTenant(
+      *context,
+      [this, call, asked = *request](const std::string& tenant) {
+        absl::StatusOr<JobAccess::AttachedResult> attached =
+            with_.access.AttachToResult(tenant, asked.name(), asked.offset());
+        if (attached.ok()) {
+          call->Begin(std::move(attached->job), attached->before);
+        } else {
+          call->Begin(attached.status());
+        }
+      },
+      [call](const absl::Status& why) { call->Begin(why); });
   return call;
 }
 
-ProtectionService::Answer ProtectionService::Begin(Context* context, Rpc rpc) const {
+void ProtectionService::ForTenant(const Context& context, const Ask& ask, const Finish& refuse) {
+  const auto tenant = with_.tenants.Identify(context, Right::kJobs);
+  if (!tenant.ok()) {
+    refuse(tenant.status());
+    return;
+  }
+  const absl::Status posted = with_.threads.Post([ask, name = (*tenant)->name()] { ask(name); });
+  if (!posted.ok()) refuse(posted);
+}
+
+template <typename Value>
+grpc::ServerUnaryReactor* ProtectionService::Answer(
+    Context* context, Rpc rpc, Value* response,
+    std::function<absl::StatusOr<Value>(const std::string&)> ask) {
+  const auto [reactor, finish] = Begin(context, rpc);
+  ForTenant(
+      *context,
+      [response, ask = std::move(ask), finish = finish](const std::string& tenant) {
+        absl::StatusOr<Value> value = ask(tenant);
+        const absl::Status status = value.status();
+        if (status.ok()) *response = *std::move(value);
+        finish(status);
+      },
+      finish);
+  return reactor;
+}
+
+ProtectionService::Begun ProtectionService::Begin(Context* context, Rpc rpc) const {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   const Finish finish = [this, context, reactor, rpc,
                          started = with_.now()](const absl::Status& status) {
@@ -133,99 +144,72 @@ ProtectionService::Answer ProtectionService::Begin(Context* context, Rpc rpc) co
   return {reactor, finish};
 }
 
-absl::StatusOr<std::string> ProtectionService::TenantOf(const Context& context) const {
-  AD_ASSIGN_OR_RETURN(const auto tenant, with_.tenants.Identify(context, Right::kJobs));
-  return tenant->name();
-}
-
-absl::StatusOr<std::shared_ptr<Job>> ProtectionService::JobOf(const Context& context,
-                                                              const std::string& name) const {
-  AD_ASSIGN_OR_RETURN(const std::string tenant, TenantOf(context));
-  return with_.ledger.registry().Find(tenant, name);
-}
-
-v1::Job ProtectionService::Describe(const Job& job, const JobSnapshot& now, bool result) const {
-  return ToProto(job, now, with_.ledger.registry().ExpiryOf(job), result);
-}
-
 grpc::ServerUnaryReactor* ProtectionService::CreateJob(Context* context,
                                                        const v1::ProtectRequest* request,
                                                        v1::Job* response) {
   const auto [reactor, finish] = Begin(context, Rpc::kCreateJob);
-  const absl::StatusOr<std::shared_ptr<Job>> admitted = with_.admission.Admit(
-      {*context, Rpc::kCreateJob, with_.now(), DeadlineOf(*context)}, Taken(request));
-  if (!admitted.ok()) {
-    finish(admitted.status());
-    return reactor;
-  }
-  const std::shared_ptr<Job>& job = *admitted;
-  job->stored().WhenOpen([this, job, response, finish = finish](const absl::Status& stored) {
-    with_.ledger.Leave(*job, std::nullopt);
-    if (stored.ok()) *response = Describe(*job, job->Snapshot(), false);
-    finish(stored);
-  });
+  with_.admission.Admit(
+      {*context, Rpc::kCreateJob, with_.now(), DeadlineOf(*context)}, Taken(request),
+      [this, response, finish = finish](const absl::StatusOr<std::shared_ptr<Job>>& job) {
+        if (!job.ok()) {
+          finish(job.status());
+          return;
+        }
+        absl::StatusOr<v1::Job> made =
+            with_.access.Get((*job)->request().tenant, (*job)->name(), /*with_result=*/false);
+        with_.access.Leave(**job, CallerGoneError());  // it has read nothing
+        if (made.ok()) *response = *std::move(made);
+        finish(made.status());
+      });
   return reactor;
 }
 
 grpc::ServerUnaryReactor* ProtectionService::GetJob(Context* context,
                                                     const v1::GetJobRequest* request,
                                                     v1::Job* response) {
-  const auto [reactor, finish] = Begin(context, Rpc::kGetJob);
-  const absl::StatusOr<std::shared_ptr<Job>> job = JobOf(*context, request->name());
-  if (job.ok()) *response = Describe(**job, (*job)->Snapshot(), true);
-  finish(job.status());
-  return reactor;
+  return Answer<v1::Job>(context, Rpc::kGetJob, response,
+                         [this, name = request->name()](const std::string& tenant) {
+                           return with_.access.Get(tenant, name, /*with_result=*/true);
+                         });
 }
 
 grpc::ServerUnaryReactor* ProtectionService::ListJobs(Context* context,
                                                       const v1::ListJobsRequest* request,
                                                       v1::ListJobsResponse* response) {
-  const auto [reactor, finish] = Begin(context, Rpc::kListJobs);
-  finish(List(*context, *request, response));
-  return reactor;
+  return Answer<v1::ListJobsResponse>(
+      context, Rpc::kListJobs, response,
+      [this, asked = *request](const std::string& tenant) { return List(tenant, asked); });
 }
 
-absl::Status ProtectionService::List(const Context& context, const v1::ListJobsRequest& request,
-                                     v1::ListJobsResponse* response) const {
-  AD_ASSIGN_OR_RETURN(const std::string tenant, TenantOf(context));
+absl::StatusOr<v1::ListJobsResponse> ProtectionService::List(
+    const std::string& tenant, const v1::ListJobsRequest& request) const {
   AD_ASSIGN_OR_RETURN(const std::optional<JobState> state, ToJobState(request.state()));
   const int size = request.page_size() == 0 ? kDefaultPage : request.page_size();
   if (size < 1 || size > kMaxPage) {
     return InvalidField("page_size", absl::StrCat(size), "1..1000; 0: 100");
   }
-  AD_ASSIGN_OR_RETURN(
-      const JobRegistry::Page page,
-      with_.ledger.registry().List(tenant, state, static_cast<size_t>(size), request.page_token()));
-  for (const std::shared_ptr<Job>& job : page.jobs) {
-    *response->add_jobs() = Describe(*job, job->Snapshot(), false);
-  }
-  response->set_next_page_token(page.next_token);
-  return absl::OkStatus();
+  return with_.access.List(tenant, state, size, request.page_token());
 }
 
 grpc::ServerUnaryReactor* ProtectionService::CancelJob(Context* context,
                                                        const v1::CancelJobRequest* request,
                                                        v1::Job* response) {
-  const auto [reactor, finish] = Begin(context, Rpc::kCancelJob);
-  const absl::StatusOr<std::shared_ptr<Job>> job = JobOf(*context, request->name());
-  if (job.ok()) {
-    with_.ledger.Cancel(**job, JobCancelledError());
-    *response = Describe(**job, (*job)->Snapshot(), false);
-  }
-  finish(job.status());
-  return reactor;
+  return Answer<v1::Job>(context, Rpc::kCancelJob, response,
+                         [this, name = request->name()](const std::string& tenant) {
+                           return with_.access.Cancel(tenant, name);
+                         });
 }
 
 grpc::ServerUnaryReactor* ProtectionService::DeleteJob(Context* context,
                                                        const v1::DeleteJobRequest* request,
                                                        google::protobuf::Empty* /*response*/) {
   const auto [reactor, finish] = Begin(context, Rpc::kDeleteJob);
-  const absl::StatusOr<std::shared_ptr<Job>> job = JobOf(*context, request->name());
-  if (job.ok()) {
-    with_.ledger.Delete(*job, finish);
-  } else {
-    finish(job.status());
-  }
+  ForTenant(
+      *context,
+      [this, name = request->name(), finish = finish](const std::string& tenant) {
+        finish(with_.access.Delete(tenant, name));
+      },
+      finish);
   return reactor;
 }
 

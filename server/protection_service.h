@@ -1,4 +1,4 @@
-// The service itself: who calls, and what of the ledger answers.
+// The service itself: who calls, and who answers.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,10 @@
 #include "absl/time/time.h"
 #include "antidiffusion/v1/protection.grpc.pb.h"
 #include "server/admission.h"
+#include "server/database_threads.h"
 #include "server/job.h"
+#include "server/job_access.h"
 #include "server/job_call.h"
-#include "server/job_ledger.h"
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
 #include "server/reader_calls.h"
@@ -24,7 +25,8 @@ namespace antidiffusion {
 // What the service works with; all of it outlives the service.
 struct ServiceSurroundings {
   Admission& admission;
-  JobLedger& ledger;
+  JobAccess& access;
+  DatabaseThreads& threads;
   const ModelCatalogue& catalogue;
   const TenantDirectory& tenants;
   UnreadResults& unread;
@@ -32,7 +34,8 @@ struct ServiceSurroundings {
   Job::Clock now;
 };
 
-// Callback API: nothing here decodes, waits or touches a disk. Outlives the gRPC server.
+// Callback API: what waits for the database does so on its threads; nothing here decodes. Outlives
+// the gRPC server.
 class ProtectionService final : public v1::ProtectionService::CallbackService {
  public:
   explicit ProtectionService(const ServiceSurroundings& surroundings);
@@ -63,25 +66,24 @@ class ProtectionService final : public v1::ProtectionService::CallbackService {
  private:
   // Ends a unary call, once, on any thread.
   using Finish = std::function<void(const absl::Status& status)>;
-  struct Answer {
+  struct Begun {
     grpc::ServerUnaryReactor* reactor;  // gRPC's
     Finish finish;
   };
-  Answer Begin(Context* context, Rpc rpc) const;
+  Begun Begin(Context* context, Rpc rpc) const;
 
-  Stream* Follow(Context* context, absl::StatusOr<std::shared_ptr<Job>> job,
-                 const JobCall::Order& order);
-  // The caller's tenant, where it may do what jobs need; its name alone.
-  absl::StatusOr<std::string> TenantOf(const Context& context) const;
-  absl::StatusOr<std::shared_ptr<Job>> JobOf(const Context& context, const std::string& name) const;
-  // One that has a result with at least `offset` bytes; its caller is counted.
-  absl::StatusOr<std::shared_ptr<Job>> AttachToResult(const Context& context,
-                                                      const std::string& name,
-                                                      int64_t offset) const;
-  // `result`: with all of the result but its image.
-  v1::Job Describe(const Job& job, const JobSnapshot& now, bool result) const;
-  absl::Status List(const Context& context, const v1::ListJobsRequest& request,
-                    v1::ListJobsResponse* response) const;
+  // Made at once, begun later.
+  JobCall* MakeCall(Context* context, const JobCall::Order& order);
+  // Runs `ask` on a thread of the database, with the tenant that calls, where it may do what jobs
+  // need.
+  using Ask = std::function<void(const std::string& tenant)>;
+  void ForTenant(const Context& context, const Ask& ask, const Finish& refuse);
+  // The same for what is answered with a value.
+  template <typename Value>
+  grpc::ServerUnaryReactor* Answer(Context* context, Rpc rpc, Value* response,
+                                   std::function<absl::StatusOr<Value>(const std::string&)> ask);
+  absl::StatusOr<v1::ListJobsResponse> List(const std::string& tenant,
+                                            const v1::ListJobsRequest& request) const;
 
   const ServiceSurroundings with_;
   ReaderCalls calls_;

@@ -8,6 +8,27 @@
 #include "server/wire/message_conversion.h"
 
 namespace antidiffusion {
+
+void ToProto(const Progress& progress, v1::Progress* proto) {
+  proto->set_stage(progress.stage);
+  proto->set_step(progress.step);
+  proto->set_total(progress.total);
+  proto->set_fraction(progress.fraction);
+  proto->set_loss(progress.loss);
+  proto->set_eta_seconds(progress.eta_seconds);
+}
+
+Progress ToProgress(const v1::Progress& proto) {
+  Progress progress;
+  progress.stage = proto.stage();
+  progress.step = proto.step();
+  progress.total = proto.total();
+  progress.fraction = proto.fraction();
+  progress.loss = proto.loss();
+  progress.eta_seconds = proto.eta_seconds();
+  return progress;
+}
+
 namespace {
 
 void ToProto(const JobReport& report, v1::Report* proto) {
@@ -22,15 +43,6 @@ void ToProto(const JobReport& report, v1::Report* proto) {
   proto->set_codec_difference(report.codec_difference);
   proto->set_codec_note(report.codec_note);
   if (report.full.has_value()) *proto->mutable_full() = ToProto(*report.full);
-}
-
-void ToProto(const Progress& progress, v1::Progress* proto) {
-  proto->set_stage(progress.stage);
-  proto->set_step(progress.step);
-  proto->set_total(progress.total);
-  proto->set_fraction(progress.fraction);
-  proto->set_loss(progress.loss);
-  proto->set_eta_seconds(progress.eta_seconds);
 }
 
 v1::Model::State ToProto(ModelState state) {

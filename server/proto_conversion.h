@@ -18,6 +18,9 @@ v1::Model ToProto(const ModelStatus& model);
 // As callers see a job; `result`: with the result, where there is one, but for its image.
 v1::Job ToProto(const Job& job, const JobSnapshot& now, absl::Time expires, bool result);
 
+void ToProto(const Progress& progress, v1::Progress* proto);
+Progress ToProgress(const v1::Progress& proto);
+
 // All but the image.
 void ToProto(const JobResult& result, v1::ProtectionResult* proto);
 // The inverse, of what was made by it.

@@ -18,17 +18,14 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
+#include "core/base/status_details.h"
 #include "core/base/status_macros.h"
 #include "grpc/health/v1/health.pb.h"
 #include "server/admission.h"
 #include "server/errors.h"
-#include "server/eta_estimator.h"
 #include "server/http_endpoint.h"
-#include "server/job_ledger.h"
-#include "server/job_queue.h"
 #include "server/job_runner.h"
+#include "server/job_service.h"
 #include "server/metrics.h"
 #include "server/model_catalogue.h"
 #include "server/protection_service.h"
@@ -52,11 +49,6 @@ std::string ListenAddress(const std::string& address, int port) {
   return bare_ipv6 ? absl::StrCat("[", address, "]:", port) : absl::StrCat(address, ":", port);
 }
 
-JobQueue::Limits QueueLimits(const ServerConfig& config) {
-  return {static_cast<size_t>(config.max_queue_size), config.max_queue_bytes,
-          static_cast<int>(config.devices.size())};
-}
-
 // Where there are several tenants, none of them fills the queue alone unless its entry says so.
 TenantDirectory::Options TenantOptions(const ServerConfig& config) {
   return {config.api_key_file, static_cast<size_t>((config.max_queue_size + 1) / 2),
@@ -71,8 +63,30 @@ absl::StatusOr<std::unique_ptr<TlsCredentials>> MakeTlsCredentials(const ServerC
                                 absl::Now());
 }
 
-JobRegistry::Limits KeepLimits(const ServerConfig& config) {
-  return {config.result_ttl, static_cast<size_t>(config.max_kept_jobs), config.max_result_bytes};
+// A process alone does everything itself.
+absl::Status CheckRole(const ServerConfig& config) {
+  AD_ASSIGN_OR_RETURN(const JobStoreName store, ParseJobStore(config.job_store));
+  if (config.role == ServerRole::kAll || store.shared()) return absl::OkStatus();
+  return InvalidField("role", config.role == ServerRole::kWorker ? "worker" : "frontend",
+                      "all, unless --job-store is postgresql://...");
+}
+
+std::vector<std::string> DevicesOf(const ServerConfig& config) {
+  return config.role == ServerRole::kFrontend ? std::vector<std::string>() : config.devices;
+}
+
+JobService::Options JobOptions(const ServerConfig& config, const JobStoreName& store) {
+  JobService::Options options;
+  options.store = store;
+  options.acceptance.room = {config.max_queue_size, config.max_queue_bytes};
+  options.acceptance.result_ttl = config.result_ttl;
+  options.acceptance.max_kept_jobs = config.max_kept_jobs;
+  options.acceptance.max_result_bytes = config.max_result_bytes;
+  options.lease = config.job_lease;
+  options.workers = static_cast<int>(DevicesOf(config).size());
+  options.pending_bytes = config.max_queue_bytes;
+  options.result_cache = config.result_cache;
+  return options;
 }
 
 DecodeLimits ImageLimits(const ServerConfig& config) {
@@ -94,15 +108,8 @@ struct Server::Parts {
         tenants(std::move(directory)),
         metrics(ThisBuild(), static_cast<size_t>(config.max_queue_size)),
         tracer(config.trace_sample, SinkOf(config)),
-        queue(QueueLimits(config),
-              [this](const std::string& tenant) { return tenants->ShareOf(tenant); }),
         runner(ImageLimits(config), absl::Now, tracer),
-        ledger(KeepLimits(config), {queue, metrics, log, tracer, absl::Now}),
-        unread(config.max_unread_bytes),
-        admission(
-            {ImageLimits(config), config.job_timeout, config.result_cache, config.max_job_passes},
-            {*catalogue, queue, ledger, *tenants, eta, unread, metrics, log, tracer, absl::Now}),
-        service({admission, ledger, *catalogue, *tenants, unread, metrics, absl::Now}) {}
+        unread(config.max_unread_bytes) {}
 
   Tracer::Sink SinkOf(const ServerConfig& config) {
     if (config.otlp_endpoint.empty()) return nullptr;
@@ -117,13 +124,12 @@ struct Server::Parts {
   Metrics metrics;
   std::unique_ptr<SpanExporter> exporter;  // null: spans go nowhere
   const Tracer tracer;
-  EtaEstimator eta;
-  JobQueue queue;
   const JobRunner runner;
-  JobLedger ledger;
   UnreadResults unread;
-  Admission admission;
-  ProtectionService service;
+  bool shared_store = false;
+  std::unique_ptr<JobService> jobs;
+  std::unique_ptr<Admission> admission;
+  std::unique_ptr<ProtectionService> service;
   std::unique_ptr<grpc::Server> grpc;
   int grpc_port = 0;
   std::atomic<bool> started = false;  // has been ready once
@@ -140,12 +146,15 @@ struct Server::Parts {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config,
                                                       EngineFactory engines, const Log& log,
-                                                      const StoreFactory& open_store) {
-  AD_ASSIGN_OR_RETURN(const std::vector<ModelEntry> models,
-                      ScanModelRepository(config.model_repository, config.load_models));
+                                                      const PoolFactory& open_pool) {
+  AD_RETURN_IF_ERROR(CheckRole(config));
+  std::vector<ModelEntry> models;
+  if (config.role != ServerRole::kFrontend) {
+    AD_ASSIGN_OR_RETURN(models, ScanModelRepository(config.model_repository, config.load_models));
+  }
   AD_ASSIGN_OR_RETURN(std::unique_ptr<ModelCatalogue> catalogue,
                       ModelCatalogue::Create(models, config.default_model,
-                                             static_cast<int>(config.devices.size())));
+                                             static_cast<int>(DevicesOf(config).size())));
   AD_ASSIGN_OR_RETURN(std::unique_ptr<TenantDirectory> tenants,
                       TenantDirectory::Create(TenantOptions(config)));
   std::unique_ptr<Server> server(
@@ -156,7 +165,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   AD_ASSIGN_OR_RETURN(server->parts_->tls, MakeTlsCredentials(config));
   server->ShowCertificateExpiry();
   server->AddTenantSeries();
-  AD_RETURN_IF_ERROR(server->OpenStore(config.job_store, open_store));
+  AD_RETURN_IF_ERROR(server->OpenJobs(config, open_pool));
   AD_RETURN_IF_ERROR(server->Listen(config));
   log.Info("listening", {{"address", config.grpc_address},
                          {"grpc_port", server->grpc_port()},
@@ -169,27 +178,50 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Server::~Server() {
-  StartDrain();
-  CancelJobs();
-  parts_->workers.reset();  // joins: every job has ended
+  if (parts_->jobs != nullptr) {
+    StartDrain();
+    CancelJobs();
+  }
+  parts_->workers.reset();  // joins: no job runs any more
   {
     MutexLock lock(parts_->ticker_mutex);
     parts_->ticker_stopped = true;
     parts_->ticker_wakeup.NotifyAll();
   }
   if (parts_->ticker.joinable()) parts_->ticker.join();
-  parts_->ledger.CloseStore();
+  if (parts_->jobs != nullptr) parts_->jobs->housekeeping.Stop();  // it tells health of models
   if (parts_->grpc != nullptr) {
     parts_->grpc->Shutdown(absl::ToChronoTime(absl::Now() + kShutdownGrace));
     parts_->grpc->Wait();
   }
+  parts_->http.reset();
+  // Calls have ended, but not all that they have left to do.
+  if (parts_->jobs != nullptr) parts_->jobs->threads.Stop();
 }
 
-absl::Status Server::OpenStore(const std::string& store, const StoreFactory& open_store) {
-  absl::string_view path = store;
-  if (!absl::ConsumePrefix(&path, "sqlite:")) return absl::OkStatus();
-  AD_ASSIGN_OR_RETURN(std::unique_ptr<JobStore> opened, open_store(std::string(path)));
-  return parts_->ledger.OpenStore(std::move(opened));
+absl::Status Server::OpenJobs(const ServerConfig& config, const PoolFactory& open_pool) {
+  Parts& parts = *parts_;
+  AD_ASSIGN_OR_RETURN(const JobStoreName store, ParseJobStore(config.job_store));
+  AD_ASSIGN_OR_RETURN(parts.jobs,
+                      JobService::Create(JobOptions(config, store),
+                                         {*parts.catalogue, parts.metrics, parts.log, parts.tracer,
+                                          absl::Now, [this] { UpdateHealth(); }},
+                                         open_pool));
+  parts.shared_store = store.shared();
+  JobService& jobs = *parts.jobs;
+  parts.admission = std::make_unique<Admission>(
+      Admission::Options{.limits = ImageLimits(config),
+                         .job_timeout = config.job_timeout,
+                         .result_cache = config.result_cache,
+                         .durable = store.durable(),
+                         .max_job_passes = config.max_job_passes},
+      Admission::Surroundings{*parts.catalogue, jobs.dispatcher, jobs.threads, jobs.acceptance,
+                              jobs.outlook, *parts.tenants, jobs.eta, parts.unread, parts.metrics,
+                              parts.log, parts.tracer, absl::Now});
+  parts.service = std::make_unique<ProtectionService>(
+      ServiceSurroundings{*parts.admission, jobs.access, jobs.threads, *parts.catalogue,
+                          *parts.tenants, parts.unread, parts.metrics, absl::Now});
+  return absl::OkStatus();
 }
 
 absl::Status Server::ListenForHttp(const ServerConfig& config) {
@@ -202,7 +234,7 @@ absl::Status Server::ListenForHttp(const ServerConfig& config) {
     }
   }
   const auto not_ready = [this]() -> std::string {
-    return parts_->queue.closed() ? "draining" : parts_->readiness.WhyNot();
+    return parts_->jobs->dispatcher.closed() ? "draining" : parts_->readiness.WhyNot();
   };
   const auto not_started = [this]() -> std::string {
     return parts_->started ? "" : "it has not been ready yet";
@@ -254,7 +286,7 @@ absl::Status Server::Listen(const ServerConfig& config) {
                                std::numeric_limits<int>::max());
   }
   builder.AddListeningPort(address, Credentials(), &parts_->grpc_port);
-  builder.RegisterService(&parts_->service);
+  if (config.role != ServerRole::kWorker) builder.RegisterService(parts_->service.get());
   parts_->grpc = builder.BuildAndStart();
   if (parts_->grpc == nullptr || parts_->grpc_port == 0) {
     return absl::UnavailableError(absl::StrCat("cannot listen on ", address));
@@ -279,23 +311,29 @@ absl::Status Server::WritePortFile(const std::string& path) const {
 
 void Server::StartWork(const ServerConfig& config, const std::vector<ModelEntry>& models,
                        EngineFactory engines) {
-  parts_->workers = std::make_unique<WorkerPool>(
-      config.devices,
-      WorkerSettings{.models = models,
-                     .precision = config.precision,
-                     .threads = config.threads,
-                     .tokenizers = config.tokenizers,
-                     .self_test_interval = config.self_test_interval},
-      WorkerSurroundings{.start_engine = std::move(engines),
-                         .catalogue = *parts_->catalogue,
-                         .queue = parts_->queue,
-                         .eta = parts_->eta,
-                         .runner = parts_->runner,
-                         .metrics = parts_->metrics,
-                         .log = parts_->log,
-                         .now = absl::Now,
-                         .on_models_changed = [this] { UpdateHealth(); }});
+  parts_->workers =
+      std::make_unique<WorkerPool>(DevicesOf(config),
+                                   WorkerSettings{.models = models,
+                                                  .precision = config.precision,
+                                                  .threads = config.threads,
+                                                  .tokenizers = config.tokenizers,
+                                                  .self_test_interval = config.self_test_interval,
+                                                  .is_alone = !parts_->shared_store},
+                                   WorkerSurroundings{.start_engine = std::move(engines),
+                                                      .catalogue = *parts_->catalogue,
+                                                      .dispatcher = parts_->jobs->dispatcher,
+                                                      .runs = parts_->jobs->runs,
+                                                      .eta = parts_->jobs->eta,
+                                                      .runner = parts_->runner,
+                                                      .metrics = parts_->metrics,
+                                                      .log = parts_->log,
+                                                      .now = absl::Now,
+                                                      .on_models_changed = [this] {
+                                                        UpdateHealth();
+                                                        parts_->jobs->housekeeping.TellSoon();
+                                                      }});
   parts_->workers->Start();
+  parts_->jobs->housekeeping.Start();
   parts_->ticker = std::jthread([this] {
     MutexLock lock(parts_->ticker_mutex);
     while (!parts_->ticker_stopped) {
@@ -308,7 +346,9 @@ void Server::StartWork(const ServerConfig& config, const std::vector<ModelEntry>
 int Server::grpc_port() const { return parts_->grpc_port; }
 int Server::metrics_port() const { return parts_->http->port(); }
 
-bool Server::ready() const { return !parts_->queue.closed() && parts_->readiness.ready(); }
+bool Server::ready() const {
+  return !parts_->jobs->dispatcher.closed() && parts_->readiness.ready();
+}
 
 void Server::UpdateHealth() {
   MutexLock lock(parts_->health_mutex);
@@ -325,41 +365,44 @@ void Server::UpdateHealth() {
 }
 
 void Server::StartDrain() {
-  if (parts_->queue.closed()) return;
-  const JobQueue::Load load = parts_->queue.load();
-  parts_->log.Info("draining", {{"waiting", static_cast<int64_t>(load.waiting)},
-                                {"running", static_cast<int64_t>(load.running)}});
+  JobService& jobs = *parts_->jobs;
+  if (jobs.dispatcher.closed()) return;
+  parts_->log.Info("draining", {{"running", static_cast<int64_t>(jobs.boards.running().size())}});
   parts_->metrics.SetDraining(true);
-  parts_->queue.Close();
+  jobs.StartDrain();
   if (parts_->grpc != nullptr) UpdateHealth();
 }
 
 bool Server::WaitDrained(absl::Duration timeout) {
   const absl::Time end = absl::Now() + timeout;
-  const JobQueue::Load load = parts_->queue.load();
-  if (parts_->queue.closed() && load.waiting + load.running == 0) StopLoading();
+  const auto left = [end] { return std::max(end - absl::Now(), absl::ZeroDuration()); };
+  JobService& jobs = *parts_->jobs;
+  if (jobs.IsIdle()) StopLoading();
   if (parts_->workers != nullptr && !parts_->workers->WaitFinished(timeout)) return false;
-  return parts_->service.calls().WaitIdle(std::max(end - absl::Now(), absl::ZeroDuration()));
+  if (!parts_->service->calls().WaitIdle(left()) || !jobs.WaitSettled(left())) return false;
+  jobs.CountLeft();
+  return true;
 }
 
 void Server::CancelJobs() {
-  parts_->ledger.CancelAll();
-  if (parts_->queue.closed()) StopLoading();  // no job will need it
+  parts_->jobs->CancelJobs();
+  if (parts_->jobs->dispatcher.closed()) StopLoading();  // no job will need it
 }
 
 void Server::StopLoading() {
   if (parts_->workers != nullptr) parts_->workers->StopLoading();
 }
 
-int64_t Server::jobs_left() const { return parts_->ledger.jobs_left(); }
+int64_t Server::jobs_left() const { return parts_->jobs->jobs_left(); }
 
 void Server::Tick(absl::Time now) {
   MutexLock lock(parts_->tick_mutex);
-  parts_->ledger.Tick(now);
-  parts_->service.calls().Tick(now);
+  parts_->service->calls().Tick(now);
   ReloadTenants();
   ReloadCertificates(now);
 }
+
+void Server::KeepHouse() { parts_->jobs->housekeeping.Run(); }
 
 std::shared_ptr<grpc::ServerCredentials> Server::Credentials() const {
   return parts_->tls == nullptr ? grpc::InsecureServerCredentials() : parts_->tls->ForServer();
@@ -389,7 +432,7 @@ void Server::ReloadTenants() {
                       {{"error", TextOf(reloaded.status())}});
   } else if (*reloaded) {
     AddTenantSeries();
-    parts_->queue.Wake();  // a tenant may run more now
+    parts_->jobs->dispatcher.Wake();  // a tenant may run more now
     parts_->log.Info("API key file taken up",
                      {{"tenants", static_cast<int64_t>(parts_->tenants->Names().size())}});
   }
@@ -400,10 +443,8 @@ void Server::AddTenantSeries() {
 }
 
 std::string Server::MetricsText() const {
-  const JobQueue::Load load = parts_->queue.load();
-  parts_->metrics.SetQueue(load.waiting_of, load.bytes);
-  const JobRegistry::Totals kept = parts_->ledger.registry().totals();
-  parts_->metrics.SetKept(kept.jobs, kept.result_bytes);
+  // Of a database over the network they are a second old, and of one that is away older.
+  if (parts_->jobs != nullptr && !parts_->shared_store) parts_->jobs->ShowFigures();
   parts_->metrics.SetUnread(parts_->unread.bytes());
   return parts_->metrics.Text();
 }

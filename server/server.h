@@ -9,9 +9,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/mutex.h"
+#include "server/database/open_pool.h"
 #include "server/log.h"
 #include "server/server_config.h"
-#include "server/store/sqlite_job_store.h"
 #include "server/worker_pool.h"
 
 namespace grpc {
@@ -27,10 +27,10 @@ class Server {
  public:
   // Listens, and starts to load the models of `config.model_repository` in the background with
   // `engines`. `log` outlives the server. NOT_FOUND: no model, or not the one asked for;
-  // UNAVAILABLE: a port is taken, or the job store cannot be opened (by `open_store`).
-  static absl::StatusOr<std::unique_ptr<Server>> Start(
-      const ServerConfig& config, EngineFactory engines, const Log& log,
-      const StoreFactory& open_store = OpenSqliteJobStore);
+  // UNAVAILABLE: a port is taken, or the job store cannot be opened (by `open_pool`).
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerConfig& config,
+                                                       EngineFactory engines, const Log& log,
+                                                       const PoolFactory& open_pool = OpenPool);
   // Drains without waiting for jobs (CancelJobs), stops.
   ~Server();
   Server(const Server&) = delete;
@@ -53,9 +53,11 @@ class Server {
   void CancelJobs();
   int64_t jobs_left() const;
 
-  // A second of housekeeping as of `now`; called by the server's own thread each second, and by
+  // What calls and files need each second, as of `now`; called by the server's own thread, and by
   // tests with a time of their own.
   void Tick(absl::Time now);
+  // What the database needs each second, by its own clock; the same.
+  void KeepHouse();
 
   // A channel to this server that needs no socket.
   std::shared_ptr<grpc::Channel> InProcessChannel() const;
@@ -64,7 +66,7 @@ class Server {
   struct Parts;
 
   explicit Server(std::unique_ptr<Parts> parts);
-  absl::Status OpenStore(const std::string& store, const StoreFactory& open_store);
+  absl::Status OpenJobs(const ServerConfig& config, const PoolFactory& open_pool);
   absl::Status ListenForHttp(const ServerConfig& config);
   absl::Status Listen(const ServerConfig& config);
   absl::Status WritePortFile(const std::string& path) const;

@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <limits>
 #include <map>
@@ -14,13 +13,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "server/database/open_pool.h"
 #include "server/tenants/api_key.h"
 
 namespace antidiffusion {
 namespace {
 
 constexpr int64_t kMaxImageBytes = int64_t{1} << 30;  // gRPC counts a message's bytes in 31 bits
-constexpr char kSqlitePrefix[] = "sqlite:";
 constexpr int64_t kMaxPixels = 1'000'000'000;
 constexpr int64_t kMaxJobPasses = 1'000'000'000'000;
 constexpr int64_t kMaxQueueBytes = int64_t{1} << 44;  // sums with it stay far from overflow
@@ -58,6 +57,7 @@ struct RawConfig {
   double worker_hang_timeout_s = 0;
   double self_test_interval_s = 0;
   double job_timeout_s = 0;
+  double job_lease_s = 0;
   double result_ttl_s = 0;
   bool print_config = false;
   bool new_api_key = false;
@@ -213,13 +213,25 @@ void AddJobFlags(CLI::App& app, RawConfig& raw) {
   raw.job_timeout_s = absl::ToDoubleSeconds(config.job_timeout);
   raw.result_ttl_s = absl::ToDoubleSeconds(config.result_ttl);
   const auto is_store = [](const std::string& value) -> std::string {
-    const bool file =
-        absl::StartsWith(value, kSqlitePrefix) && value.size() > strlen(kSqlitePrefix);
-    return file || value == ":memory:" ? "" : "must be :memory: or sqlite:PATH";
+    const absl::Status known = ParseJobStore(value).status();
+    return known.ok() ? "" : std::string(known.message());
   };
   app.add_option("--job-store", config.job_store,
-                 ":memory:, or sqlite:PATH: jobs and results outlive the server")
+                 ":memory:, or sqlite:PATH: jobs and results outlive the server, or a libpq URI "
+                 "postgresql://...: several servers share them")
       ->check(CLI::Validator(is_store, ""));
+  const std::map<std::string, ServerRole> roles = {{"all", ServerRole::kAll},
+                                                   {"frontend", ServerRole::kFrontend},
+                                                   {"worker", ServerRole::kWorker}};
+  app.add_option("--role", config.role,
+                 "all, or with --job-store postgresql://... frontend (calls, no device) or worker "
+                 "(devices, no calls)")
+      ->transform(CLI::CheckedTransformer(roles))
+      ->default_str("all");
+  raw.job_lease_s = absl::ToDoubleSeconds(config.job_lease);
+  app.add_option("--job-lease", raw.job_lease_s,
+                 "Seconds without a word of its server after which a job is another's")
+      ->check(CLI::Range(0.5, 86400.0));
   app.add_option("--job-timeout", raw.job_timeout_s,
                  "Seconds after which a job of CreateJob expires that names no timeout")
       ->check(CLI::Range(1.0, 604800.0));
@@ -318,6 +330,7 @@ std::variant<ServerConfig, int> ParseServerConfig(int argc, const char* const* a
   raw.config.worker_hang_timeout = absl::Seconds(raw.worker_hang_timeout_s);
   raw.config.self_test_interval = absl::Seconds(raw.self_test_interval_s);
   raw.config.job_timeout = absl::Seconds(raw.job_timeout_s);
+  raw.config.job_lease = absl::Seconds(raw.job_lease_s);
   raw.config.result_ttl = absl::Seconds(raw.result_ttl_s);
   return raw.config;
 }

@@ -13,7 +13,12 @@
 
 namespace antidiffusion {
 
+// What a server does of the service: all of it; the calls, without a device; the computing, without
+// calls.
+enum class ServerRole { kAll, kFrontend, kWorker };
+
 struct ServerConfig {
+  ServerRole role = ServerRole::kAll;  // others need a job store that several servers share
   std::string grpc_address = "0.0.0.0";
   std::string metrics_address;  // of HTTP; "": HttpAddressFor(grpc_address)
   int grpc_port = 8001;         // 0: any free one, as the next
@@ -53,7 +58,8 @@ struct ServerConfig {
   // themselves. Zero: never.
   absl::Duration grpc_max_connection_age = absl::Minutes(10);
 
-  std::string job_store = ":memory:";  // or sqlite:PATH
+  std::string job_store = ":memory:";  // or as ParseJobStore has it
+  absl::Duration job_lease = absl::Seconds(30);
   absl::Duration job_timeout = absl::Hours(24);
   absl::Duration result_ttl = absl::Hours(24);
   int64_t max_kept_jobs = 10'000;                 // that have ended

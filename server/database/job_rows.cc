@@ -10,7 +10,8 @@ namespace antidiffusion {
 
 const char kStateColumns[] =
     "name, tenant, state, attempt, losses, cost, image_bytes, image_digest, result_digest, "
-    "result_bytes, kept_for, cancel, error";
+    "result_bytes, kept_for, cancel, error, class, request_id, model, trace, created, sequence, "
+    "holder, joined";
 
 int64_t Nanoseconds(absl::Duration duration) {
   return duration == absl::InfiniteDuration() ? kNever : absl::ToInt64Nanoseconds(duration);
@@ -48,7 +49,25 @@ JobState StateOf(const SqlResult& result, size_t row) {
   job.kept_for = result.Int(row, 10);
   job.cancel = result.Text(row, 11);
   job.error = result.Text(row, 12);
+  job.job_class = result.Int(row, 13);
+  job.request_id = result.Text(row, 14);
+  job.model = result.Text(row, 15);
+  job.trace = result.Text(row, 16);
+  job.created = result.Int(row, 17);
+  job.sequence = result.Int(row, 18);
+  job.holder = result.Text(row, 19);
+  job.joined = result.Int(row, 20);
   return job;
+}
+
+EndedJob EndedOf(const JobState& job, JobPhase phase, const std::string& error) {
+  return {job.name,  job.tenant, job.request_id, job.model,
+          job.trace, phase,      error,          TimeOf(job.created)};
+}
+
+void TellChange(SqlConnection& connection, const std::string& job, JobPhase phase,
+                int64_t sequence) {
+  connection.notices().push_back(JobSignal{job, phase, sequence}.ToText());
 }
 
 absl::StatusOr<JobState> LockJob(SqlConnection& connection, const std::string& name) {
@@ -66,8 +85,8 @@ absl::Status LeaveQueue(SqlConnection& connection, const JobState& job) {
   return connection
       .Run(
           "UPDATE tenants SET queued = queued - 1, queued_bytes = queued_bytes - $2, "
-          "queued_cost = queued_cost - $3 WHERE tenant = $1",
-          {job.tenant, job.image_bytes, job.cost})
+          "queued_cost = queued_cost - $3, queued_first = queued_first - $4 WHERE tenant = $1",
+          {job.tenant, job.image_bytes, job.cost, int64_t{job.job_class == 0}})
       .status();
 }
 
@@ -75,9 +94,9 @@ absl::Status LeaveQueue(SqlConnection& connection, const JobState& job) {
 absl::Status LeaveWorker(SqlConnection& connection, const JobState& job, double cost) {
   return connection
       .Run(
-          "UPDATE tenants SET running = running - 1, virtual_time = virtual_time + $2 / weight "
-          "WHERE tenant = $1",
-          {job.tenant, cost - job.cost})
+          "UPDATE tenants SET running = running - 1, running_cost = running_cost - $3, "
+          "virtual_time = virtual_time + $2 / weight WHERE tenant = $1",
+          {job.tenant, cost - job.cost, job.cost})
       .status();
 }
 
@@ -86,14 +105,27 @@ absl::Status LeaveWorker(SqlConnection& connection, const JobState& job, double 
 absl::Status EndJob(SqlConnection& connection, const JobState& job, const JobEnd& end,
                     int64_t now) {
   AD_RETURN_IF_ERROR(NameBlob(connection, end.result_digest));
+  // What has no result has nothing to be read.
+  const bool is_read = end.phase != JobPhase::kSucceeded;
+  const int64_t sequence = NextSequenceSpan(job.sequence);
   AD_RETURN_IF_ERROR(
       connection
           .Run("UPDATE jobs SET state = $2, ended = $3, expires = $4, error = $5, result = $6, "
                "result_digest = $7, result_bytes = $8, image_digest = '', progress = NULL, "
-               "lease = 0, sequence = sequence + 1 WHERE name = $1",
+               "lease = 0, sequence = $9, is_read = $10 WHERE name = $1",
                {job.name, static_cast<int64_t>(end.phase), now, After(now, job.kept_for),
-                SqlBytes{end.error}, SqlBytes{end.result}, end.result_digest, end.result_bytes})
+                SqlBytes{end.error}, SqlBytes{end.result}, end.result_digest, end.result_bytes,
+                sequence, int64_t{is_read}})
           .status());
+  if (end.frees_request_id) {
+    AD_RETURN_IF_ERROR(
+        connection.Run("UPDATE jobs SET request_key = '' WHERE name = $1", {job.name}).status());
+  }
+  if (!end.answers_equals) {
+    AD_RETURN_IF_ERROR(
+        connection.Run("UPDATE jobs SET cache_key = '' WHERE name = $1", {job.name}).status());
+  }
+  TellChange(connection, job.name, end.phase, sequence);
   AD_RETURN_IF_ERROR(connection
                          .Run("UPDATE tenants SET results = results + 1, "
                               "result_bytes = result_bytes + $2 WHERE tenant = $1",
@@ -105,18 +137,21 @@ absl::Status EndJob(SqlConnection& connection, const JobState& job, const JobEnd
 }
 
 absl::Status RequeueJob(SqlConnection& connection, const JobState& job, int64_t losses) {
+  const int64_t sequence = NextSequenceSpan(job.sequence);
   AD_RETURN_IF_ERROR(
       connection
           .Run("UPDATE jobs SET state = 0, worker = '', lease = 0, started = 0, losses = $2, "
-               "progress = NULL, sequence = sequence + 1 WHERE name = $1",
-               {job.name, losses})
+               "progress = NULL, sequence = $3, released = released + $4 WHERE name = $1",
+               {job.name, losses, sequence, int64_t{losses == job.losses}})
           .status());
+  TellChange(connection, job.name, JobPhase::kQueued, sequence);
   return connection
       .Run(
           "UPDATE tenants SET running = running - 1, queued = queued + 1, "
           "queued_bytes = queued_bytes + $2, queued_cost = queued_cost + $3, "
+          "queued_first = queued_first + $4, running_cost = running_cost - $3, "
           "virtual_time = virtual_time - $3 / weight WHERE tenant = $1",
-          {job.tenant, job.image_bytes, job.cost})
+          {job.tenant, job.image_bytes, job.cost, int64_t{job.job_class == 0}})
       .status();
 }
 

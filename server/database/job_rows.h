@@ -25,6 +25,11 @@ absl::StatusOr<int64_t> NowOf(SqlConnection& connection);
 int64_t After(int64_t now, int64_t nanoseconds);
 int64_t After(int64_t now, absl::Duration duration);
 
+// Tells that the job is now in `phase`, once this is committed, or is to be: cancelled while it
+// runs.
+void TellChange(SqlConnection& connection, const std::string& job, JobPhase phase,
+                int64_t sequence);
+
 // What a change of phase must know of a job, read with its row locked.
 struct JobState {
   std::string name;
@@ -40,7 +45,20 @@ struct JobState {
   int64_t kept_for = 0;
   std::string cancel;
   std::string error;
+  int64_t job_class = 0;
+  std::string request_id;
+  std::string model;
+  std::string trace;
+  int64_t created = 0;
+  int64_t sequence = 0;
+  std::string holder;
+  int64_t joined = 0;
 };
+
+inline constexpr char kSeveralHolders[] = "*";  // in place of one
+
+// As it has ended in `phase` with `error`, for accounts.
+EndedJob EndedOf(const JobState& job, JobPhase phase, const std::string& error);
 
 extern const char kStateColumns[];
 JobState StateOf(const SqlResult& result, size_t row);
@@ -53,6 +71,7 @@ absl::StatusOr<JobState> LockJob(SqlConnection& connection, const std::string& n
 absl::Status EndJob(SqlConnection& connection, const JobState& job, const JobEnd& end, int64_t now);
 
 // A running job -> the queue, in its old place; what its tenant was charged is given back.
+// Without `losses` being more than before the attempt does not count.
 absl::Status RequeueJob(SqlConnection& connection, const JobState& job, int64_t losses);
 
 // The row of a job that has ended goes, and the result's blob.

@@ -1,4 +1,4 @@
-// JobDatabase: workers, blobs, and what time does to jobs.
+// JobDatabase: workers, and what time does to jobs and blobs.
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,23 +12,25 @@
 namespace antidiffusion {
 namespace {
 
-constexpr size_t kChunk = size_t{1} << 20;
 constexpr int64_t kMostLosses = 2;
 
 // Runs `each` with the rows of jobs for which `condition` holds, locked, in one transaction, and
 // gives what it counted. Those that somebody else has at this moment are left for the next time. $1
-// is the database's clock.
-absl::StatusOr<Reaped> ForJobs(SqlPool& pool, const std::string& condition, int64_t most,
-                               const std::function<absl::Status(SqlConnection&, const JobState&,
-                                                                int64_t now, Reaped&)>& each) {
+// is the database's clock, $3 is `third`, if not "".
+absl::StatusOr<Reaped> ForJobs(
+    SqlPool& pool, const std::string& condition, int64_t most,
+    const std::function<absl::Status(SqlConnection&, const JobState&, int64_t now, Reaped&)>& each,
+    const std::string& third = "") {
   return InTransaction<Reaped>(
       pool, [&](SqlConnection& connection, Reaped& counts) -> absl::Status {
         AD_ASSIGN_OR_RETURN(const int64_t now, NowOf(connection));
+        std::vector<SqlValue> parameters = {now, most};
+        if (!third.empty()) parameters.emplace_back(third);
         AD_ASSIGN_OR_RETURN(
             const SqlResult rows,
             connection.Run(absl::StrCat("SELECT ", kStateColumns, " FROM jobs WHERE ", condition,
                                         " LIMIT $2", connection.dialect().lock_free),
-                           {now, most}));
+                           parameters));
         for (size_t i = 0; i < rows.rows.size(); ++i) {
           AD_RETURN_IF_ERROR(each(connection, StateOf(rows, i), now, counts));
         }
@@ -36,19 +38,51 @@ absl::StatusOr<Reaped> ForJobs(SqlPool& pool, const std::string& condition, int6
       });
 }
 
+absl::Status EndCounted(SqlConnection& connection, const JobState& job, const JobEnd& end,
+                        int64_t now, Reaped& counts) {
+  counts.ended.push_back(EndedOf(job, end.phase, end.error));
+  return EndJob(connection, job, end, now);
+}
+
 // A running job whose lease has run out.
 absl::Status Lose(SqlConnection& connection, const JobState& job, int64_t now,
                   const std::string& lost_error, Reaped& counts) {
-  if (!job.cancel.empty()) {
-    return EndJob(connection, job, {.phase = JobPhase::kCancelled, .error = job.error}, now);
-  }
+  JobEnd end = {.phase = JobPhase::kCancelled, .error = job.error, .cost = job.cost};
+  if (!job.cancel.empty()) return EndCounted(connection, job, end, now, counts);
   if (job.losses + 1 < kMostLosses) {
     ++counts.requeued;
     return RequeueJob(connection, job, job.losses + 1);
   }
   ++counts.lost;
-  const JobEnd end = {.phase = JobPhase::kFailed, .error = lost_error, .cost = job.cost};
-  return EndJob(connection, job, end, now);
+  end.phase = JobPhase::kFailed;
+  end.error = lost_error;
+  return EndCounted(connection, job, end, now, counts);
+}
+
+// A job that nobody wants any more: one that waits ends, one that runs is told to.
+absl::Status GiveUp(SqlConnection& connection, const JobState& job, int64_t now,
+                    const ReapErrors& errors, Reaped& counts) {
+  ++counts.abandoned;
+  if (job.phase == JobPhase::kQueued) {
+    return EndCounted(connection, job, {.phase = JobPhase::kCancelled, .error = errors.abandoned},
+                      now, counts);
+  }
+  TellChange(connection, job.name, JobPhase::kCancelled, job.sequence);
+  return connection
+      .Run(
+          "UPDATE jobs SET wanted = $4, cancel = CASE WHEN cancel = '' THEN $2 ELSE cancel END, "
+          "error = CASE WHEN cancel = '' THEN $3 ELSE error END WHERE name = $1",
+          {job.name, errors.why_abandoned, SqlBytes{errors.abandoned}, kNever})
+      .status();
+}
+
+void Add(Reaped more, Reaped& to) {
+  to.requeued += more.requeued;
+  to.lost += more.lost;
+  to.expired += more.expired;
+  to.forgotten += more.forgotten;
+  to.abandoned += more.abandoned;
+  to.ended.insert(to.ended.end(), more.ended.begin(), more.ended.end());
 }
 
 // Blobs that were put a while ago: those that no job names go, the others are not looked at again
@@ -91,36 +125,73 @@ absl::StatusOr<int64_t> ReapWorkers(SqlPool& pool) {
 
 }  // namespace
 
+JobDatabase::JobDatabase(std::unique_ptr<SqlPool> pool) : pool_(std::move(pool)) {
+  pool_->set_on_notice([this](const std::string& notice) {
+    if (const auto signal = JobSignal::FromText(notice)) signals_.Publish(*signal);
+  });
+}
+
 absl::StatusOr<std::unique_ptr<JobDatabase>> JobDatabase::Open(std::unique_ptr<SqlPool> pool) {
   AD_RETURN_IF_ERROR(MigrateJobDatabase(*pool));
   return std::unique_ptr<JobDatabase>(new JobDatabase(std::move(pool)));
 }
 
-absl::StatusOr<Reaped> JobDatabase::Reap(const std::string& lost_error,
-                                         const std::string& expired_error, int64_t most) {
+absl::Status JobDatabase::TakeOver() {
+  return InTransaction(*pool_, [](SqlConnection& connection) -> absl::Status {
+    AD_RETURN_IF_ERROR(connection.Run("UPDATE jobs SET lease = 0 WHERE state = 1").status());
+    return connection
+        .Run("UPDATE jobs SET wanted = 0 WHERE state < 2 AND holder <> '' AND request_id = ''")
+        .status();
+  });
+}
+
+absl::StatusOr<std::vector<EndedJob>> JobDatabase::CancelWaiting(const std::string& holder,
+                                                                 const std::string& error,
+                                                                 int64_t most) {
+  const std::string condition = holder.empty() ? "" : " AND request_id = '' AND holder = $3";
+  AD_ASSIGN_OR_RETURN(
+      Reaped reaped,
+      ForJobs(
+          *pool_, absl::StrCat("state = 0", condition, " AND created <= $1 ORDER BY number"), most,
+          [&](SqlConnection& connection, const JobState& job, int64_t now, Reaped& counts) {
+            const JobEnd end = {
+                .phase = JobPhase::kCancelled, .error = error, .frees_request_id = true};
+            return EndCounted(connection, job, end, now, counts);
+          },
+          holder));
+  return std::move(reaped.ended);
+}
+
+absl::StatusOr<Reaped> JobDatabase::Reap(const ReapErrors& errors, int64_t most) {
   AD_ASSIGN_OR_RETURN(
       Reaped reaped,
       ForJobs(*pool_, "state = 1 AND lease <= $1 ORDER BY lease", most,
               [&](SqlConnection& connection, const JobState& job, int64_t now, Reaped& counts) {
-                return Lose(connection, job, now, lost_error, counts);
+                return Lose(connection, job, now, errors.lost_twice, counts);
               }));
   AD_ASSIGN_OR_RETURN(
-      const Reaped late,
+      Reaped unwanted,
+      ForJobs(*pool_, "state < 2 AND wanted <= $1 ORDER BY wanted", most,
+              [&](SqlConnection& connection, const JobState& job, int64_t now, Reaped& counts) {
+                return GiveUp(connection, job, now, errors, counts);
+              }));
+  AD_ASSIGN_OR_RETURN(
+      Reaped late,
       ForJobs(*pool_, "state = 0 AND deadline <= $1 ORDER BY deadline", most,
               [&](SqlConnection& connection, const JobState& job, int64_t now, Reaped& counts) {
                 ++counts.expired;
-                const JobEnd end = {.phase = JobPhase::kExpired, .error = expired_error};
-                return EndJob(connection, job, end, now);
+                const JobEnd end = {
+                    .phase = JobPhase::kExpired, .error = errors.expired, .frees_request_id = true};
+                return EndCounted(connection, job, end, now, counts);
               }));
   AD_ASSIGN_OR_RETURN(
-      const Reaped old,
+      Reaped old,
       ForJobs(*pool_, "state > 1 AND expires <= $1 ORDER BY expires", most,
               [](SqlConnection& connection, const JobState& job, int64_t, Reaped& counts) {
                 ++counts.forgotten;
                 return ForgetJob(connection, job);
               }));
-  reaped.expired = late.expired;
-  reaped.forgotten = old.forgotten;
+  for (Reaped* const more : {&unwanted, &late, &old}) Add(std::move(*more), reaped);
   AD_ASSIGN_OR_RETURN(reaped.workers, ReapWorkers(*pool_));
   AD_ASSIGN_OR_RETURN(reaped.blobs, ReapBlobs(*pool_, most));
   return reaped;
@@ -164,49 +235,6 @@ absl::StatusOr<std::vector<WorkerNote>> JobDatabase::Workers() {
           if (const std::string& model = rows.Text(i, 3); !model.empty()) {
             notes.back().models.push_back(model);
           }
-        }
-        return absl::OkStatus();
-      });
-}
-
-absl::Status JobDatabase::PutBlob(const std::string& digest, const std::string& bytes) {
-  return InTransaction(*pool_, [&](SqlConnection& connection) -> absl::Status {
-    AD_ASSIGN_OR_RETURN(const int64_t now, NowOf(connection));
-    AD_RETURN_IF_ERROR(connection
-                           .Run("INSERT INTO blobs (digest, size, made) VALUES ($1, $2, $3) "
-                                "ON CONFLICT (digest) DO UPDATE SET made = excluded.made",
-                                {digest, static_cast<int64_t>(bytes.size()), now})
-                           .status());
-    AD_ASSIGN_OR_RETURN(
-        const SqlResult there,
-        connection.Run("SELECT 1 FROM blob_chunks WHERE digest = $1 LIMIT 1", {digest}));
-    if (!there.empty()) return absl::OkStatus();
-    int64_t number = 0;
-    for (size_t offset = 0; offset == 0 || offset < bytes.size(); offset += kChunk) {
-      AD_RETURN_IF_ERROR(
-          connection
-              .Run("INSERT INTO blob_chunks (digest, number, bytes) VALUES ($1, $2, $3)",
-                   {digest, number++, SqlBytes{bytes.substr(offset, kChunk)}})
-              .status());
-    }
-    return absl::OkStatus();
-  });
-}
-
-absl::StatusOr<std::string> JobDatabase::GetBlob(const std::string& digest) {
-  return Query<std::string>(
-      *pool_, [&](SqlConnection& connection, std::string& bytes) -> absl::Status {
-        AD_ASSIGN_OR_RETURN(const SqlResult blob,
-                            connection.Run("SELECT size FROM blobs WHERE digest = $1", {digest}));
-        absl::Status gone = absl::NotFoundError(absl::StrCat("no blob ", digest));
-        if (blob.empty()) return gone;
-        for (int64_t number = 0; static_cast<int64_t>(bytes.size()) < blob.Int(0, 0); ++number) {
-          AD_ASSIGN_OR_RETURN(
-              const SqlResult chunk,
-              connection.Run("SELECT bytes FROM blob_chunks WHERE digest = $1 AND number = $2",
-                             {digest, number}));
-          if (chunk.empty()) return gone;  // deleted between two chunks
-          bytes += chunk.Text(0, 0);
         }
         return absl::OkStatus();
       });

@@ -26,6 +26,7 @@ constexpr SqlDialect kPostgresDialect = {
     .now = "CAST(extract(epoch FROM clock_timestamp()) * 1000000000 AS BIGINT)",
     .lock = " FOR UPDATE",
     .lock_free = " FOR UPDATE SKIP LOCKED",
+    .notify = "SELECT pg_notify('antidiffusion_jobs', $1)",
 };
 
 // Numbers of types in pg_type, which never change.
@@ -118,7 +119,7 @@ class PostgresConnection : public SqlConnection {
   // Where the session is broken or not yet there.
   absl::Status Connect() {
     prepared_.clear();
-    connection_.reset(PQconnectdb(options_.connection.c_str()));
+    connection_.reset(ConnectToPostgres(options_.connection));
     if (PQstatus(connection_.get()) != CONNECTION_OK) {
       const std::string why = Line(PQerrorMessage(connection_.get()));
       connection_.reset();
@@ -239,6 +240,17 @@ class PostgresPool : public SqlPool {
 };
 
 }  // namespace
+
+pg_conn* ConnectToPostgres(const std::string& connection) {
+  // What stands before `dbname` is overridden by it. A server that is gone without a word is
+  // noticed within so many seconds.
+  const char* const keys[] = {
+      "connect_timeout",  "tcp_user_timeout",          "keepalives_idle", "keepalives_interval",
+      "keepalives_count", "fallback_application_name", "dbname",          nullptr};
+  const char* const values[] = {
+      "5", "15000", "10", "5", "2", "antidiffusion", connection.c_str(), nullptr};
+  return PQconnectdbParams(keys, values, /*expand_dbname=*/1);
+}
 
 absl::StatusOr<std::unique_ptr<SqlPool>> OpenPostgresPool(const PostgresOptions& options) {
   auto pool = std::make_unique<PostgresPool>(options);

@@ -15,26 +15,35 @@ constexpr int64_t kTurnsOfTheOldest =
     5;  // each so many turns of a tenant its oldest job goes first
 constexpr int kTenantsTried = 8;
 
-// "$K, $K+1, ..." for the models, which follow the parameters before.
-std::string Places(const std::vector<std::string>& models, std::vector<SqlValue>& parameters) {
+// What a claim may be of.
+struct Choice {
+  const std::vector<std::string>& models;
+  const std::string& holder;  // as of Claim
+};
+
+// That for a row of jobs; its parameters follow those before.
+std::string Condition(const Choice& choice, std::vector<SqlValue>& parameters) {
   std::string places;
-  for (const std::string& model : models) {
+  for (const std::string& model : choice.models) {
     parameters.emplace_back(model);
     absl::StrAppend(&places, places.empty() ? "$" : ", $", parameters.size());
   }
-  return places;
+  std::string condition = absl::StrCat("jobs.model IN (", places, ")");
+  if (choice.holder.empty()) return condition;
+  parameters.emplace_back(choice.holder);
+  absl::StrAppend(&condition, " AND jobs.request_id = '' AND jobs.holder = $", parameters.size());
+  return condition;
 }
 
 // The tenants that wait with one of the models, the one whose turn it is first.
-absl::StatusOr<SqlResult> TenantsInTurn(SqlConnection& connection,
-                                        const std::vector<std::string>& models) {
+absl::StatusOr<SqlResult> TenantsInTurn(SqlConnection& connection, const Choice& choice) {
   std::vector<SqlValue> parameters;
-  const std::string places = Places(models, parameters);
+  const std::string condition = Condition(choice, parameters);
   return connection.Run(
       absl::StrCat("SELECT tenant FROM tenants WHERE queued > 0 AND running < max_running "
                    "AND EXISTS (SELECT 1 FROM jobs WHERE jobs.tenant = tenants.tenant "
-                   "AND jobs.state = 0 AND jobs.model IN (",
-                   places, ")) ORDER BY virtual_time, tenant LIMIT ", kTenantsTried),
+                   "AND jobs.state = 0 AND ",
+                   condition, ") ORDER BY virtual_time, tenant LIMIT ", kTenantsTried),
       parameters);
 }
 
@@ -45,35 +54,44 @@ absl::StatusOr<ClaimedJob> Begin(SqlConnection& connection, const JobState& job,
   AD_RETURN_IF_ERROR(connection
                          .Run("UPDATE tenants SET queued = queued - 1, "
                               "queued_bytes = queued_bytes - $2, queued_cost = queued_cost - $3, "
+                              "queued_first = queued_first - $4, running_cost = running_cost + $3, "
                               "virtual_time = virtual_time + $3 / weight WHERE tenant = $1",
-                              {job.tenant, job.image_bytes, job.cost})
+                              {job.tenant, job.image_bytes, job.cost, int64_t{job.job_class == 0}})
                          .status());
   AD_ASSIGN_OR_RETURN(const int64_t now, NowOf(connection));
   AD_ASSIGN_OR_RETURN(
       const SqlResult row,
       connection.Run("UPDATE jobs SET state = 1, attempt = attempt + 1, worker = $2, lease = $3, "
-                     "started = $4, sequence = sequence + 1 WHERE name = $1 "
-                     "RETURNING request, model, trace, attempt, created, deadline",
-                     {job.name, worker, After(now, lease), now}));
+                     "started = $4, sequence = $5 WHERE name = $1 "
+                     "RETURNING request, cache_key, attempt, released, deadline",
+                     {job.name, worker, After(now, lease), now, NextSequenceSpan(job.sequence)}));
+  TellChange(connection, job.name, JobPhase::kRunning, NextSequenceSpan(job.sequence));
   ClaimedJob claimed;
   claimed.name = job.name;
   claimed.tenant = job.tenant;
+  claimed.request_id = job.request_id;
+  claimed.holder = job.holder;
+  claimed.model = job.model;
+  claimed.trace = job.trace;
+  claimed.job_class = static_cast<int>(job.job_class);
   claimed.image_digest = job.image_digest;
+  claimed.image_bytes = job.image_bytes;
   claimed.losses = job.losses;
+  claimed.sequence = NextSequenceSpan(job.sequence);
+  claimed.created = TimeOf(job.created);
+  claimed.now = TimeOf(now);
   claimed.request = row.Text(0, 0);
-  claimed.model = row.Text(0, 1);
-  claimed.trace = row.Text(0, 2);
-  claimed.attempt = row.Int(0, 3);
-  claimed.created = TimeOf(row.Int(0, 4));
-  claimed.deadline = TimeOf(row.Int(0, 5));
+  claimed.cache_key = row.Text(0, 1);
+  claimed.attempt = row.Int(0, 2);
+  claimed.attempts = row.Int(0, 2) - row.Int(0, 3);
+  claimed.deadline = TimeOf(row.Int(0, 4));
   return claimed;
 }
 
 // The tenant's next job of one of the models; none where somebody else has it.
 absl::StatusOr<std::optional<ClaimedJob>> ClaimOf(SqlConnection& connection,
                                                   const std::string& tenant,
-                                                  const std::string& worker,
-                                                  const std::vector<std::string>& models,
+                                                  const std::string& worker, const Choice& choice,
                                                   absl::Duration lease) {
   AD_ASSIGN_OR_RETURN(
       const SqlResult turn,
@@ -83,14 +101,14 @@ absl::StatusOr<std::optional<ClaimedJob>> ClaimOf(SqlConnection& connection,
   if (turn.empty()) return std::nullopt;
   const bool oldest = turn.Int(0, 0) % kTurnsOfTheOldest == 0;
   std::vector<SqlValue> parameters = {tenant};
-  const std::string places = Places(models, parameters);
+  const std::string condition = Condition(choice, parameters);
   AD_ASSIGN_OR_RETURN(
       const SqlResult next,
-      connection.Run(absl::StrCat("SELECT ", kStateColumns,
-                                  " FROM jobs WHERE tenant = $1 AND state = 0 AND model IN (",
-                                  places, ") ORDER BY ", oldest ? "number" : "class, number",
-                                  " LIMIT 1", connection.dialect().lock_free),
-                     parameters));
+      connection.Run(
+          absl::StrCat("SELECT ", kStateColumns, " FROM jobs WHERE tenant = $1 AND state = 0 AND ",
+                       condition, " ORDER BY ", oldest ? "number" : "class, number", " LIMIT 1",
+                       connection.dialect().lock_free),
+          parameters));
   if (next.empty()) {
     AD_RETURN_IF_ERROR(connection
                            .Run("UPDATE tenants SET running = running - 1, turns = turns - 1 "
@@ -120,29 +138,35 @@ absl::StatusOr<bool> OfAttempt(
 
 absl::StatusOr<std::optional<ClaimedJob>> JobDatabase::Claim(const std::string& worker,
                                                              const std::vector<std::string>& models,
-                                                             absl::Duration lease) {
+                                                             absl::Duration lease,
+                                                             const std::string& holder) {
   if (models.empty()) return std::nullopt;
+  const Choice choice = {models, holder};
   return InTransaction<std::optional<ClaimedJob>>(
       *pool_, [&](SqlConnection& connection, std::optional<ClaimedJob>& claimed) -> absl::Status {
-        AD_ASSIGN_OR_RETURN(const SqlResult tenants, TenantsInTurn(connection, models));
+        AD_ASSIGN_OR_RETURN(const SqlResult tenants, TenantsInTurn(connection, choice));
         for (size_t i = 0; i < tenants.rows.size() && !claimed.has_value(); ++i) {
           AD_ASSIGN_OR_RETURN(claimed,
-                              ClaimOf(connection, tenants.Text(i, 0), worker, models, lease));
+                              ClaimOf(connection, tenants.Text(i, 0), worker, choice, lease));
         }
         return absl::OkStatus();
       });
 }
 
 absl::StatusOr<LeaseAnswer> JobDatabase::Renew(const std::string& name, int64_t attempt,
-                                               absl::Duration lease, const std::string& progress) {
+                                               absl::Duration lease, const std::string& progress,
+                                               int64_t sequence) {
   return InTransaction<LeaseAnswer>(
       *pool_, [&](SqlConnection& connection, LeaseAnswer& answer) -> absl::Status {
         AD_ASSIGN_OR_RETURN(const int64_t now, NowOf(connection));
         AD_ASSIGN_OR_RETURN(
             const SqlResult row,
-            connection.Run("UPDATE jobs SET lease = $3, progress = $4, sequence = sequence + 1 "
-                           "WHERE name = $1 AND attempt = $2 AND state = 1 RETURNING cancel",
-                           {name, attempt, After(now, lease), SqlBytes{progress}}));
+            connection.Run("UPDATE jobs SET lease = $3, progress = $4, sequence = CASE "
+                           "WHEN sequence < $5 THEN $5 ELSE sequence + 1 END "
+                           "WHERE name = $1 AND attempt = $2 AND state = 1 "
+                           "RETURNING cancel, sequence",
+                           {name, attempt, After(now, lease), SqlBytes{progress}, sequence}));
+        if (!row.empty()) TellChange(connection, name, JobPhase::kRunning, row.Int(0, 1));
         answer.why = row.empty() ? "" : row.Text(0, 0);
         answer.lease = row.empty()          ? Lease::kLost
                        : answer.why.empty() ? Lease::kHeld
@@ -160,14 +184,21 @@ absl::StatusOr<bool> JobDatabase::Finish(const std::string& name, int64_t attemp
                    });
 }
 
-absl::StatusOr<bool> JobDatabase::Release(const std::string& name, int64_t attempt) {
-  return OfAttempt(*pool_, name, attempt,
-                   [](SqlConnection& connection, const JobState& job) -> absl::Status {
-                     if (job.cancel.empty()) return RequeueJob(connection, job, job.losses);
-                     AD_ASSIGN_OR_RETURN(const int64_t now, NowOf(connection));
-                     const JobEnd end = {.phase = JobPhase::kCancelled, .error = job.error};
-                     return EndJob(connection, job, end, now);
-                   });
+absl::StatusOr<bool> JobDatabase::Release(const std::string& name, int64_t attempt, bool lost) {
+  return OfAttempt(
+      *pool_, name, attempt,
+      [lost](SqlConnection& connection, const JobState& job) -> absl::Status {
+        if (!job.cancel.empty()) {
+          AD_ASSIGN_OR_RETURN(const int64_t now, NowOf(connection));
+          return EndJob(connection, job, {.phase = JobPhase::kCancelled, .error = job.error}, now);
+        }
+        if (lost) return RequeueJob(connection, job, job.losses + 1);
+        AD_RETURN_IF_ERROR(
+            connection
+                .Run("UPDATE jobs SET holder = '' WHERE name = $1 AND request_id <> ''", {job.name})
+                .status());
+        return RequeueJob(connection, job, job.losses);
+      });
 }
 
 }  // namespace antidiffusion

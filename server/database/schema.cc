@@ -28,26 +28,32 @@ const Statements& First() {
       "max_running BIGINT NOT NULL DEFAULT 1000000000, "
       "virtual_time {REAL} NOT NULL DEFAULT 0, turns BIGINT NOT NULL DEFAULT 0, "
       "queued BIGINT NOT NULL DEFAULT 0, queued_bytes BIGINT NOT NULL DEFAULT 0, "
+      "queued_first BIGINT NOT NULL DEFAULT 0, running_cost {REAL} NOT NULL DEFAULT 0, "
       "queued_cost {REAL} NOT NULL DEFAULT 0, running BIGINT NOT NULL DEFAULT 0, "
       "results BIGINT NOT NULL DEFAULT 0, result_bytes BIGINT NOT NULL DEFAULT 0)",
       "CREATE TABLE jobs ("
       "number {SERIAL}, name TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, request_id TEXT NOT NULL, "
+      "request_key TEXT NOT NULL, holder TEXT NOT NULL, wanted BIGINT NOT NULL, "
+      "joined BIGINT NOT NULL DEFAULT 0, "
       "request {BYTES} NOT NULL, request_hash TEXT NOT NULL, cache_key TEXT NOT NULL, "
       "model TEXT NOT NULL, class BIGINT NOT NULL, cost {REAL} NOT NULL, "
       "image_digest TEXT NOT NULL, image_bytes BIGINT NOT NULL, trace TEXT NOT NULL, "
       "created BIGINT NOT NULL, deadline BIGINT NOT NULL, kept_for BIGINT NOT NULL, "
       "state BIGINT NOT NULL, attempt BIGINT NOT NULL DEFAULT 0, losses BIGINT NOT NULL DEFAULT 0, "
+      "released BIGINT NOT NULL DEFAULT 0, "
       "worker TEXT NOT NULL DEFAULT '', lease BIGINT NOT NULL DEFAULT 0, "
       "cancel TEXT NOT NULL DEFAULT '', sequence BIGINT NOT NULL DEFAULT 0, progress {BYTES}, "
       "started BIGINT NOT NULL DEFAULT 0, ended BIGINT NOT NULL DEFAULT 0, "
       "expires BIGINT NOT NULL DEFAULT 9223372036854775807, "
       "error {BYTES}, result {BYTES}, result_digest TEXT NOT NULL DEFAULT '', "
       "result_bytes BIGINT NOT NULL DEFAULT 0, is_read BIGINT NOT NULL DEFAULT 0)",
-      // A request id belongs to one job; it is taken from a job after a day.
-      "CREATE UNIQUE INDEX jobs_by_request ON jobs (tenant, request_id) WHERE request_id <> ''",
+      // A request id belongs to one job, as its request_key, which may be taken from it: after a
+      // day, or where a retry shall begin anew.
+      "CREATE UNIQUE INDEX jobs_by_request ON jobs (tenant, request_key) WHERE request_key <> ''",
       "CREATE INDEX jobs_queued ON jobs (tenant, class, number) WHERE state = 0",
       "CREATE INDEX jobs_queued_first ON jobs (tenant, number) WHERE state = 0",
       "CREATE INDEX jobs_by_deadline ON jobs (deadline) WHERE state = 0",
+      "CREATE INDEX jobs_by_wanted ON jobs (wanted) WHERE state < 2",
       "CREATE INDEX jobs_by_lease ON jobs (lease) WHERE state = 1",
       "CREATE INDEX jobs_by_expiry ON jobs (expires) WHERE state > 1",
       "CREATE INDEX jobs_by_result ON jobs (cache_key, number) WHERE state = 2",

@@ -12,10 +12,21 @@ const T* Cell(const SqlResult& result, size_t row, size_t column) {
   return std::get_if<T>(&result.rows.at(row).at(column));
 }
 
+absl::Status NotifyOthers(SqlConnection& connection) {
+  const std::string notify = connection.dialect().notify;
+  if (notify.empty()) return absl::OkStatus();
+  for (const std::string& notice : connection.notices()) {
+    AD_RETURN_IF_ERROR(connection.Run(notify, {notice}).status());
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Attempt(SqlConnection& connection,
                      const std::function<absl::Status(SqlConnection&)>& body) {
+  connection.notices().clear();
   AD_RETURN_IF_ERROR(connection.Run(connection.dialect().begin).status());
   absl::Status status = body(connection);
+  if (status.ok()) status = NotifyOthers(connection);
   if (status.ok()) {
     status = connection.Run("COMMIT").status();
     if (status.ok()) return status;
@@ -46,7 +57,13 @@ const std::string& SqlResult::Text(size_t row, size_t column) const {
 absl::Status InTransaction(SqlPool& pool, const std::function<absl::Status(SqlConnection&)>& body) {
   absl::Status status;
   for (int i = 0; i < kTries; ++i) {
-    status = pool.With([&body](SqlConnection& connection) { return Attempt(connection, body); });
+    std::vector<std::string> notices;
+    status = pool.With([&](SqlConnection& connection) {
+      absl::Status done = Attempt(connection, body);
+      if (done.ok()) notices.swap(connection.notices());
+      return done;
+    });
+    pool.Tell(notices);
     if (!absl::IsAborted(status)) return status;
   }
   return status;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -43,6 +44,7 @@ struct SqlDialect {
   const char* now;        // nanoseconds since 1970 by the database's clock
   const char* lock;       // end of a SELECT: keeps others from its rows until the transaction ends
   const char* lock_free;  // the same, without rows that others have locked
+  const char* notify;     // tells $1 to other processes, once committed; "": there are none
 };
 
 // One session. Thread-compatible.
@@ -57,6 +59,12 @@ class SqlConnection {
   absl::StatusOr<SqlResult> Run(const std::string& statement) { return Run(statement, {}); }
 
   virtual const SqlDialect& dialect() const = 0;
+
+  // Of the transaction under way: told to the pool's listener once it is committed.
+  std::vector<std::string>& notices() { return notices_; }
+
+ private:
+  std::vector<std::string> notices_;
 };
 
 // Sessions of one database, lent one at a time. Thread-safe.
@@ -69,6 +77,17 @@ class SqlPool {
   virtual absl::Status With(const std::function<absl::Status(SqlConnection&)>& use) = 0;
 
   virtual const SqlDialect& dialect() const = 0;
+
+  // Called on the thread that has committed, without a session. Set once, before the first use.
+  using OnNotice = std::function<void(const std::string& notice)>;
+  void set_on_notice(OnNotice on_notice) { on_notice_ = std::move(on_notice); }
+  void Tell(const std::vector<std::string>& notices) const {
+    if (!on_notice_) return;
+    for (const std::string& notice : notices) on_notice_(notice);
+  }
+
+ private:
+  OnNotice on_notice_;
 };
 
 // Runs `body` in one transaction: committed when it returns OK, else rolled back; once more from

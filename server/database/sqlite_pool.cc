@@ -26,6 +26,7 @@ constexpr SqlDialect kSqliteDialect = {
     .now = "(CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000)",
     .lock = "",
     .lock_free = "",
+    .notify = "",
 };
 
 absl::Status SqliteFailure(const SQLite::Exception& error) {

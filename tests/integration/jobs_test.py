@@ -5,6 +5,7 @@ usage: ANTIDIFFUSIOND=build/bin/antidiffusiond python -m pytest tests/integratio
 
 import os
 import signal
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -211,8 +212,6 @@ def test_killed_servers_lose_no_accepted_job(start, tmp_path):
     known = jobs.get(running).sequence
     kill(server)
 
-    files = tmp_path / "jobs.db.files"
-    assert stat.S_IMODE(os.stat(files).st_mode) == 0o700
     assert stat.S_IMODE(os.stat(tmp_path / "jobs.db").st_mode) == 0o600
 
     server, jobs = start()
@@ -230,7 +229,12 @@ def test_killed_servers_lose_no_accepted_job(start, tmp_path):
     assert server.metric('jobs_total{outcome="succeeded"}') == 4
     for job in jobs.list().jobs:
         jobs.delete(job.name)
-    assert list(files.iterdir()) == [], "no file outlives its jobs"
+    server.terminate()
+    assert server.wait() == 0
+    with sqlite3.connect(tmp_path / "jobs.db") as database:
+        left = [database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                for table in ("jobs", "blobs", "blob_chunks")]
+    assert left == [0, 0, 0], "no image outlives its jobs"
 
 
 def test_a_job_that_runs_in_two_killed_servers_fails(start):
@@ -284,7 +288,7 @@ def test_a_full_disk_refuses_jobs_and_loses_none(start, monkeypatch):
     monkeypatch.setenv("ANTIDIFFUSION_FAULTS", "disk_full@write=2..3;slow_write=20ms")
     server, jobs = start(f"--worker-program={worker}")
     first = jobs.create(request_id="first", options={"seed": 1, **LONG}).name
-    until(lambda: server.metric("job_store_failures_total") == 1, "the record of its beginning")
+    until(lambda: server.metric("job_store_failures_total") == 1, "its claim")
     refusal = refused(jobs.create, request_id="second", options={"seed": 2, **SHORT})
     assert refusal.code == grpc.StatusCode.UNAVAILABLE
     assert refusal.reason == "STORE_FAILED"

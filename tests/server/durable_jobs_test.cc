@@ -2,7 +2,7 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
@@ -33,25 +33,16 @@ class DurableJobsTest : public ::testing::Test {
           config.job_store = "sqlite:" + dir_.File("jobs.db");
           config.result_cache = result_cache_;
         },
-        models_, nullptr, [faults](const std::string& path) { return OpenWith(faults, path); });
+        models_, nullptr, WithFaults(faults));
     server_->WaitReady();
     return *server_;
-  }
-  static absl::StatusOr<std::unique_ptr<JobStore>> OpenWith(const StoreFaults& faults,
-                                                            const std::string& path) {
-    auto store = OpenSqliteJobStore(path);
-    if (!store.ok()) return store.status();
-    return WithFaults(faults, *std::move(store));
   }
   static v1::ProtectRequest Request(const std::string& id) {
     v1::ProtectRequest request = RequestWith(SmallPng());
     request.set_request_id(id);
     return request;
   }
-  size_t Files() const {
-    return static_cast<size_t>(
-        std::distance(std::filesystem::directory_iterator(dir_.File("jobs.db.files")), {}));
-  }
+  int64_t Blobs() const { return server_->Ask("SELECT count(*) FROM blobs"); }
 
   TempDir dir_;
   std::vector<std::string> models_ = {"alpha"};
@@ -133,14 +124,11 @@ TEST_F(DurableJobsTest, AJobThatRunsWithOtherWeightsIsNotFoundAsTheOldOnes) {
   EXPECT_EQ(third.engine().jobs(), 1);
 }
 
-TEST_F(DurableJobsTest, AJobHandedBackBeforeItsAcceptanceIsWrittenKeepsItsImage) {
-  // The record of the running job's start holds the store's thread while the other is taken in and
-  // handed back.
-  TestServer& first =
-      Start({.steps = 100, .hold_steps = true}, {.slow_write = absl::Milliseconds(500)});
+TEST_F(DurableJobsTest, AJobAcceptedAsTheServerEndsIsTheNextOnes) {
+  TestServer& first = Start({.steps = 100, .hold_steps = true});
   const std::string running = JobsClient(first).Create(Request("running")).value.name();
   first.engine().WaitForStepBegun(1);
-  v1::ProtectRequest late = RequestWith(LargePng());  // a file that no other job names
+  v1::ProtectRequest late = RequestWith(LargePng());  // bytes that no other job names
   late.set_request_id("late");
   const auto call = first.Open(late);
   first.WaitForMetric(R"(queue_depth{class="interactive"})", 1);
@@ -159,6 +147,29 @@ TEST_F(DurableJobsTest, AJobHandedBackBeforeItsAcceptanceIsWrittenKeepsItsImage)
   EXPECT_TRUE(JobWatch(second, after.Create(late).value.name()).Finish().ok());
   EXPECT_EQ(second.Metric(R"(jobs_total{model="alpha",outcome="restored",reason=""})"), 2);
   EXPECT_EQ(second.Metric(R"(jobs_total{model="alpha",outcome="succeeded",reason=""})"), 2);
+}
+
+// What waits is not begun by a server that would have to cut it off.
+TEST_F(DurableJobsTest, ADrainBeginsNothingThatTheNextServerCanRun) {
+  TestServer& first = Start({.steps = 100, .hold_steps = true});
+  const std::string running = JobsClient(first).Create(Request("running")).value.name();
+  first.engine().WaitForStepBegun(1);
+  const std::string waiting = JobsClient(first).Create(Request("waiting")).value.name();
+  const auto bound = first.Open(RequestWith(SmallPng()));
+  ASSERT_TRUE(bound->Next()->has_queued());
+  JobWatch watch(first, waiting);
+  ASSERT_TRUE(watch.Next().has_value());
+  first.server().StartDrain();
+  EXPECT_EQ(ErrorInfoOf(watch.Finish()).reason(), "SERVER_SHUTDOWN") << "told at once";
+  first.engine().AllowAllSteps();
+  EXPECT_TRUE(bound->Finish().ok()) << "it ends with its call: nobody else could run it";
+  while (!first.server().WaitDrained(absl::Seconds(1))) {
+  }
+  EXPECT_EQ(first.engine().jobs(), 2);
+  EXPECT_EQ(first.server().jobs_left(), 1);
+  TestServer& second = Start();
+  EXPECT_EQ(JobsClient(second).Get(running).value.state(), v1::Job::SUCCEEDED);
+  EXPECT_TRUE(JobWatch(second, waiting).Finish().ok());
 }
 
 TEST_F(DurableJobsTest, ResultsAndErrorsOutliveTheServer) {
@@ -184,10 +195,10 @@ TEST_F(DurableJobsTest, ResultsAndErrorsOutliveTheServer) {
   JobWatch watch(second, good);
   EXPECT_TRUE(watch.Finish().ok());
   EXPECT_EQ(watch.result().image(), image);
-  EXPECT_EQ(Files(), 1u) << "the result; the images went with the ends";
+  EXPECT_EQ(Blobs(), 1) << "the result; the images went with the ends";
   EXPECT_EQ(second.Metric("result_bytes"), static_cast<double>(image.size()));
   EXPECT_TRUE(after.Delete(good).status.ok());
-  EXPECT_EQ(Files(), 0u);
+  EXPECT_EQ(Blobs(), 0);
   EXPECT_EQ(Start().Metric("jobs_kept"), 1);
 }
 
@@ -219,11 +230,12 @@ TEST_F(DurableJobsTest, AJobWaitsForItsModelToLoad) {
   EXPECT_EQ(jobs.Get(bad.value.name()).value.state(), v1::Job::FAILED);
 }
 
-TEST_F(DurableJobsTest, ACallWithoutARequestIdIsNotStored) {
+TEST_F(DurableJobsTest, OfACallWithoutARequestIdNothingIsLeft) {
   TestServer& server = Start();
   ASSERT_TRUE(server.Protect(RequestWith(SmallPng())).ok());
-  EXPECT_EQ(Files(), 0u);
-  EXPECT_EQ(server.Metric("store_write_seconds_count"), 0);
+  while (server.Ask("SELECT count(*) FROM jobs") != 0) {  // until gRPC is done with the call
+  }
+  EXPECT_EQ(Blobs(), 0);
 }
 
 TEST_F(DurableJobsTest, AFullDiskRefusesAJobAndTheRetryIsSafe) {
@@ -242,21 +254,28 @@ TEST_F(DurableJobsTest, AFullDiskRefusesAJobAndTheRetryIsSafe) {
   ASSERT_TRUE(created.status.ok()) << created.status.error_message();
   EXPECT_TRUE(JobWatch(server, created.value.name()).Finish().ok());
   EXPECT_EQ(server.engine().jobs(), 1);
-  EXPECT_EQ(server.Metric(R"(jobs_total{model="alpha",outcome="accepted",reason=""})"), 3);
-  EXPECT_EQ(server.Metric(R"(jobs_total{model="alpha",outcome="failed",reason="STORE_FAILED"})"),
-            2);
+  EXPECT_EQ(server.Metric(R"(jobs_total{model="alpha",outcome="accepted",reason=""})"), 1);
+  EXPECT_EQ(server.Metric(R"(rejected_total{reason="STORE_FAILED"})"), 2);
   EXPECT_EQ(server.Metric(R"(jobs_total{model="alpha",outcome="succeeded",reason=""})"), 1);
   EXPECT_EQ(server.Metric("job_store_failures_total"), 2);
 }
 
-TEST_F(DurableJobsTest, AnEndThatCannotBeWrittenIsKeptAndTriedAgain) {
-  TestServer& server = Start({}, {.first_full = 2, .last_full = 4});
+TEST_F(DurableJobsTest, AnEndThatCannotBeWrittenIsTriedUntilItCan) {
+  const auto is_full = std::make_shared<std::atomic<bool>>(false);
+  TestServer& server = Start({.hold_steps = true}, {.is_full = is_full});
   const std::string name = JobsClient(server).Create(Request("a")).value.name();
-  ASSERT_TRUE(JobWatch(server, name).Finish().ok());
-  EXPECT_FALSE(ImageOf(server, name).empty());
-  while (Files() != 1 || server.Metric("store_write_seconds_count") < 2) {
-    server.server().Tick(absl::Now());
+  server.engine().WaitForStepBegun(1);
+  *is_full = true;
+  server.engine().AllowAllSteps();
+  const double before = server.Metric("job_store_failures_total").value_or(0);
+  while (server.Metric("job_store_failures_total") < before + 3) {
   }
+  EXPECT_EQ(JobsClient(server).Get(name).value.state(), v1::Job::RUNNING)
+      << "it has not ended before the database knows";
+  *is_full = false;
+  ASSERT_TRUE(JobWatch(server, name).Finish().ok());
+  EXPECT_EQ(server.engine().jobs(), 1);
+  EXPECT_FALSE(ImageOf(server, name).empty());
   EXPECT_EQ(JobsClient(Start()).Get(name).value.state(), v1::Job::SUCCEEDED);
 }
 

@@ -44,7 +44,7 @@ class JobRunnerTest : public ::testing::Test {
   }
 
   void MakeJob(JobRequest request, absl::Time deadline = absl::InfiniteFuture()) {
-    job_ = std::make_unique<Job>(std::move(request), deadline, std::nullopt, clock_, nullptr);
+    job_ = std::make_unique<Job>(std::move(request), deadline, std::nullopt, clock_);
   }
 
   absl::StatusOr<JobResult> RunJob(FakeEngine::Orders orders = {}) {

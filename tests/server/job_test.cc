@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "server/database/job_database.h"
 #include "server/errors.h"
 #include "tests/testing/status_matchers.h"
 
@@ -20,9 +21,8 @@ class JobTest : public ::testing::Test {
     JobRequest request;
     request.image = "bytes";
     request.model = "model";
-    return std::make_unique<Job>(
-        std::move(request), absl::InfiniteFuture(), std::nullopt, [this] { return now_; },
-        [this](const Job&, const absl::Status& status) { ends_.push_back(status); });
+    return std::make_unique<Job>(std::move(request), absl::InfiniteFuture(), std::nullopt,
+                                 [this] { return now_; });
   }
 
   // The next event for the reader at cursor_, as a word; "-" when there is none.
@@ -55,7 +55,6 @@ class JobTest : public ::testing::Test {
 
   absl::Time now_ = absl::FromUnixSeconds(1'000'000);
   uint64_t cursor_ = 0;
-  std::vector<absl::Status> ends_;
 };
 
 TEST_F(JobTest, TellsItsLifeInOrder) {
@@ -169,7 +168,7 @@ TEST_F(JobTest, ASnapshotTellsTheState) {
   EXPECT_EQ(now.state, JobState::kSucceeded);
   EXPECT_EQ(*now.ended, now_);
   EXPECT_EQ(now.result->seed, 9u);
-  EXPECT_EQ(now.sequence, 4u);
+  EXPECT_EQ(now.sequence, static_cast<uint64_t>(kSequenceSpan)) << "above all that came before";
   EXPECT_EQ(job->image(), nullptr) << "an ended job holds no image";
 }
 
@@ -226,8 +225,7 @@ TEST_F(JobTest, OnlyTheFirstEndCounts) {
   job->Fail(absl::InternalError("first"));
   job->Succeed({});
   job->Fail(absl::InternalError("third"));
-  ASSERT_EQ(ends_.size(), 1u);
-  EXPECT_EQ(ends_.front().message(), "first");
+  EXPECT_EQ(job->Snapshot().status.message(), "first");
   EXPECT_EQ(Next(*job), "INTERNAL");
 }
 
@@ -280,6 +278,55 @@ TEST_F(JobTest, NoListenerIsCalledOnceItIsTakenBack) {
   taken_back = true;
   worker.join();
   EXPECT_EQ(late_calls, 0);
+}
+
+// What the database says of it, for who watches where it does not run.
+TEST_F(JobTest, FollowsWhatIsSaidOfIt) {
+  const auto job = MakeJob();
+  job->SetQueued({2, 0});
+  EXPECT_EQ(Next(*job), "queued2");
+  const auto span = static_cast<uint64_t>(kSequenceSpan);
+  JobNews news = {.state = JobState::kRunning, .attempts = 1, .sequence = span, .started = now_};
+  job->Follow(news);
+  EXPECT_EQ(Next(*job), "-") << "its worker has not told yet what it is";
+  news.sequence = span + 5;
+  news.running = RunningEvent{"model", "cpu"};
+  news.progress = Step(3);
+  job->Follow(news);
+  EXPECT_EQ(Next(*job), "running");
+  EXPECT_EQ(cursor_, span);
+  EXPECT_EQ(Next(*job), "progress3");
+  EXPECT_EQ(cursor_, span + 5);
+  job->Follow(news);
+  EXPECT_EQ(Next(*job), "-") << "nothing new";
+  job->Follow({.state = JobState::kQueued, .attempts = 1, .sequence = 2 * span});
+  job->SetQueued({1, 0});
+  EXPECT_EQ(Next(*job), "queued1");
+  news = {.state = JobState::kSucceeded, .attempts = 2, .sequence = 4 * span, .started = now_};
+  news.ended = now_;
+  news.result = std::make_shared<const JobResult>();
+  job->Follow(news);
+  EXPECT_EQ(Next(*job), "result");
+  EXPECT_EQ(cursor_, 4 * span);
+  EXPECT_EQ(job->attempts(), 2);
+}
+
+TEST_F(JobTest, AClaimBeginsAnewWhateverWasCancelledBefore) {
+  const auto job = MakeJob();
+  const auto span = static_cast<uint64_t>(kSequenceSpan);
+  job->Claim({.attempts = 1, .sequence = span, .deadline = now_ + absl::Hours(1)});
+  job->Start({"model", "cpu"});
+  const std::stop_token first = job->stop_token();
+  job->Cancel(LeaseLostError());
+  EXPECT_TRUE(first.stop_requested());
+  job->Claim({.attempts = 2, .sequence = 3 * span, .deadline = now_ + absl::Hours(2)});
+  EXPECT_FALSE(job->stop_token().stop_requested());
+  EXPECT_FALSE(job->cancel_reason().has_value());
+  EXPECT_EQ(job->deadline(), now_ + absl::Hours(2));
+  job->Start({"model", "cpu"});
+  EXPECT_EQ(Next(*job), "running");
+  EXPECT_EQ(cursor_, 3 * span);
+  EXPECT_EQ(job->attempts(), 2);
 }
 
 TEST_F(JobTest, NamesAreLongAndDiffer) {

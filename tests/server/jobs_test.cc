@@ -26,6 +26,12 @@ v1::ProtectRequest WithId(const std::string& id, int seed = 1) {
   return request;
 }
 
+// Until it is known that its result was given out.
+void WaitUntilRead(TestServer& server, const std::string& name) {
+  while (server.Ask("SELECT is_read FROM jobs WHERE name = '" + name + "'") != 1) {
+  }
+}
+
 // The job once it has ended.
 v1::Job Ended(TestServer& server, const std::string& name) {
   JobWatch(server, name).Finish();
@@ -255,7 +261,7 @@ TEST(JobsTest, AJobExpiresByItsTimeout) {
   v1::ProtectRequest request = WithId("a");
   request.mutable_timeout()->set_seconds(100);
   const std::string name = jobs.Create(request).value.name();
-  server.server().Tick(absl::Now() + absl::Seconds(101));
+  server.Advance(absl::Seconds(101));
   EXPECT_EQ(jobs.Get(name).value.state(), v1::Job::EXPIRED);
   EXPECT_EQ(jobs.Get(running).value.state(), v1::Job::RUNNING);
   EXPECT_NE(jobs.Create(request).value.name(), name) << "a retry begins anew";
@@ -272,13 +278,66 @@ TEST(JobsTest, ResultsAreForgottenInTimeAndBeyondTheCaps) {
   for (int i = 0; i < 3; ++i) {
     names.push_back(jobs.Create(WithId(std::to_string(i))).value.name());
     Ended(server, names.back());
+    WaitUntilRead(server, names.back());
   }
-  EXPECT_EQ(jobs.Get(names[0]).reason(), "JOB_NOT_FOUND") << "the oldest went first";
+  EXPECT_EQ(jobs.Get(names[0]).reason(), "JOB_NOT_FOUND") << "the oldest that was read went first";
+  EXPECT_EQ(server.Metric("results_evicted_total"), 1);
   EXPECT_TRUE(jobs.Get(names[2]).status.ok());
-  server.server().Tick(absl::Now() + absl::Hours(25));
+  server.Advance(absl::Hours(25));
   EXPECT_EQ(jobs.Get(names[2]).reason(), "JOB_NOT_FOUND");
   EXPECT_EQ(server.Metric("jobs_kept"), 0);
   EXPECT_EQ(server.Metric("result_bytes"), 0);
+}
+
+TEST(JobsTest, AnUnreadResultIsNotDroppedForANewJob) {
+  TestServer server({}, [](ServerConfig& config) { config.max_kept_jobs = 1; });
+  server.WaitReady();
+  const JobsClient jobs(server);
+  const std::string first = jobs.Create(WithId("a")).value.name();
+  while (jobs.Get(first).value.state() != v1::Job::SUCCEEDED) {
+  }
+  const auto refused = jobs.Create(WithId("b"));
+  EXPECT_EQ(refused.status.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(refused.reason(), "RESULTS_FULL");
+  EXPECT_GT(jobs.Get(first).value.result().image_bytes(), 0);
+  EXPECT_EQ(jobs.Create(WithId("b")).reason(), "RESULTS_FULL") << "the image was not read";
+  EXPECT_FALSE(ImageOf(server, first).empty());
+  WaitUntilRead(server, first);
+  EXPECT_TRUE(jobs.Create(WithId("b")).status.ok());
+}
+
+// The last of them was a watcher.
+TEST(JobsTest, AJobThatLostAllItsCallersEnds) {
+  TestServer server({.steps = 100, .hold_steps = true});
+  server.WaitReady();
+  auto call = server.Open(RequestWith(SmallPng()));
+  const std::string name = call->Next()->queued().job();
+  server.engine().WaitForStepBegun(1);
+  JobWatch watch(server, name);
+  ASSERT_TRUE(watch.Next().has_value());
+  call->Cancel();
+  EXPECT_EQ(call->Finish().error_code(), grpc::CANCELLED);
+  server.WaitForMetric(R"(requests_total{code="CANCELLED",method="Protect"})", 1);
+  EXPECT_EQ(JobsClient(server).Get(name).value.state(), v1::Job::RUNNING) << "one watches";
+  watch.Cancel();
+  server.engine().WaitForStop();
+  server.engine().AllowAllSteps();
+  server.WaitForMetric(R"(jobs_total{model="alpha",outcome="cancelled",reason="CANCELLED"})", 1);
+}
+
+TEST(JobsTest, ADetachedRequestThatJoinsACallDoesNotInheritItsDeadline) {
+  TestServer server({.hold_steps = true});
+  server.WaitReady();
+  const auto running = server.Open(RequestWith(SmallPng()));
+  server.engine().WaitForJobs(1);
+  const auto call = server.Open(WithId("a"), absl::Seconds(50));
+  const std::string name = call->Next()->queued().job();
+  EXPECT_EQ(JobsClient(server).Create(WithId("a")).value.name(), name);
+  server.Advance(absl::Seconds(55));
+  EXPECT_EQ(JobsClient(server).Get(name).value.state(), v1::Job::QUEUED);
+  server.engine().AllowAllSteps();
+  EXPECT_TRUE(running->Finish().ok());
+  EXPECT_EQ(Ended(server, name).state(), v1::Job::SUCCEEDED);
 }
 
 TEST(JobsTest, ACallWithoutARequestIdLeavesNothingBehind) {

@@ -173,6 +173,40 @@ TEST(ModelCatalogueTest, OnceReadyOneDeviceIsEnough) {
   EXPECT_THAT(catalogue->Check("alpha"), IsOk());
 }
 
+ModelStatus Elsewhere(const std::string& name, const std::string& device) {
+  ModelStatus status{name, ModelState::kReady, "", Info(name, device), {device}};
+  status.info.digest = "of " + device;
+  return status;
+}
+
+TEST(ModelCatalogueTest, WhatAnotherServerHasIsReadyWhileThatHasIt) {
+  const auto catalogue = *ModelCatalogue::Create({{"alpha", "a"}}, "", 1);
+  EXPECT_THAT(catalogue->Check("beta"), HasReason(reason::kModelNotFound));
+  catalogue->SetElsewhere({Elsewhere("alpha", "cuda:0"), Elsewhere("beta", "cuda:1")}, "beta");
+  EXPECT_THAT(catalogue->Check("alpha"), IsOk());
+  EXPECT_THAT(catalogue->Check("beta"), IsOk());
+  EXPECT_EQ(catalogue->InfoOf("beta").digest, "of cuda:1");
+  EXPECT_EQ(catalogue->default_model(), "alpha") << "its own";
+  EXPECT_TRUE(catalogue->Here().empty());
+  catalogue->Loaded(0, Info("alpha", "cpu"));
+  EXPECT_EQ(catalogue->List().front().devices, (std::vector<std::string>{"cpu", "cuda:0"}));
+  EXPECT_EQ(catalogue->Here().size(), 1u);
+  catalogue->SetElsewhere({}, "");
+  EXPECT_THAT(catalogue->Check("alpha"), IsOk());
+  EXPECT_THAT(catalogue->Check("beta"), HasReason(reason::kModelLoading)) << "it may come back";
+}
+
+TEST(ModelCatalogueTest, WithoutARepositoryAllModelsAreOthers) {
+  const auto catalogue = *ModelCatalogue::Create({}, "", 0);
+  EXPECT_TRUE(catalogue->AllReady());
+  EXPECT_TRUE(catalogue->AnyReady());
+  EXPECT_THAT(catalogue->Check("alpha"), HasReason(reason::kModelLoading));
+  catalogue->SetElsewhere({Elsewhere("alpha", "cuda:0")}, "alpha");
+  EXPECT_EQ(catalogue->default_model(), "alpha");
+  EXPECT_THAT(catalogue->Check("alpha"), IsOk());
+  EXPECT_THAT(catalogue->Check("beta"), HasReason(reason::kModelNotFound));
+}
+
 TEST(ModelCatalogueTest, UnknownNamesAreNotFound) {
   const auto catalogue = *ModelCatalogue::Create({{"alpha", "a"}}, "", 1);
   for (const char* name : {"gamma", "../alpha", "alpha/", ""}) {

@@ -1,17 +1,17 @@
-// How results reach their readers: piece by piece, from memory and out of the job store.
+// How results reach their readers: piece by piece, from memory and out of the database.
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/match.h"
 #include "base/mutex.h"
+#include "core/base/status_macros.h"
 #include "core/image/codec.h"
 #include "tests/server/jobs_client.h"
 #include "tests/server/test_server.h"
@@ -39,44 +39,67 @@ v1::DownloadResultRequest DownloadOf(const std::string& name, int64_t offset) {
   return request;
 }
 
-// The pieces that were read of a job store.
-class PieceLog {
+// The chunks of images that were read of a database.
+class ReadLog {
  public:
-  void Add(const StoredPiece& piece) {
+  struct Read {
+    int64_t chunk = 0;
+    bool is_piece = false;  // else the whole chunk
+    bool operator==(const Read&) const = default;
+  };
+
+  void Add(const Read& read) {
     MutexLock lock(mutex_);
-    pieces_.push_back(piece);
+    reads_.push_back(read);
   }
-  std::vector<StoredPiece> pieces() const {
+  // Those since the last call.
+  std::vector<Read> Take() {
     MutexLock lock(mutex_);
-    return pieces_;
+    return std::exchange(reads_, {});
   }
 
  private:
-  mutable Mutex mutex_;
-  std::vector<StoredPiece> pieces_ ABSL_GUARDED_BY(mutex_);
+  Mutex mutex_;
+  std::vector<Read> reads_ ABSL_GUARDED_BY(mutex_);
 };
 
-class LoggingStore : public JobStore {
+class LoggingConnection : public SqlConnection {
  public:
-  LoggingStore(std::unique_ptr<JobStore> store, PieceLog& log)
-      : store_(std::move(store)), log_(log) {}
+  LoggingConnection(SqlConnection& connection, ReadLog& log) : connection_(connection), log_(log) {}
 
-  absl::Status Save(const StoredJob& job, const StoredBytes& bytes, bool durable) override {
-    return store_->Save(job, bytes, durable);
+  using SqlConnection::Run;
+  absl::StatusOr<SqlResult> Run(const std::string& statement,
+                                const std::vector<SqlValue>& parameters) override {
+    const bool is_piece = absl::StartsWith(statement, "SELECT substr(bytes");
+    if (is_piece || absl::StartsWith(statement, "SELECT bytes FROM blob_chunks")) {
+      log_.Add({std::get<int64_t>(parameters.at(1)), is_piece});
+    }
+    return connection_.Run(statement, parameters);
   }
-  absl::Status Delete(const std::string& name) override { return store_->Delete(name); }
-  absl::StatusOr<std::string> ReadFile(const std::string& digest) override {
-    return store_->ReadFile(digest);
-  }
-  absl::StatusOr<std::string> ReadPiece(const StoredPiece& piece) override {
-    log_.Add(piece);
-    return store_->ReadPiece(piece);
-  }
-  absl::StatusOr<std::vector<StoredJob>> LoadAll() override { return store_->LoadAll(); }
+
+  const SqlDialect& dialect() const override { return connection_.dialect(); }
 
  private:
-  const std::unique_ptr<JobStore> store_;
-  PieceLog& log_;
+  SqlConnection& connection_;
+  ReadLog& log_;
+};
+
+class LoggingPool : public SqlPool {
+ public:
+  LoggingPool(std::unique_ptr<SqlPool> pool, ReadLog& log) : pool_(std::move(pool)), log_(log) {}
+
+  absl::Status With(const std::function<absl::Status(SqlConnection&)>& use) override {
+    return pool_->With([&](SqlConnection& connection) {
+      LoggingConnection logging(connection, log_);
+      return use(logging);
+    });
+  }
+
+  const SqlDialect& dialect() const override { return pool_->dialect(); }
+
+ private:
+  const std::unique_ptr<SqlPool> pool_;
+  ReadLog& log_;
 };
 
 class ResultsTest : public ::testing::Test {
@@ -85,16 +108,16 @@ class ResultsTest : public ::testing::Test {
     server_ = std::make_unique<TestServer>(std::move(orders));
     server_->WaitReady();
   }
-  // On a job store in a file; the server before it ends first.
+  // On a database in a file; the server before it ends first.
   void StartDurable() {
     server_.reset();
     const auto on_store = [this](ServerConfig& config) {
       config.job_store = "sqlite:" + dir_.File("jobs.db");
     };
-    const StoreFactory open = [this](const std::string& path) -> decltype(OpenSqliteJobStore("")) {
-      auto store = OpenSqliteJobStore(path);
-      if (!store.ok()) return store.status();
-      return std::make_unique<LoggingStore>(*std::move(store), pieces_);
+    const PoolFactory open = [this](const JobStoreName& store,
+                                    int sessions) -> absl::StatusOr<std::unique_ptr<SqlPool>> {
+      AD_ASSIGN_OR_RETURN(std::unique_ptr<SqlPool> pool, OpenPool(store, sessions));
+      return std::make_unique<LoggingPool>(std::move(pool), reads_);
     };
     server_ = std::make_unique<TestServer>(FakeEngine::Orders(), on_store,
                                            std::vector<std::string>{"alpha"}, nullptr, open);
@@ -114,7 +137,7 @@ class ResultsTest : public ::testing::Test {
   }
 
   TempDir dir_;
-  PieceLog pieces_;
+  ReadLog reads_;
   std::unique_ptr<TestServer> server_;
 };
 
@@ -144,34 +167,50 @@ TEST_F(ResultsTest, AStoredResultIsReadPieceByPieceAndCheckedFirst) {
   StartDurable();
   const std::string name = Done(NoisePng());
   const std::string image = ImageOf(*server_, name);
-  StartDurable();  // the image is in the store alone
-  const size_t before = pieces_.pieces().size();
+  StartDurable();
+  reads_.Take();
   JobWatch watch(*server_, name);
   while (!watch.Next()->has_result()) {
   }
   EXPECT_EQ(server_->Metric("unread_bytes"), 0) << "nothing is held in memory";
   EXPECT_TRUE(watch.Finish().ok());
   EXPECT_EQ(watch.result().image(), image);
-  const auto all = pieces_.pieces();
-  ASSERT_EQ(all.size() - before, (image.size() + kMiB - 1) / kMiB);
-  for (size_t i = before; i < all.size(); ++i) {
-    EXPECT_EQ(all[i].offset, static_cast<int64_t>((i - before) * kMiB));
-    EXPECT_LE(all[i].size, static_cast<int64_t>(kMiB));
-    EXPECT_EQ(all[i].check, i == before);
+  const auto chunks = static_cast<int64_t>((image.size() + kMiB - 1) / kMiB);
+  std::vector<ReadLog::Read> expected;
+  for (const bool is_piece : {false, true}) {
+    for (int64_t i = 0; i < chunks; ++i) expected.push_back({i, is_piece});
   }
+  EXPECT_EQ(reads_.Take(), expected);
   EXPECT_EQ(ImageOf(*server_, name, 2 * kMiB + 1), image.substr(2 * kMiB + 1));
-  EXPECT_TRUE(pieces_.pieces()[all.size()].check) << "a download that goes on, too";
+  EXPECT_FALSE(reads_.Take().front().is_piece) << "a download that goes on is checked, too";
 }
 
 TEST_F(ResultsTest, AStoredResultThatWasChangedDoesNotLeave) {
   StartDurable();
   const std::string name = Done(SmallPng());
-  StartDurable();
-  const auto file = *std::filesystem::directory_iterator(dir_.File("jobs.db.files"));
-  std::fstream(file.path(), std::ios::in | std::ios::out | std::ios::binary) << "X";
+  StartDurable();  // the image is in the database alone
+  server_->Ask("UPDATE blob_chunks SET bytes = CAST('X' AS BLOB)");
   JobWatch download(*server_, DownloadOf(name, 0));
   EXPECT_EQ(download.Finish().error_code(), grpc::DATA_LOSS);
   EXPECT_TRUE(download.result().image().empty());
+  EXPECT_EQ(server_->Metric("job_store_failures_total"), 1);
+}
+
+TEST_F(ResultsTest, AnImageCountsAsReadOnceAllOfItWasGivenOut) {
+  StartDurable();
+  const std::string name = Create(NoisePng());
+  while (JobsClient(*server_).Get(name).value.state() != v1::Job::SUCCEEDED) {
+  }
+  {
+    JobWatch watch(*server_, name);
+    while (!watch.Next()->has_result()) {
+    }
+  }
+  server_->WaitForMetric(R"(requests_total{code="CANCELLED",method="WatchJob"})", 1);
+  EXPECT_EQ(server_->Ask("SELECT count(*) FROM jobs WHERE is_read = 1"), 0);
+  EXPECT_FALSE(ImageOf(*server_, name, 1).empty());
+  while (server_->Ask("SELECT count(*) FROM jobs WHERE is_read = 1") != 1) {
+  }
 }
 
 TEST_F(ResultsTest, AResultThatIsForgottenWhileItIsReadEndsTheCall) {

@@ -289,7 +289,7 @@ TEST(ServiceTest, ADeadlinePassesInTheQueue) {
   server.engine().WaitForJobs(1);
   const auto waiting = server.Open(RequestWith(SmallPng()), absl::Seconds(20));
   ASSERT_TRUE(waiting->Next()->has_queued());
-  server.server().Tick(absl::Now() + absl::Seconds(21));
+  server.Advance(absl::Seconds(21));
   const grpc::Status status = waiting->Finish();
   EXPECT_EQ(status.error_code(), grpc::DEADLINE_EXCEEDED);
   EXPECT_EQ(ErrorInfoOf(status).reason(), "DEADLINE_PASSED");

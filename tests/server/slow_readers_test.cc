@@ -12,15 +12,21 @@
 namespace antidiffusion {
 namespace {
 
+// A job whose end a slow reader waits for: its result stays in memory, where later ones find it.
 class SlowReadersTest : public ::testing::Test {
  protected:
-  SlowReadersTest() : server_({}, [](ServerConfig& config) { config.max_unread_bytes = 1; }) {
+  SlowReadersTest()
+      : server_({.hold_steps = true}, [](ServerConfig& config) { config.max_unread_bytes = 1; }) {
     server_.WaitReady();
     job_ = jobs_.Create(RequestWith(LargePng())).value.name();
-    EXPECT_TRUE(JobWatch(server_, job_).Finish().ok());
+    slow_ = std::make_unique<JobWatch>(server_, job_);
+    EXPECT_TRUE(slow_->Next()->has_queued());
+    server_.engine().AllowAllSteps();
+    while (jobs_.Get(job_).value.state() != v1::Job::SUCCEEDED) {
+    }
     bytes_ = static_cast<double>(jobs_.Get(job_).value.result().image_bytes());
-    WaitForUnread(0);
     EXPECT_GT(bytes_, 200'000) << "the window of flow control would hold it";
+    WaitForUnread(1);
   }
 
   void WaitForUnread(int results) { server_.WaitForMetric("unread_bytes", results * bytes_); }
@@ -28,50 +34,60 @@ class SlowReadersTest : public ::testing::Test {
   TestServer server_;
   const JobsClient jobs_{server_};
   std::string job_;
+  std::unique_ptr<JobWatch> slow_;
   double bytes_ = 0;
 };
 
 TEST_F(SlowReadersTest, NewWorkWaitsUntilTheyHaveRead) {
-  JobWatch slow(server_, job_);
-  WaitForUnread(1);
   const auto refused = jobs_.Create(RequestWith(SmallPng()));
   EXPECT_EQ(refused.status.error_code(), grpc::RESOURCE_EXHAUSTED);
   EXPECT_EQ(refused.reason(), "RESULTS_UNREAD");
   EXPECT_EQ(ErrorInfoOf(server_.Protect(RequestWith(SmallPng()))).reason(), "RESULTS_UNREAD");
 
-  EXPECT_TRUE(slow.Finish().ok());
-  EXPECT_TRUE(slow.result().whole());
+  EXPECT_TRUE(slow_->Finish().ok());
+  EXPECT_TRUE(slow_->result().whole());
   WaitForUnread(0);
   EXPECT_TRUE(server_.Protect(RequestWith(SmallPng())).ok());
 }
 
 TEST_F(SlowReadersTest, OtherReadersOfTheResultAreServedAndCountedOnce) {
-  JobWatch slow(server_, job_);
-  WaitForUnread(1);
   EXPECT_EQ(ImageOf(server_, job_).size(), static_cast<size_t>(bytes_));
   JobWatch another(server_, job_);
   EXPECT_TRUE(another.Finish().ok());
   WaitForUnread(1);
-  EXPECT_TRUE(slow.Finish().ok());
+  EXPECT_TRUE(slow_->Finish().ok());
   WaitForUnread(0);
 }
 
 TEST_F(SlowReadersTest, WhoGivesUpHoldsNothing) {
-  {
-    const JobWatch slow(server_, job_);
-    WaitForUnread(1);
-  }
+  slow_.reset();
   WaitForUnread(0);
+}
+
+TEST_F(SlowReadersTest, WhoReadsOutOfTheDatabaseHoldsNothing) {
+  EXPECT_TRUE(slow_->Finish().ok());
+  WaitForUnread(0);
+  JobWatch later(server_, job_);
+  while (!later.Next()->has_result()) {
+  }
+  EXPECT_EQ(server_.Metric("unread_bytes"), 0);
+  EXPECT_TRUE(later.Finish().ok());
+  EXPECT_EQ(later.result().image().size(), static_cast<size_t>(bytes_));
 }
 
 TEST_F(SlowReadersTest, WhatIsNotTakenInTimeIsEnded) {
   v1::DownloadResultRequest request;
   request.set_name(job_);
-  JobWatch slow(server_, request);
-  WaitForUnread(1);
-  server_.server().Tick(absl::Now() + absl::Minutes(10));
-  EXPECT_FALSE(slow.Finish().ok());
-  EXPECT_FALSE(slow.result().whole());
+  JobWatch download(server_, request);
+  ASSERT_TRUE(download.Next()->has_result());
+  const absl::Time later = absl::Now() + absl::Minutes(10);
+  while (server_.Metric("unread_bytes") != 0) {  // a tick may come between two writes
+    server_.server().Tick(later);
+  }
+  for (JobWatch* reader : {slow_.get(), &download}) {
+    EXPECT_FALSE(reader->Finish().ok());
+    EXPECT_FALSE(reader->result().whole());
+  }
   WaitForUnread(0);
 }
 

@@ -99,14 +99,14 @@ std::string OpenCall::Trailer(const std::string& name) const {
 TestServer::TestServer(FakeEngine::Orders orders,
                        const std::function<void(ServerConfig&)>& configure,
                        const std::vector<std::string>& models, std::unique_ptr<Log> log,
-                       const StoreFactory& open_store)
-    : open_store_(open_store), engine_(std::move(orders)), log_(std::move(log)) {
+                       const PoolFactory& open_pool)
+    : open_pool_(open_pool), engine_(std::move(orders)), log_(std::move(log)) {
   Start(engine_.Factory(), configure, models);
 }
 
 TestServer::TestServer(OwnEngines engines, const std::function<void(ServerConfig&)>& configure,
                        const std::vector<std::string>& models)
-    : open_store_(OpenSqliteJobStore), engine_({}) {
+    : open_pool_(OpenPool), engine_({}) {
   Start(std::move(engines.factory), configure, models);
 }
 
@@ -119,9 +119,15 @@ void TestServer::Start(EngineFactory engines, const std::function<void(ServerCon
   config.grpc_port = 0;
   config.metrics_port = 0;
   config.model_repository = repository_.path();
-  config.result_cache = false;  // equal requests are common in tests
+  config.result_cache = false;          // equal requests are common in tests
+  config.job_lease = absl::Hours(100);  // whatever a test does to the clock
   if (configure) configure(config);
-  auto server = Server::Start(config, std::move(engines), *log_, open_store_);
+  auto server = Server::Start(
+      config, std::move(engines), *log_, [this](const JobStoreName& store, int sessions) {
+        absl::StatusOr<std::unique_ptr<SqlPool>> pool = open_pool_(store, sessions);
+        if (pool.ok()) pool_ = pool->get();
+        return pool;
+      });
   EXPECT_THAT(server, IsOk());
   server_ = *std::move(server);
   grpc::ChannelArguments arguments;
@@ -131,6 +137,27 @@ void TestServer::Start(EngineFactory engines, const std::function<void(ServerCon
                                        grpc::InsecureChannelCredentials(), arguments);
   stub_ = v1::ProtectionService::NewStub(channel_);
   health_ = grpc::health::v1::Health::NewStub(channel_);
+}
+
+void TestServer::Advance(absl::Duration time) {
+  EXPECT_THAT(pool_->With([time](SqlConnection& connection) {
+    return connection
+        .Run("UPDATE clock_skew SET skew = skew + $1", {absl::ToInt64Nanoseconds(time)})
+        .status();
+  }),
+              IsOk());
+  server_->KeepHouse();
+}
+
+int64_t TestServer::Ask(const std::string& statement) {
+  const absl::StatusOr<int64_t> number =
+      Query<int64_t>(*pool_, [&](SqlConnection& connection, int64_t& value) {
+        const absl::StatusOr<SqlResult> rows = connection.Run(statement);
+        if (rows.ok() && !rows->empty()) value = rows->Int(0, 0);
+        return rows.status();
+      });
+  EXPECT_THAT(number.status(), IsOk());
+  return number.value_or(-1);
 }
 
 bool TestServer::Healthy(const std::string& service) {

@@ -92,17 +92,30 @@ class TestServer {
                       const std::function<void(ServerConfig&)>& configure = nullptr,
                       const std::vector<std::string>& models = {"alpha"},
                       std::unique_ptr<Log> log = nullptr,  // null: a silent one
-                      const StoreFactory& open_store = OpenSqliteJobStore);
+                      const PoolFactory& open_pool = OpenPool);
 
   // With engines of the test's own instead of engine().
   explicit TestServer(OwnEngines engines,
                       const std::function<void(ServerConfig&)>& configure = nullptr,
                       const std::vector<std::string>& models = {"alpha"});
 
+  // Whatever the engine was told to hold is let go.
+  ~TestServer() {
+    engine_.ReleaseLoading();
+    engine_.AllowAllSteps();
+  }
+  TestServer(const TestServer&) = delete;
+  TestServer& operator=(const TestServer&) = delete;
+
   FakeEngine& engine() { return engine_; }
   void Stop() { server_.reset(); }
   Server& server() { return *server_; }
   v1::ProtectionService::Stub& stub() { return *stub_; }
+
+  // Moves the clock of the database, and then does what is due.
+  void Advance(absl::Duration time);
+  // A number that a statement gives.
+  int64_t Ask(const std::string& statement);
 
   std::unique_ptr<OpenCall> Open(const v1::ProtectRequest& request,
                                  std::optional<absl::Duration> timeout = std::nullopt) {
@@ -126,7 +139,8 @@ class TestServer {
   void Start(EngineFactory engines, const std::function<void(ServerConfig&)>& configure,
              const std::vector<std::string>& models);
 
-  const StoreFactory open_store_;
+  const PoolFactory open_pool_;
+  SqlPool* pool_ = nullptr;  // the server's
   TempDir repository_;
   FakeEngine engine_;
   std::unique_ptr<Log> log_;

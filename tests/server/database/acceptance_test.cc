@@ -35,14 +35,19 @@ TEST_P(AcceptanceTest, AnEqualRequestOfTheSameIdIsJoined) {
   EXPECT_EQ(Figures().queued, 4);
 }
 
-TEST_P(AcceptanceTest, ARequestIdIsFreeAfterADayAndAfterACancel) {
+TEST_P(AcceptanceTest, ARequestIdIsFreeAfterADayAndAfterAnEndThatFreesIt) {
   Accept(WithId(JobOf("anna", "a"), "id", "h"));
   Advance(absl::Hours(23));
   EXPECT_EQ(Accept(WithId(JobOf("anna", "b"), "id", "h")), Kind::kJoined);
   Advance(absl::Hours(2));
   EXPECT_EQ(Accept(WithId(JobOf("anna", "c"), "id", "h")), Kind::kAccepted);
   EXPECT_THAT(jobs_->Cancel("anna", "c", "why", "error"), IsOk());
-  EXPECT_EQ(Accept(WithId(JobOf("anna", "d"), "id", "other")), Kind::kAccepted);
+  EXPECT_EQ(Accept(WithId(JobOf("anna", "d"), "id", "h")), Kind::kJoined) << "who cancelled knows";
+  Advance(absl::Hours(25));
+  EXPECT_EQ(Accept(WithId(JobOf("anna", "e"), "id", "h")), Kind::kAccepted);
+  EXPECT_THAT(jobs_->Cancel("anna", "e", "why", "error", /*frees_request_id=*/true), IsOk());
+  EXPECT_EQ(Accept(WithId(JobOf("anna", "f"), "id", "other")), Kind::kAccepted);
+  EXPECT_EQ(Get("e").request_id, "id") << "it had it";
 }
 
 TEST_P(AcceptanceTest, AKeptResultAnswersAndIsTheTenantsOwnFromThenOn) {
@@ -71,7 +76,7 @@ TEST_P(AcceptanceTest, AnAnswerCountsAgainstTheAllowance) {
   job.cache_key = "key";
   Succeed(job, Success("result", 60));
   job.tenant = "berta";
-  const TenantShare share = {.max_result_bytes = 100};
+  const TenantLimits share = {.max_result_bytes = 100};
   job.name = "b";
   EXPECT_EQ(Accept(job, share), Kind::kAnswered);
   job.name = "c";
@@ -83,7 +88,13 @@ TEST_P(AcceptanceTest, RefusesBeyondTheRoomOfAllAndOfOne) {
   big.image_bytes = 60;
   EXPECT_EQ(Accept(big, {}, {.max_queued_bytes = 100}), Kind::kAccepted);
   big.name = "b";
-  EXPECT_EQ(Accept(big, {}, {.max_queued_bytes = 100}), Kind::kQueueFull);
+  EXPECT_EQ(Accept(big, {}, {.max_queued_bytes = 100}), Kind::kQueueBytesFull);
+  EXPECT_EQ(Accept(big, {.max_queued_bytes = 100}), Kind::kTenantBytesFull);
+  NewJob first = big;
+  first.tenant = "clara";
+  first.name = "first";
+  EXPECT_EQ(Accept(first, {.max_queued_bytes = 10}), Kind::kAccepted) << "nothing of hers waits";
+  EXPECT_THAT(jobs_->Cancel("clara", "first", "", ""), IsOk());
   EXPECT_EQ(Accept(big, {}, {.max_queued = 1}), Kind::kQueueFull);
   const AcceptAnswer full = jobs_->Accept(big, {.max_queued = 1}, {}).value();
   EXPECT_EQ(full.kind, Kind::kTenantFull);
@@ -96,7 +107,7 @@ TEST_P(AcceptanceTest, RefusesBeyondTheRoomOfAllAndOfOne) {
 
 // An unread result is dropped for nobody; what was read goes, the oldest first.
 TEST_P(AcceptanceTest, ResultsThatWereReadMakeRoomForTheTenantsOwn) {
-  const TenantShare share = {.max_result_bytes = 100};
+  const TenantLimits share = {.max_result_bytes = 100};
   for (const char* name : {"a", "b", "c"}) Succeed(JobOf("anna", name), Success("r", 33), share);
   Succeed(JobOf("berta", "hers"), Success("r", 99), share);
   EXPECT_THAT(jobs_->MarkRead("hers"), IsOk());
@@ -113,8 +124,55 @@ TEST_P(AcceptanceTest, ResultsThatWereReadMakeRoomForTheTenantsOwn) {
   EXPECT_EQ(Get("hers", "berta").result, "r");
 }
 
+TEST_P(AcceptanceTest, EndedJobsAreCountedTooAndWhatHasNoResultGoesUnread) {
+  const TenantLimits two = {.max_results = 2};
+  Succeed(JobOf("anna", "unread"), Success("r"));
+  EXPECT_EQ(Accept(JobOf("anna", "cancelled")), Kind::kAccepted);
+  EXPECT_THAT(jobs_->Cancel("anna", "cancelled", "", ""), IsOk());
+  EXPECT_EQ(Figures().ended, 2);
+  EXPECT_EQ(Accept(JobOf("anna", "a"), two), Kind::kAccepted);
+  EXPECT_THAT(jobs_->Get("anna", "cancelled"), StatusIs(kNotFound));
+  EXPECT_EQ(Accept(JobOf("anna", "b"), {.max_results = 1}), Kind::kResultsFull);
+  EXPECT_EQ(Get("unread").result, "r");
+}
+
+TEST_P(AcceptanceTest, WhatMayNotWaitIsJoinedOrAnsweredOrRefused) {
+  NewJob job = WithId(JobOf("anna", "a"), "id", "h");
+  job.may_wait = false;
+  EXPECT_EQ(Accept(job), Kind::kMayNotWait);
+  EXPECT_THAT(jobs_->Get("anna", "a"), StatusIs(kNotFound));
+  EXPECT_EQ(Accept(WithId(JobOf("anna", "b"), "id", "h")), Kind::kAccepted);
+  EXPECT_EQ(Accept(job), Kind::kJoined);
+}
+
+// Whom a job is for, and how long it may take.
+TEST_P(AcceptanceTest, WhoJoinsMayFreeAJobFromItsCallers) {
+  NewJob bound = WithId(JobOf("anna", "a"), "id", "h");
+  bound.holder = "process 1";
+  bound.time_left = absl::Minutes(1);
+  EXPECT_EQ(Accept(bound), Kind::kAccepted);
+  EXPECT_EQ(Get("a").holder, "process 1");
+  bound.name = "again";
+  EXPECT_EQ(Accept(bound), Kind::kJoined);
+  EXPECT_EQ(Get("a").joined, 1);
+  EXPECT_FALSE(jobs_->Abandon("a", "process 1", 0, "why", "error").value()) << "it was joined";
+  NewJob elsewhere = bound;
+  elsewhere.name = "b";
+  elsewhere.holder = "process 2";
+  EXPECT_EQ(Accept(elsewhere), Kind::kJoined);
+  EXPECT_FALSE(jobs_->Abandon("a", "process 1", 2, "why", "error").value()) << "another waits too";
+  EXPECT_EQ(Get("a").phase, JobPhase::kQueued);
+  NewJob detached = bound;
+  detached.name = "c";
+  detached.holder = "";
+  detached.time_left = absl::Hours(1);
+  EXPECT_EQ(Accept(detached), Kind::kJoined);
+  EXPECT_EQ(Get("a").holder, "");
+  EXPECT_GT(Get("a").deadline, Get("a").created + absl::Minutes(50)) << "not its first caller's";
+}
+
 TEST_P(AcceptanceTest, ARefusalLetsNothingGo) {
-  const TenantShare share = {.max_result_bytes = 100};
+  const TenantLimits share = {.max_result_bytes = 100};
   for (const char* name : {"a", "b", "c"}) Succeed(JobOf("anna", name), Success("r", 33), share);
   EXPECT_THAT(jobs_->MarkRead("a"), IsOk());
   const AcceptAnswer refused =
@@ -166,18 +224,6 @@ TEST_P(AcceptanceTest, ABlobThatWasJustPutIsNotTakenAway) {
   job.name = "b";
   EXPECT_EQ(Accept(job), Kind::kAccepted);
   EXPECT_EQ(jobs_->GetBlob("input").value(), "picture");
-}
-
-TEST_P(AcceptanceTest, BytesOfAnySizeAndKindComeBack) {
-  std::string large(2'500'000, '\0');
-  for (size_t i = 0; i < large.size(); ++i) large[i] = static_cast<char>(i * 7);
-  for (const std::string& bytes : {std::string(), std::string("\0", 1), large}) {
-    const std::string digest = "of " + std::to_string(bytes.size());
-    EXPECT_THAT(jobs_->PutBlob(digest, bytes), IsOk());
-    EXPECT_THAT(jobs_->PutBlob(digest, bytes), IsOk());
-    EXPECT_EQ(jobs_->GetBlob(digest).value(), bytes);
-  }
-  EXPECT_THAT(jobs_->GetBlob("none"), StatusIs(kNotFound));
 }
 
 TEST_P(AcceptanceTest, AnInputGoesWithTheLastJobThatWantsItAndWhatNobodyNamesAfterAWhile) {

@@ -46,7 +46,7 @@ T ValueOrDefault(absl::StatusOr<T> value) {
 
 }  // namespace
 
-AcceptAnswer::Kind JobDatabaseTest::Accept(const NewJob& job, const TenantShare& share,
+AcceptAnswer::Kind JobDatabaseTest::Accept(const NewJob& job, const TenantLimits& share,
                                            const QueueRoom& room) {
   return ValueOrDefault(jobs_->Accept(job, share, room)).kind;
 }
@@ -60,11 +60,16 @@ StoredJobRow JobDatabaseTest::Get(const std::string& name, const std::string& te
   return ValueOrDefault(jobs_->Get(tenant, name));
 }
 
-Reaped JobDatabaseTest::Reap() { return ValueOrDefault(jobs_->Reap("lost twice", "too late")); }
+Reaped JobDatabaseTest::Reap() {
+  return ValueOrDefault(jobs_->Reap({.lost_twice = "lost twice",
+                                     .expired = "too late",
+                                     .abandoned = "nobody waits",
+                                     .why_abandoned = "why"}));
+}
 
 QueueFigures JobDatabaseTest::Figures() { return ValueOrDefault(jobs_->Figures()); }
 
-void JobDatabaseTest::Succeed(const NewJob& job, const JobEnd& end, const TenantShare& share) {
+void JobDatabaseTest::Succeed(const NewJob& job, const JobEnd& end, const TenantLimits& share) {
   ASSERT_EQ(Accept(job, share), AcceptAnswer::Kind::kAccepted);
   const std::optional<ClaimedJob> claimed = Claim();
   ASSERT_TRUE(claimed.has_value());

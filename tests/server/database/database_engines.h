@@ -22,7 +22,7 @@ class JobDatabaseTest : public ::testing::TestWithParam<std::string> {
   void SetUp() override;
 
   // Verbs, answered as they are where all goes well.
-  AcceptAnswer::Kind Accept(const NewJob& job, const TenantShare& share = {},
+  AcceptAnswer::Kind Accept(const NewJob& job, const TenantLimits& share = {},
                             const QueueRoom& room = {});
   std::optional<ClaimedJob> Claim(const std::string& worker = "w1",
                                   const std::vector<std::string>& models = {"alpha"});
@@ -30,7 +30,7 @@ class JobDatabaseTest : public ::testing::TestWithParam<std::string> {
   Reaped Reap();
   QueueFigures Figures();
   // Accepted, claimed and finished; a tenant's job that nothing else waits beside.
-  void Succeed(const NewJob& job, const JobEnd& end, const TenantShare& share = {});
+  void Succeed(const NewJob& job, const JobEnd& end, const TenantLimits& share = {});
 
   // A further one on the same database: another process, as far as that can tell. PostgreSQL only.
   std::unique_ptr<JobDatabase> Another() const;
@@ -39,6 +39,7 @@ class JobDatabaseTest : public ::testing::TestWithParam<std::string> {
   void Run(const std::string& statement) const;
 
   bool is_postgres() const { return GetParam() == "postgres"; }
+  const std::string& connection() const { return connection_; }  // of PostgreSQL
   static PostgresServer& postgres() { return *postgres_; }
 
   std::unique_ptr<JobDatabase> jobs_;

@@ -95,6 +95,9 @@ TEST_P(JobLifeTest, ARenewedLeaseHoldsAndOneThatRunsOutTwiceFailsTheJob) {
   const Reaped second = Reap();
   EXPECT_EQ(second.requeued, 0);
   EXPECT_EQ(second.lost, 1);
+  ASSERT_EQ(second.ended.size(), 1u);
+  EXPECT_EQ(second.ended[0].name, "a");
+  EXPECT_EQ(second.ended[0].phase, JobPhase::kFailed);
   EXPECT_EQ(Get("a").phase, JobPhase::kFailed);
   EXPECT_EQ(Get("a").error, "lost twice");
   EXPECT_EQ(Figures().running, 0);
@@ -110,6 +113,88 @@ TEST_P(JobLifeTest, AReleasedJobWaitsInItsOldPlaceAndIsNotCounted) {
   EXPECT_EQ(again->name, "a");
   EXPECT_EQ(again->losses, 0);
   EXPECT_EQ(again->attempt, 2) << "a fence for every attempt";
+}
+
+TEST_P(JobLifeTest, ALossThatItsWorkerTellsOfIsCounted) {
+  Accept(JobOf("anna", "a"));
+  Claim();
+  EXPECT_TRUE(jobs_->Release("a", 1, /*lost=*/true).value());
+  const std::optional<ClaimedJob> second = Claim();
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(second->losses, 1);
+  EXPECT_EQ(second->attempts, 2);
+  EXPECT_TRUE(jobs_->Release("a", 2).value());
+  EXPECT_EQ(Claim()->attempts, 2) << "a release does not count";
+  Advance(kLease + absl::Seconds(1));
+  EXPECT_EQ(Reap().lost, 1);
+}
+
+// Readers go on from what they know, in whatever process.
+TEST_P(JobLifeTest, NumbersOfALaterPhaseAreAboveAllOfAnEarlierOne) {
+  Accept(JobOf("anna", "a"));
+  EXPECT_EQ(Get("a").sequence, 1);
+  EXPECT_EQ(Claim()->sequence, kSequenceSpan);
+  EXPECT_THAT(jobs_->Renew("a", 1, kLease, "", kSequenceSpan + 70), IsOk());
+  EXPECT_EQ(Get("a").sequence, kSequenceSpan + 70);
+  EXPECT_THAT(jobs_->Renew("a", 1, kLease, "", 3), IsOk());
+  EXPECT_EQ(Get("a").sequence, kSequenceSpan + 71);
+  EXPECT_TRUE(jobs_->Release("a", 1).value());
+  EXPECT_EQ(Get("a").sequence, 2 * kSequenceSpan);
+  EXPECT_EQ(Claim()->sequence, 3 * kSequenceSpan);
+  EXPECT_TRUE(jobs_->Finish("a", 2, Success("r")).value());
+  EXPECT_EQ(Get("a").sequence, 4 * kSequenceSpan);
+}
+
+TEST_P(JobLifeTest, WhatNobodyWantsAnyMoreIsCancelled) {
+  for (const char* name : {"waits", "runs", "wanted"}) {
+    NewJob job = JobOf("anna", name);
+    job.holder = "process 1";
+    job.wanted_for = absl::Minutes(1);
+    Accept(job);
+  }
+  const auto runs = jobs_->Claim("w", {"alpha"}, absl::Hours(1)).value();
+  ASSERT_EQ(runs->name, "waits");  // the first
+  Advance(absl::Seconds(50));
+  EXPECT_THAT(jobs_->Want({"wanted", "none"}, "process 1", absl::Minutes(1)), IsOk());
+  Advance(absl::Seconds(20));
+  const Reaped reaped = Reap();
+  EXPECT_EQ(reaped.abandoned, 2);
+  ASSERT_EQ(reaped.ended.size(), 1u);
+  EXPECT_EQ(reaped.ended[0].name, "runs");
+  EXPECT_EQ(Get("runs").phase, JobPhase::kCancelled);
+  EXPECT_EQ(Get("runs").error, "nobody waits");
+  EXPECT_EQ(Get("wanted").phase, JobPhase::kQueued);
+  EXPECT_EQ(jobs_->Renew("waits", 1, kLease, "").value().lease, Lease::kCancelled);
+  EXPECT_EQ(Reap().abandoned, 0);
+  EXPECT_TRUE(jobs_->Abandon("wanted", "process 1", 0, "why", "error").value());
+  EXPECT_FALSE(jobs_->Abandon("none", "process 1", 0, "why", "error").value());
+}
+
+TEST_P(JobLifeTest, AServersEndTakesWhatWaitsWithIt) {
+  NewJob bound = JobOf("anna", "bound");
+  bound.holder = "process 1";
+  Accept(bound);
+  Accept(JobOf("anna", "kept"));
+  ASSERT_EQ(jobs_->CountOpen().value().size(), 1u);
+  EXPECT_EQ(jobs_->CountOpen().value()[0].count, 2);
+  EXPECT_EQ(jobs_->CancelWaiting("process 1", "gone").value().size(), 1u);
+  EXPECT_EQ(Get("bound").error, "gone");
+  EXPECT_EQ(jobs_->CancelWaiting("", "gone").value().size(), 1u);
+  EXPECT_EQ(Figures().queued, 0);
+}
+
+// A process that has the database to itself waits for nobody who was there before.
+TEST_P(JobLifeTest, ATakeoverWaitsForNoLease) {
+  Accept(JobOf("anna", "a"));
+  Claim();
+  NewJob bound = JobOf("anna", "bound");
+  bound.holder = "process 1";
+  Accept(bound);
+  EXPECT_THAT(jobs_->TakeOver(), IsOk());
+  const Reaped reaped = Reap();
+  EXPECT_EQ(reaped.requeued, 1);
+  EXPECT_EQ(reaped.abandoned, 1);
+  EXPECT_EQ(Claim()->name, "a");
 }
 
 TEST_P(JobLifeTest, CancelEndsWhatWaitsAndTellsWhoRuns) {

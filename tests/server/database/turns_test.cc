@@ -83,6 +83,21 @@ TEST_P(TurnsTest, IdlenessEarnsNoCredit) {
   EXPECT_THAT(Count(Claims(*jobs_).Next(20)), ElementsAre(std::pair('a', 10), std::pair('b', 10)));
 }
 
+// A tenant that comes while another's job runs that turns out to be short.
+TEST_P(TurnsTest, WhoComesAnewOwesNothingForWhatWasOnlyPlanned) {
+  for (int i = 0; i < 10; ++i) {
+    NewJob long_job = JobOf("anna", absl::StrCat("a", i));
+    long_job.cost = 100;
+    Accept(long_job);
+  }
+  ASSERT_TRUE(Claim().has_value());
+  Accept(JobOf("berta", "b"));
+  JobEnd end = Success("r");
+  end.cost = 0.01;
+  EXPECT_TRUE(jobs_->Finish("a0", 1, end).value());
+  EXPECT_EQ(Claim()->name, "b");
+}
+
 TEST_P(TurnsTest, WorkCountsAndIsCorrectedByWhatItTook) {
   for (int i = 0; i < 30; ++i) {
     NewJob large = JobOf("anna", absl::StrCat("a", i));
@@ -129,14 +144,33 @@ TEST_P(TurnsTest, AWorkerIsGivenOnlyWhatItCanRun) {
   EXPECT_EQ(Claim("w2", {"alpha", "beta"}).value().name, "beta's");
 }
 
+TEST_P(TurnsTest, AProcessThatLeavesTakesOnlyWhatEndsWithIt) {
+  NewJob mine = JobOf("anna", "mine");
+  mine.holder = "process 1";
+  NewJob kept = mine;
+  kept.name = "kept";
+  kept.request_id = "id";
+  Accept(kept);
+  Accept(JobOf("anna", "detached"));
+  Accept(mine);
+  const auto claimed = jobs_->Claim("w", {"alpha"}, kLease, "process 1").value();
+  ASSERT_TRUE(claimed.has_value());
+  EXPECT_EQ(claimed->name, "mine");
+  EXPECT_EQ(claimed->holder, "process 1");
+  EXPECT_FALSE(jobs_->Claim("w", {"alpha"}, kLease, "process 1").value().has_value());
+}
+
 TEST_P(TurnsTest, PositionsFollowTheTurns) {
   for (int i = 0; i < 4; ++i) {
     Accept(JobOf("anna", absl::StrCat("a", i)));
     Accept(JobOf("berta", absl::StrCat("b", i)));
   }
-  EXPECT_EQ(jobs_->Position("a0").value(), 0);
-  EXPECT_EQ(jobs_->Position("b0").value(), 0) << "either may be next";
-  EXPECT_EQ(jobs_->Position("a3").value(), 6);
+  EXPECT_EQ(jobs_->Position("a0").value().jobs, 0);
+  EXPECT_EQ(jobs_->Position("b0").value().jobs, 0) << "either may be next";
+  EXPECT_EQ(jobs_->Position("a3").value().jobs, 6);
+  EXPECT_EQ(jobs_->Position("a3").value().cost, 6);
+  EXPECT_EQ(jobs_->PositionOfNext("anna", 0).value().jobs, 8);
+  EXPECT_EQ(jobs_->PositionOfNext("clara", 0).value().jobs, 0);
   Claim();
   EXPECT_THAT(jobs_->Position("a0"), StatusIs(kNotFound)) << "it runs";
 }

@@ -1,5 +1,6 @@
 #include "tests/server/store/store_faults.h"
 
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -14,38 +15,69 @@
 namespace antidiffusion {
 namespace {
 
-class FaultyJobStore : public JobStore {
+// Counts the writes of a pool, and lets some fail.
+class FaultyWrites {
  public:
-  FaultyJobStore(const StoreFaults& faults, std::unique_ptr<JobStore> store)
-      : faults_(faults), store_(std::move(store)) {}
+  explicit FaultyWrites(StoreFaults faults) : faults_(std::move(faults)) {}
 
-  absl::Status Save(const StoredJob& job, const StoredBytes& bytes, bool durable) override {
-    AD_RETURN_IF_ERROR(BeforeWrite());
-    return store_->Save(job, bytes, durable);
-  }
-  absl::Status Delete(const std::string& name) override {
-    AD_RETURN_IF_ERROR(BeforeWrite());
-    return store_->Delete(name);
-  }
-  absl::StatusOr<std::string> ReadFile(const std::string& digest) override {
-    return store_->ReadFile(digest);
-  }
-  absl::StatusOr<std::string> ReadPiece(const StoredPiece& piece) override {
-    return store_->ReadPiece(piece);
-  }
-  absl::StatusOr<std::vector<StoredJob>> LoadAll() override { return store_->LoadAll(); }
-
- private:
   absl::Status BeforeWrite() {
-    ++writes_;
+    const int write = ++writes_;
     absl::SleepFor(faults_.slow_write);
-    if (writes_ < faults_.first_full || writes_ > faults_.last_full) return absl::OkStatus();
+    const bool is_full = faults_.is_full != nullptr && *faults_.is_full;
+    if (!is_full && (write < faults_.first_full || write > faults_.last_full)) {
+      return absl::OkStatus();
+    }
     return absl::UnavailableError("no space left on device: a fault of the test");
   }
 
+ private:
   const StoreFaults faults_;
-  const std::unique_ptr<JobStore> store_;
-  int writes_ = 0;
+  std::atomic<int> writes_ = 0;
+};
+
+class FaultyConnection : public SqlConnection {
+ public:
+  FaultyConnection(SqlConnection& connection, FaultyWrites& writes)
+      : connection_(connection), writes_(writes) {}
+
+  using SqlConnection::Run;
+  absl::StatusOr<SqlResult> Run(const std::string& statement,
+                                const std::vector<SqlValue>& parameters) override {
+    if (statement == "COMMIT" && std::exchange(has_written_, false)) {
+      AD_RETURN_IF_ERROR(writes_.BeforeWrite());
+    }
+    absl::StatusOr<SqlResult> result = connection_.Run(statement, parameters);
+    const bool writes = absl::StartsWith(statement, "INSERT INTO jobs") ||
+                        absl::StartsWith(statement, "UPDATE jobs");
+    if (writes && result.ok() && result->affected > 0) has_written_ = true;
+    return result;
+  }
+
+  const SqlDialect& dialect() const override { return connection_.dialect(); }
+
+ private:
+  SqlConnection& connection_;
+  FaultyWrites& writes_;
+  bool has_written_ = false;
+};
+
+class FaultyPool : public SqlPool {
+ public:
+  FaultyPool(const StoreFaults& faults, std::unique_ptr<SqlPool> pool)
+      : writes_(faults), pool_(std::move(pool)) {}
+
+  absl::Status With(const std::function<absl::Status(SqlConnection&)>& use) override {
+    return pool_->With([&](SqlConnection& connection) {
+      FaultyConnection faulty(connection, writes_);
+      return use(faulty);
+    });
+  }
+
+  const SqlDialect& dialect() const override { return pool_->dialect(); }
+
+ private:
+  FaultyWrites writes_;
+  const std::unique_ptr<SqlPool> pool_;
 };
 
 absl::Status NotAFault(absl::string_view text) {
@@ -73,8 +105,12 @@ absl::StatusOr<StoreFaults> StoreFaults::Parse(const std::string& text) {
   return faults;
 }
 
-std::unique_ptr<JobStore> WithFaults(const StoreFaults& faults, std::unique_ptr<JobStore> store) {
-  return std::make_unique<FaultyJobStore>(faults, std::move(store));
+PoolFactory WithFaults(const StoreFaults& faults) {
+  return [faults](const JobStoreName& store,
+                  int sessions) -> absl::StatusOr<std::unique_ptr<SqlPool>> {
+    AD_ASSIGN_OR_RETURN(std::unique_ptr<SqlPool> pool, OpenPool(store, sessions));
+    return std::make_unique<FaultyPool>(faults, std::move(pool));
+  };
 }
 
 }  // namespace antidiffusion
