@@ -20,7 +20,7 @@ class SlowReadersTest : public ::testing::Test {
     server_.WaitReady();
     job_ = jobs_.Create(RequestWith(LargePng())).value.name();
     slow_ = std::make_unique<JobWatch>(server_, job_);
-    EXPECT_TRUE(slow_->Next()->has_queued());
+    EXPECT_TRUE(slow_->Next().has_value());
     server_.engine().AllowAllSteps();
     while (jobs_.Get(job_).value.state() != v1::Job::SUCCEEDED) {
     }
