@@ -36,7 +36,8 @@ std::optional<double> QueueOutlook::WaitSeconds(const std::string& tenant,
 // Of those that run elsewhere no more is known than that they are as jobs are.
 std::optional<double> QueueOutlook::SecondsBefore(const QueuePlace& place,
                                                   const QueueFigures& figures) const {
-  const auto workers = static_cast<double>(std::max({int64_t{1}, int64_t{workers_}, figures.capacity}));
+  const auto workers =
+      static_cast<double>(std::max({int64_t{1}, int64_t{workers_}, figures.capacity}));
   if (static_cast<double>(place.jobs + figures.running) < workers) return 0;
   double seconds = place.cost;
   const std::vector<std::shared_ptr<Job>> running = boards_.running();
