@@ -152,13 +152,15 @@ absl::StatusOr<v1::ListJobsResponse> JobAccess::List(const std::string& tenant,
 
 absl::StatusOr<v1::Job> JobAccess::Cancel(const std::string& tenant, const std::string& name) {
   const absl::Status why = JobCancelledError();
+  // First: it may be deleted as soon as it has ended.
+  AD_ASSIGN_OR_RETURN(const StoredJobRow before, Read(tenant, name));
   const absl::StatusOr<bool> ended =
       with_.database.Cancel(tenant, name, ReasonOf(why), ToStoredError(why));
   if (!ended.ok()) return ErrorOf(name, ended.status());
+  if (*ended) with_.accounts.Ended(*JobOf(before, with_.now), why);
   AD_ASSIGN_OR_RETURN(const StoredJobRow row, Read(tenant, name));
-  if (*ended) {
-    with_.accounts.Ended(*JobOf(row, with_.now), why);
-  } else if (const std::shared_ptr<Job> running = with_.boards.Find(name)) {
+  if (*ended) return Describe(row);
+  if (const std::shared_ptr<Job> running = with_.boards.Find(name)) {
     running->Cancel(why);
   }
   return Describe(row);

@@ -98,6 +98,7 @@ std::shared_ptr<Job> JobOf(const StoredJobRow& row, const Job::Clock& now) {
   auto job = std::make_shared<Job>(*std::move(request),
                                    JobIdentity{row.name, row.created, row.image_bytes},
                                    OnClock(row.deadline, row.now, now()), std::nullopt, now);
+  if (!HasEnded(row.phase)) job->SetQueued({});  // the first that a reader hears names the job
   job->Follow(NewsOf(row));
   return job;
 }

@@ -25,6 +25,7 @@ std::optional<RunningJob> JobRuns::Begin(ClaimedJob claimed) {
   const auto made = std::make_shared<Job>(
       *std::move(request), JobIdentity{claimed.name, claimed.created, claimed.image_bytes},
       deadline, expected, with_.now);
+  made->SetQueued({});  // the first that a later reader hears names the job
   RunningJob running = {with_.boards.Run(made), std::move(claimed)};
   const ClaimedJob& claim = running.claim;
   running.job->Claim({.attempts = static_cast<int>(claim.attempts),

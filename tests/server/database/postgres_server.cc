@@ -4,6 +4,7 @@
 #include <libpq-fe.h>
 #include <pwd.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,10 +49,12 @@ pid_t Spawn(const std::vector<std::string>& words, const std::string& log) {
   const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666);
   dup2(output, STDOUT_FILENO);
   dup2(output, STDERR_FILENO);
+  close_range(STDERR_FILENO + 1, ~0U, 0);  // what the test was given is not the database's
   setpgid(0, 0);
   if (getuid() == 0 && nobody != nullptr) {
     if (setgid(nobody->pw_gid) != 0 || setuid(nobody->pw_uid) != 0) _exit(126);
   }
+  prctl(PR_SET_PDEATHSIG, SIGQUIT);  // a test that is killed leaves none behind
   execv(arguments[0], arguments.data());
   _exit(127);
 }
