@@ -92,9 +92,12 @@ absl::StatusOr<std::shared_ptr<Job>> Admission::Offer(Sound& sound) {
   request.image = std::move(*sound.request.mutable_image());
   const auto expected = with_.eta.Expected(request.model, request.options);
   const auto job = std::make_shared<Job>(std::move(request), sound.deadline, expected, with_.now);
-  absl::StatusOr<std::shared_ptr<Job>> taken = with_.acceptance.Accept(
-      job, *sound.tenant, may_wait, [&] { LogAccepted(*job, sound.header); });
-  const bool waits = taken.ok() && *taken == job && !job->Snapshot().ended.has_value();
+  bool waits = false;
+  absl::StatusOr<std::shared_ptr<Job>> taken =
+      with_.acceptance.Accept(job, *sound.tenant, may_wait, [&](bool waits_now) {
+        waits = waits_now;
+        LogAccepted(*job, sound.header);
+      });
   if (charged && !waits) sound.tenant->ReturnBytes(bytes);
   // Meanwhile the devices may have ended.
   const bool is_left = waits && with_.dispatcher.closed();

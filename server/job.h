@@ -158,7 +158,8 @@ class Job {
   std::optional<double> expected_seconds() const { return expected_seconds_; }
   absl::Time deadline() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // The encoded image, until it is in the database, and again while the job runs here; else null.
+  // The encoded image, until it is offered to the database, and again while the job runs here; else
+  // null.
   // Shared with whoever reads it at that moment.
   std::shared_ptr<const std::string> image() const ABSL_LOCKS_EXCLUDED(mutex_);
   void SetImage(std::shared_ptr<const std::string> image) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -44,7 +44,7 @@ TenantLimits JobAcceptance::LimitsOf(const Tenant& tenant) const {
 
 // The image follows only where the job is to be taken, for it is large.
 absl::StatusOr<AcceptAnswer> JobAcceptance::Put(const NewJob& made, const TenantLimits& limits,
-                                                const Job& job) {
+                                                const std::string& image) {
   const absl::Time start = with_.now();
   for (int i = 0;; ++i) {
     absl::StatusOr<AcceptAnswer> answer = with_.database.Accept(made, limits, options_.room);
@@ -52,24 +52,24 @@ absl::StatusOr<AcceptAnswer> JobAcceptance::Put(const NewJob& made, const Tenant
       if (answer.ok()) with_.metrics.StoreWriteTook(absl::ToDoubleSeconds(with_.now() - start));
       return answer;
     }
-    AD_RETURN_IF_ERROR(with_.database.PutBlob(made.image_digest, *job.image()));
+    AD_RETURN_IF_ERROR(with_.database.PutBlob(made.image_digest, image));
   }
 }
 
-absl::StatusOr<std::shared_ptr<Job>> JobAcceptance::Accept(const std::shared_ptr<Job>& job,
-                                                           const Tenant& tenant,
-                                                           const absl::Status& may_wait,
-                                                           const std::function<void()>& on_taken) {
+absl::StatusOr<std::shared_ptr<Job>> JobAcceptance::Accept(
+    const std::shared_ptr<Job>& job, const Tenant& tenant, const absl::Status& may_wait,
+    const std::function<void(bool waits)>& on_taken) {
   using Kind = AcceptAnswer::Kind;
-  // Before anybody can find it: who claims it tells what it does.
+  // Before anybody can find it: who claims it tells what it does, and gives it the image again.
+  const std::shared_ptr<const std::string> image = job->image();
+  job->SetImage(nullptr);
   job->SetQueued({});
   with_.boards.Add(job);
   const absl::StatusOr<AcceptAnswer> answer =
-      Put(PlacedJob(*job, may_wait), LimitsOf(tenant), *job);
+      Put(PlacedJob(*job, may_wait), LimitsOf(tenant), *image);
   if (answer.ok() && (answer->kind == Kind::kAccepted || answer->kind == Kind::kAnswered)) {
-    job->SetImage(nullptr);
     with_.accounts.Accepted(*job, *answer);
-    on_taken();
+    on_taken(answer->kind == Kind::kAccepted);
     if (answer->kind == Kind::kAccepted) {
       job->SetQueued(with_.outlook.PlaceOf(*job));
       return job;

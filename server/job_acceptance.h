@@ -46,11 +46,12 @@ class JobAcceptance {
       : options_(std::move(options)), with_(std::move(surroundings)) {}
 
   // The job, with one caller: `job`, which waits or was answered with what an equal one gave, or
-  // that of an equal request id. `may_wait`: why it is not to wait, where it must. Refusals as
-  // protection.proto has them; UNAVAILABLE: the database failed.
+  // that of an equal request id. `may_wait`: why it is not to wait, where it must. `on_taken` is
+  // called in between where it is `job`; `waits`: it was not answered. Refusals as protection.proto
+  // has them; UNAVAILABLE: the database failed.
   absl::StatusOr<std::shared_ptr<Job>> Accept(const std::shared_ptr<Job>& job, const Tenant& tenant,
                                               const absl::Status& may_wait,
-                                              const std::function<void()>& on_taken);
+                                              const std::function<void(bool waits)>& on_taken);
 
   // One that waits, where nobody may come for it any more: cancelled, unless it runs already.
   void TakeBack(const Job& job);
@@ -58,7 +59,8 @@ class JobAcceptance {
  private:
   NewJob PlacedJob(const Job& job, const absl::Status& may_wait) const;
   TenantLimits LimitsOf(const Tenant& tenant) const;
-  absl::StatusOr<AcceptAnswer> Put(const NewJob& made, const TenantLimits& limits, const Job& job);
+  absl::StatusOr<AcceptAnswer> Put(const NewJob& made, const TenantLimits& limits,
+                                   const std::string& image);
   absl::Status RefusalOf(const AcceptAnswer& answer, const Job& job,
                          const absl::Status& may_wait) const;
 
