@@ -96,8 +96,16 @@ def strength(attack: str, report: dict[str, Any], encoder: AutoencoderTiny, phot
     return full["after"]["denoisingLoss"] / full["before"]["denoisingLoss"] - 1
 
 
+def write(rows: list[dict[str, Any]], path: Path) -> None:
+    """As CSV."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """One row for each attack, setting, budget and photograph."""
+    """One row for each attack, setting, budget and photograph; written down as they come."""
     encoder, rows = AutoencoderTiny.from_pretrained(args.encoders / ENCODER).eval(), []
     for attack, goal in attacks(args.model).items():
         for setting, flags in SETTINGS.items():
@@ -109,6 +117,7 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
                     seen = visibility(pixels(photo), pixels(Path(report["output"])))
                     rows.append({"attack": attack, "setting": setting, "budget": budget, "photo": photo.name, **seen,
                                  "strength": strength(attack, report, encoder, photo)})
+                write(rows, args.output / "table.csv")
     return rows
 
 
@@ -158,12 +167,7 @@ def main() -> None:
     """Measure, and write both tables."""
     args = arguments()
     args.output.mkdir(parents=True, exist_ok=True)
-    rows = measure(args)
-    with open(args.output / "table.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-    text = table(rows)
+    text = table(measure(args))
     (args.output / "table.md").write_text(text, encoding="utf-8")
     print(text)
 
