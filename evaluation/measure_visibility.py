@@ -93,7 +93,7 @@ def strength(attack: str, report: dict[str, Any], encoder: AutoencoderTiny, phot
     if attack == "encoder":
         return shift(encoder, pixels(photo), pixels(Path(report["output"])))
     full = report["report"]["full"]
-    return full["after"]["denoisingLoss"] / full["before"]["denoisingLoss"] - 1
+    return full["after"]["denoising_loss"] / full["before"]["denoising_loss"] - 1
 
 
 def write(rows: list[dict[str, Any]], path: Path) -> None:
