@@ -16,7 +16,7 @@ using Options = v1::ProtectionOptions;
 // Headings of the help.
 constexpr char kPresets[] = "Protection";
 constexpr char kExpert[] = "Expert options of the protection (the presets set them all)";
-constexpr char kExperimental[] = "Experimental (may change; measured to gain nothing)";
+constexpr char kExperimental[] = "Experimental (for research; may change or go)";
 
 void AddMethodFlag(CLI::App& app, Options& options) {
   AddChoice<Options::Method>(app, "--method",

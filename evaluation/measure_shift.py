@@ -47,27 +47,37 @@ def settings(model: str, steps: int) -> dict[str, list[str]]:
     return {name: [*flags, *schedule] for name, flags in found.items()}
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def usual_arguments(description: str) -> argparse.ArgumentParser:
+    """A command line with what every measurement of files needs."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--client", type=Path, default=Path("build/bin/antidiffusion"))
     parser.add_argument("--server", default="127.0.0.1:8001")
     parser.add_argument("--model", default="clothing", help="the model with a denoiser")
-    parser.add_argument("--encoders", type=Path, required=True, help="folder of the three encoders")
-    parser.add_argument("--steps", type=int, default=30, help="PGD steps of every setting")
+    parser.add_argument("--encoders", type=Path, required=True, help="folder of taesd and its like")
     parser.add_argument("--output", type=Path, required=True, help="folder, made if missing")
     parser.add_argument("photos", nargs="+", type=Path)
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    parser = usual_arguments(__doc__.split("\n")[0])
+    parser.add_argument("--steps", type=int, default=30, help="PGD steps of every setting")
     return parser.parse_args()
+
+
+def run_client(args: argparse.Namespace, folder: Path, flags: list[str]) -> dict[str, dict]:
+    """The client's report of every photograph, by the photograph's path; the files go to `folder`."""
+    command = [args.client, "protect", "--server", args.server, "--json", "--overwrite",
+               "--output", folder, *flags, *args.photos]
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True,
+                          check=True)
+    return {line["input"]: line for line in map(json.loads, done.stdout.splitlines())}
 
 
 def protect(args: argparse.Namespace, name: str, flags: list[str]) -> list[Path]:
     """The protected files, in the order of the photographs."""
-    command = [args.client, "protect", "--server", args.server, "--json", "--overwrite",
-               "--visibility", "0",
-               "--output", args.output / name.replace(" ", "-").replace(",", ""), *flags,
-               *args.photos]
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True,
-                          check=True)
-    lines = {line["input"]: line for line in map(json.loads, done.stdout.splitlines())}
+    folder = args.output / name.replace(" ", "-").replace(",", "")
+    lines = run_client(args, folder, ["--visibility", "0", *flags])
     return [Path(lines[str(photo)]["output"]) for photo in args.photos]
 
 

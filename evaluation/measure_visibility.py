@@ -11,8 +11,6 @@ The server's repository must hold --model and taesd (see evaluation.measure_shif
 
 import argparse
 import csv
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ import torch
 from diffusers import AutoencoderTiny
 from piq import haarpsi
 
-from evaluation.measure_shift import pixels, shift
+from evaluation.measure_shift import pixels, run_client, shift, usual_arguments
 from evaluation.metrics.statistics import bootstrap
 
 PLAIN, USUAL = "plain", 6.375
@@ -40,18 +38,6 @@ MEASURES = ("psnr_hvsm", "haarpsi")
 ENCODER = "taesd"
 
 
-def arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--client", type=Path, default=Path("build/bin/antidiffusion"))
-    parser.add_argument("--server", default="127.0.0.1:8001")
-    parser.add_argument("--model", default="clothing", help="the model with a denoiser")
-    parser.add_argument("--encoders", type=Path, required=True, help="folder of taesd")
-    parser.add_argument("--output", type=Path, required=True, help="folder, made if missing")
-    parser.add_argument("photos", nargs="+", type=Path)
-    return parser.parse_args()
-
-
 def attacks(model: str) -> dict[str, list[str]]:
     """Client flags of what is attacked."""
     usual = ["--seed", "1", "--prompt-steps", "0", "--pgd-steps", "20"]
@@ -59,14 +45,6 @@ def attacks(model: str) -> dict[str, list[str]]:
         "encoder": ["--model", ENCODER, "--objective", "away", *usual],
         "denoising": ["--model", model, "--objective", "denoising", "--report", "full", *usual],
     }
-
-
-def protect(args: argparse.Namespace, flags: list[str]) -> dict[str, dict[str, Any]]:
-    """The client's report of each photograph."""
-    command = [args.client, "protect", "--server", args.server, "--json", "--overwrite", "--output",
-               args.output / "files", *flags, *args.photos]
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True)
-    return {line["input"]: line for line in map(json.loads, done.stdout.splitlines())}
 
 
 def luma(image: np.ndarray) -> np.ndarray:
@@ -93,22 +71,31 @@ def strength(attack: str, report: dict[str, Any], encoder: AutoencoderTiny, phot
     if attack == "encoder":
         return shift(encoder, pixels(photo), pixels(Path(report["output"])))
     full = report["report"]["full"]
-    return full["after"]["denoisingLoss"] / full["before"]["denoisingLoss"] - 1
+    return full["after"]["denoising_loss"] / full["before"]["denoising_loss"] - 1
+
+
+def write(rows: list[dict[str, Any]], path: Path) -> None:
+    """As CSV."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """One row for each attack, setting, budget and photograph."""
+    """One row for each attack, setting, budget and photograph; written down as they come."""
     encoder, rows = AutoencoderTiny.from_pretrained(args.encoders / ENCODER).eval(), []
     for attack, goal in attacks(args.model).items():
         for setting, flags in SETTINGS.items():
             for budget in BUDGETS if setting != PLAIN else (USUAL,):
                 print(f"{attack}, {setting}, {budget} levels", flush=True)
-                reports = protect(args, [*goal, *flags, "--budget", str(budget)])
+                reports = run_client(args, args.output / "files", [*goal, *flags, "--budget", str(budget)])
                 for photo in args.photos:
                     report = reports[str(photo)]
                     seen = visibility(pixels(photo), pixels(Path(report["output"])))
                     rows.append({"attack": attack, "setting": setting, "budget": budget, "photo": photo.name, **seen,
                                  "strength": strength(attack, report, encoder, photo)})
+                write(rows, args.output / "table.csv")
     return rows
 
 
@@ -156,14 +143,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure, and write both tables."""
-    args = arguments()
+    args = usual_arguments(__doc__.split("\n")[0]).parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    rows = measure(args)
-    with open(args.output / "table.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-    text = table(rows)
+    text = table(measure(args))
     (args.output / "table.md").write_text(text, encoding="utf-8")
     print(text)
 

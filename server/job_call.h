@@ -81,7 +81,7 @@ class JobCall : public grpc::ServerWriteReactor<v1::JobEvent>, public ReaderCall
   void OnDone() override ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  // What to do next; several at once mean: write message_, and end the stream with it.
+  // What to do next: write message_, end the stream, or both in one.
   struct Step {
     bool write = false;
     std::optional<absl::Status> end = {};

@@ -30,8 +30,10 @@ double Squares(const ModelInfo& model, const ImageHeader& image) {
 int64_t PassesOf(const Plan& plan, int64_t further_encoders) {
   const StepCounts steps = CountSteps(plan);
   const bool uses_unet = plan.raised.NeedUNet();
+  // Guidance is the difference of two passes.
+  const int64_t of_a_draw = uses_unet ? (plan.raised.image_guidance > 0 ? 2 : 1) : 0;
   const int64_t unet = int64_t{steps.prompt_tuning} + steps.surrogate_tuning +
-                       (uses_unet ? int64_t{steps.pgd} * plan.pgd.draws : 0);
+                       int64_t{steps.pgd} * plan.pgd.draws * of_a_draw;
   const int64_t own_encoder = uses_unet || plan.compares_own_encoder ? 1 : 0;
   return unet + steps.pgd * (own_encoder + further_encoders);
 }

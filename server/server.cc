@@ -1,28 +1,23 @@
 #include "server/server.h"
 
 #include <grpcpp/channel.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
-#include <limits>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_details.h"
 #include "core/base/status_macros.h"
-#include "grpc/health/v1/health.pb.h"
 #include "server/admission.h"
 #include "server/errors.h"
+#include "server/grpc_listener.h"
 #include "server/http_endpoint.h"
 #include "server/job_runner.h"
 #include "server/job_service.h"
@@ -39,15 +34,8 @@
 namespace antidiffusion {
 namespace {
 
-constexpr int64_t kMessageMargin = 1 << 20;  // a request beside its image
 constexpr absl::Duration kTick = absl::Seconds(1);
 constexpr absl::Duration kShutdownGrace = absl::Seconds(1);  // for calls that never end (Watch)
-constexpr int kMinPingIntervalMs = 10'000;
-
-std::string ListenAddress(const std::string& address, int port) {
-  const bool bare_ipv6 = absl::StrContains(address, ":") && !absl::StartsWith(address, "[");
-  return bare_ipv6 ? absl::StrCat("[", address, "]:", port) : absl::StrCat(address, ":", port);
-}
 
 // Where there are several tenants, none of them fills the queue alone unless its entry says so.
 TenantDirectory::Options TenantOptions(const ServerConfig& config) {
@@ -250,47 +238,11 @@ absl::Status Server::ListenForHttp(const ServerConfig& config) {
 
 absl::Status Server::Listen(const ServerConfig& config) {
   AD_RETURN_IF_ERROR(ListenForHttp(config));
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  // gRPC's own health service brings no description: link ours, so that reflection can show it.
-  grpc::health::v1::HealthCheckRequest::descriptor();
-  const int64_t max_message = config.max_image_bytes + kMessageMargin;
-  const std::string address = ListenAddress(config.grpc_address, config.grpc_port);
-  grpc::ServerBuilder builder;
-  // Of what gRPC itself holds, requests on their way in above all.
-  builder.SetResourceQuota(
-      grpc::ResourceQuota("antidiffusion")
-          .Resize(static_cast<size_t>(config.max_queue_bytes + 16 * max_message)));
-  builder.SetMaxReceiveMessageSize(static_cast<int>(max_message));
-  // gRPC unpacks a message whole before it compares its size: 1 MB of gzip would take a gigabyte.
-  for (const grpc_compression_algorithm algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
-    builder.SetCompressionAlgorithmSupportStatus(algorithm, false);
-  }
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddChannelArgument(
-      GRPC_ARG_KEEPALIVE_TIME_MS,
-      static_cast<int>(absl::ToInt64Milliseconds(config.grpc_keepalive_time)));
-  builder.AddChannelArgument(
-      GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-      static_cast<int>(absl::ToInt64Milliseconds(config.grpc_keepalive_timeout)));
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-                             kMinPingIntervalMs);
-  if (config.grpc_max_connection_age > absl::ZeroDuration()) {
-    builder.AddChannelArgument(
-        GRPC_ARG_MAX_CONNECTION_AGE_MS,
-        static_cast<int>(absl::ToInt64Milliseconds(config.grpc_max_connection_age)));
-    // Without end: a stream may follow its job for hours, and keepalive ends those that are dead.
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
-                               std::numeric_limits<int>::max());
-  }
-  builder.AddListeningPort(address, Credentials(), &parts_->grpc_port);
-  if (config.role != ServerRole::kWorker) builder.RegisterService(parts_->service.get());
-  parts_->grpc = builder.BuildAndStart();
-  if (parts_->grpc == nullptr || parts_->grpc_port == 0) {
-    return absl::UnavailableError(absl::StrCat("cannot listen on ", address));
-  }
+  grpc::Service* const service =
+      config.role == ServerRole::kWorker ? nullptr : parts_->service.get();
+  AD_ASSIGN_OR_RETURN(GrpcListener listener, ListenForGrpc(config, service, Credentials()));
+  parts_->grpc = std::move(listener.server);
+  parts_->grpc_port = listener.port;
   UpdateHealth();
   return absl::OkStatus();
 }

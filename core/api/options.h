@@ -58,7 +58,8 @@ enum class SemanticLayers { kQuarter, kHalf, kWhole, kMid, kAll };
 // M as one map, the mean over heads (as published), or one map a head, whose losses are averaged.
 enum class SemanticHeads { kMean, kEach };
 
-// For research: measured, and found to gain nothing (docs/evaluation.md). May change or go.
+// For research; may change or go. Those of the semantic loss were measured and found to gain
+// nothing (docs/evaluation.md).
 struct ExperimentalOptions {
   SemanticForm semantic_form = SemanticForm::kOfMode;
   SemanticLayers semantic_layers = SemanticLayers::kQuarter;

@@ -1,7 +1,6 @@
 #include "core/image/change_room.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>

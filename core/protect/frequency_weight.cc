@@ -10,12 +10,21 @@
 
 #include <vector>
 
+#include "core/protect/jpeg_tables.h"
+
 namespace antidiffusion {
 namespace {
 
-// By the number of half waves in 8 pixels, 0..7.
-const std::vector<float> kLumaSteps = {16, 11.5F, 12, 15, 21, 32, 50, 66.5F};
-constexpr double kHalfWaves = 16;  // in 8 pixels, of one cycle a pixel
+constexpr double kHalfWaves = 2 * kJpegBlock;  // in a block, of one cycle a pixel
+
+// By the number of half waves in a block, 0..7: the mean of the two axes.
+at::Tensor LumaSteps() {
+  std::vector<float> steps;
+  for (size_t i = 0; i < kJpegBlock; ++i) {
+    steps.push_back(static_cast<float>(kJpegLuma[i] + kJpegLuma[i * kJpegBlock]) / 2);
+  }
+  return at::tensor(steps, at::kFloat);
+}
 
 }  // namespace
 
@@ -23,14 +32,13 @@ FrequencyWeight::FrequencyWeight(int64_t height, int64_t width, double scale, do
                                  const at::TensorOptions& options) {
   const at::Tensor rows = at::fft_fftfreq(height, scale, at::kFloat).unsqueeze(1);
   const at::Tensor columns = at::fft_rfftfreq(width, scale, at::kFloat).unsqueeze(0);
-  const auto last = static_cast<int64_t>(kLumaSteps.size()) - 1;
-  const at::Tensor waves =
-      (at::hypot(rows, columns) * kHalfWaves).clamp_max(static_cast<double>(last));
+  constexpr int64_t last = kJpegBlock - 1;
+  const at::Tensor waves = (at::hypot(rows, columns) * kHalfWaves).clamp_max(last);
   const at::Tensor below = waves.to(at::kLong).clamp_max(last - 1);
-  const at::Tensor steps = at::tensor(kLumaSteps, at::kFloat);
+  const at::Tensor steps = LumaSteps();
   const at::Tensor step =
       steps.index({below}) + (waves - below) * (steps.index({below + 1}) - steps.index({below}));
-  weights_ = (step / kLumaSteps.back()).pow(power).to(options.device());
+  weights_ = (step / steps[last]).pow(power).to(options.device());
 }
 
 at::Tensor FrequencyWeight::Apply(const at::Tensor& gradient) const {

@@ -9,31 +9,20 @@
 #include <ATen/ops/upsample_nearest2d.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numbers>
 #include <vector>
 
+#include "core/protect/jpeg_tables.h"
+
 namespace antidiffusion {
 namespace {
 
-constexpr int kBlock = 8;
+constexpr int kBlock = kJpegBlock;
 constexpr int kUnit = 16;  // pixels that a coded unit is wide, with halved chroma
 
-using Table = std::array<int, size_t{kBlock} * kBlock>;
-
-// ITU T.81, tables K.1 and K.2.
-constexpr Table kLuma = {16, 11, 10, 16, 24,  40,  51,  61,  12, 12, 14, 19, 26,  58,  60,  55,
-                         14, 13, 16, 24, 40,  57,  69,  56,  14, 17, 22, 29, 51,  87,  80,  62,
-                         18, 22, 37, 56, 68,  109, 103, 77,  24, 35, 55, 64, 81,  104, 113, 92,
-                         49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99};
-constexpr Table kChroma = {17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99,
-                           24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99,
-                           99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
-                           99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99};
-
 // [8,8] of quantiser steps, in levels.
-at::Tensor Quantiser(const Table& table, int quality, const at::TensorOptions& options) {
+at::Tensor Quantiser(const JpegTable& table, int quality, const at::TensorOptions& options) {
   const int scale = quality < 50 ? 5000 / quality : 200 - 2 * quality;
   std::vector<float> steps;
   for (const int entry : table) {
@@ -60,7 +49,7 @@ at::Tensor StraightThroughRound(const at::Tensor& values) {
 }
 
 // One plane [1,1,H,W] in levels about 0; sides are multiples of 8.
-at::Tensor CodePlane(const at::Tensor& plane, const Table& table, int quality) {
+at::Tensor CodePlane(const at::Tensor& plane, const JpegTable& table, int quality) {
   const at::Tensor cosines = Cosines(plane.options());
   const at::Tensor steps = Quantiser(table, quality, plane.options());
   const int64_t rows = plane.size(2) / kBlock;
@@ -88,10 +77,10 @@ at::Tensor SimulateJpeg(const at::Tensor& image, int quality) {
   const at::Tensor blue_chroma = (blue - luma) / 1.772;
   const at::Tensor red_chroma = (red - luma) / 1.402;
   const auto code_chroma = [&](const at::Tensor& plane) {
-    const at::Tensor coded = CodePlane(at::avg_pool2d(plane, {2, 2}), kChroma, quality);
+    const at::Tensor coded = CodePlane(at::avg_pool2d(plane, {2, 2}), kJpegChroma, quality);
     return at::upsample_nearest2d(coded, {plane.size(2), plane.size(3)});
   };
-  const at::Tensor y = CodePlane(luma - 128, kLuma, quality) + 128;
+  const at::Tensor y = CodePlane(luma - 128, kJpegLuma, quality) + 128;
   const at::Tensor cb = code_chroma(blue_chroma);
   const at::Tensor cr = code_chroma(red_chroma);
   const at::Tensor decoded =

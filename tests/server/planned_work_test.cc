@@ -55,6 +55,14 @@ TEST(PlannedWorkTest, DrawsStepsAndModelsMultiply) {
   EXPECT_EQ(PlannedOfSquare(options), 1);
 }
 
+TEST(PlannedWorkTest, GuidanceTakesTwoPassesADraw) {
+  ProtectionOptions options;
+  options.effort = Effort::kDraft;
+  options.prompt_steps = 0;
+  options.objectives = {{Objective::kImageGuidance}};
+  EXPECT_EQ(PlannedOfSquare(options), 2 * 10 + 10);
+}
+
 TEST(PlannedWorkTest, PixelsCountInSquaresOfTheNativeSide) {
   ProtectionOptions options;
   options.effort = Effort::kDraft;
