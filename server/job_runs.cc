@@ -64,7 +64,7 @@ void JobRuns::End(const RunningJob& running, absl::StatusOr<JobResult> result, d
     return;
   }
   absl::StatusOr<bool> held = false;
-  if (!with_.leases.IsLost(claim.name, claim.attempt)) {
+  if (with_.leases.BeginEnd(claim.name, claim.attempt)) {
     const std::string digest = result.ok() ? Sha256Hex(result->image) : "";
     JobEnd end = result.ok() ? ToJobEnd(*result, digest) : ToJobEnd(status);
     end.cost = seconds;

@@ -56,10 +56,12 @@ bool LeaseKeeper::Drop(const std::string& job, int64_t attempt) {
   return lost;
 }
 
-bool LeaseKeeper::IsLost(const std::string& job, int64_t attempt) const {
+bool LeaseKeeper::BeginEnd(const std::string& job, int64_t attempt) {
   MutexLock lock(mutex_);
   const auto found = leases_.find({job, attempt});
-  return found != leases_.end() && found->second.lost;
+  if (found == leases_.end()) return true;
+  found->second.ending = true;
+  return !found->second.lost;
 }
 
 bool LeaseKeeper::IsDue(const Held& lease, absl::Time now) const {
@@ -104,7 +106,7 @@ void LeaseKeeper::Renew(const Attempt& attempt, const std::shared_ptr<Job>& job)
   }
   MutexLock lock(mutex_);
   const auto found = leases_.find(attempt);
-  if (found == leases_.end() || answer->lease == Lease::kHeld) return;
+  if (found == leases_.end() || found->second.ending || answer->lease == Lease::kHeld) return;
   if (answer->lease == Lease::kCancelled) {
     job->Cancel(CancelOf(answer->why));
     return;

@@ -37,7 +37,9 @@ class LeaseKeeper {
   void Hold(const std::shared_ptr<Job>& job, int64_t attempt) ABSL_LOCKS_EXCLUDED(mutex_);
   // No longer. True: the lease was lost, and nothing of the attempt is wanted.
   bool Drop(const std::string& job, int64_t attempt) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool IsLost(const std::string& job, int64_t attempt) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Its end is about to be stored, which tells whether it still counts: the lease is kept until it
+  // is dropped, but that somebody has ended the job is no news. False: it was lost before.
+  bool BeginEnd(const std::string& job, int64_t attempt) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   using Attempt = std::pair<std::string, int64_t>;  // job, attempt
@@ -46,6 +48,7 @@ class LeaseKeeper {
     absl::Time renewed = absl::InfinitePast();
     uint64_t sequence = 0;  // of what was stored last
     bool asked = false;     // somebody has changed the job
+    bool ending = false;
     bool lost = false;
   };
 

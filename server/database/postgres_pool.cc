@@ -1,6 +1,7 @@
 #include "server/database/postgres_pool.h"
 
 #include <libpq-fe.h>
+#include <poll.h>
 
 #include <cstdlib>
 #include <deque>
@@ -131,8 +132,12 @@ class PostgresConnection : public SqlConnection {
         .status();
   }
 
+  // Between two uses a server only speaks to say goodbye, which libpq notices when it reads.
   bool is_open() const {
-    return connection_ != nullptr && PQstatus(connection_.get()) == CONNECTION_OK;
+    if (connection_ == nullptr || PQstatus(connection_.get()) != CONNECTION_OK) return false;
+    pollfd file = {PQsocket(connection_.get()), POLLIN, 0};
+    if (poll(&file, 1, 0) == 0) return true;
+    return PQconsumeInput(connection_.get()) != 0 && PQstatus(connection_.get()) == CONNECTION_OK;
   }
 
   using SqlConnection::Run;

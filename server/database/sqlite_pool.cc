@@ -96,7 +96,7 @@ class SqliteConnection : public SqlConnection {
   }
 
   SqlResult RunOrThrow(SQLite::Statement& statement, const std::vector<SqlValue>& parameters) {
-    statement.reset();
+    statement.tryReset();  // else the error of its last run would be this one's
     statement.clearBindings();
     for (size_t i = 0; i < parameters.size(); ++i) {
       Bind(statement, absl::StrCat("$", i + 1), parameters[i]);

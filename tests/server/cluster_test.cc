@@ -70,7 +70,7 @@ TEST_F(ClusterTest, CreatedOnOneRunOnAnotherReadOnAThird) {
   ASSERT_TRUE(watch.Next().has_value());  // it waits, or runs already
   worker->engine().WaitForStepBegun(1);
   worker->engine().AllowSteps(2);
-  while (watch.Next()->progress().step() < 2) {
+  while (watch.Event().progress().step() < 2) {
     ASSERT_TRUE(watch.last().has_queued() || watch.last().has_running() ||
                 watch.last().has_progress());
   }
@@ -99,7 +99,7 @@ TEST_F(ClusterTest, AnEqualRequestIsOneJobWhereverItIsSent) {
   const std::string name = Create(*first, "a");
   EXPECT_EQ(Create(*second, "a"), name);
   const auto joined = second->Open(Request("a"));
-  EXPECT_EQ(joined->Next()->queued().job(), name);
+  EXPECT_EQ(joined->Event().queued().job(), name);
   v1::ProtectRequest other = Request("a");
   other.mutable_options()->set_seed(7);
   EXPECT_EQ(JobsClient(*second).Create(other).reason(), "REQUEST_ID_REUSED");
@@ -113,7 +113,7 @@ TEST_F(ClusterTest, ACallsJobThatRunsElsewhereGivesItsResultAndIsForgotten) {
   const auto call = front->Open(RequestWith(SmallPng()));
   front->engine().WaitForJobs(1);
   const auto waiting = front->Open(RequestWith(SmallPng()));
-  ASSERT_TRUE(waiting->Next()->has_queued());
+  ASSERT_TRUE(waiting->Event().has_queued());
   const auto worker = Start(true);
   EXPECT_TRUE(waiting->Finish().ok());
   EXPECT_TRUE(waiting->result().whole());

@@ -57,9 +57,9 @@ TEST_F(DurableJobsTest, ADrainedServerLeavesItsJobsToTheNext) {
   first.engine().WaitForJobs(1);
   const std::string waiting = before.Create(Request("waiting")).value.name();
   const auto bound = first.Open(RequestWith(SmallPng()));
-  ASSERT_TRUE(bound->Next()->has_queued());
+  ASSERT_TRUE(bound->Event().has_queued());
   JobWatch watch(first, waiting);
-  ASSERT_TRUE(watch.Next()->has_queued());
+  ASSERT_TRUE(watch.Event().has_queued());
   first.engine().WaitForStepBegun(1);
   first.server().StartDrain();
   first.server().CancelJobs();
@@ -156,7 +156,7 @@ TEST_F(DurableJobsTest, ADrainBeginsNothingThatTheNextServerCanRun) {
   first.engine().WaitForStepBegun(1);
   const std::string waiting = JobsClient(first).Create(Request("waiting")).value.name();
   const auto bound = first.Open(RequestWith(SmallPng()));
-  ASSERT_TRUE(bound->Next()->has_queued());
+  ASSERT_TRUE(bound->Event().has_queued());
   JobWatch watch(first, waiting);
   ASSERT_TRUE(watch.Next().has_value());
   first.server().StartDrain();

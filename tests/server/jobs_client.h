@@ -90,6 +90,8 @@ class JobWatch {
     result_.Take(event);
     return event;
   }
+  // The next event, which has to come (Required).
+  v1::JobEvent Event() { return Required(Next(), *reader_); }
   grpc::Status Finish() {
     while (Next().has_value()) {
     }

@@ -72,7 +72,7 @@ TEST(JobsTest, ABrokenWatchGoesOnWithoutLossOrRepetition) {
   std::vector<uint64_t> sequences;
   {
     JobWatch watch(server, name);
-    while (watch.Next()->progress().step() < 2) sequences.push_back(watch.last().sequence());
+    while (watch.Event().progress().step() < 2) sequences.push_back(watch.last().sequence());
     sequences.push_back(watch.last().sequence());
     watch.Cancel();
   }
@@ -98,7 +98,7 @@ TEST(JobsTest, ManyMayWatchOneJob) {
   std::vector<std::unique_ptr<JobWatch>> watches;
   watches.reserve(5);
   for (int i = 0; i < 5; ++i) watches.push_back(std::make_unique<JobWatch>(server, name));
-  for (const auto& watch : watches) ASSERT_TRUE(watch->Next()->has_queued());
+  for (const auto& watch : watches) ASSERT_TRUE(watch->Event().has_queued());
   watches.pop_back();  // leaves
   server.engine().AllowAllSteps();
   for (const auto& watch : watches) {
@@ -115,7 +115,7 @@ TEST(JobsTest, AnEqualRequestIdMeansTheSameJob) {
   const std::string name = jobs.Create(WithId("a")).value.name();
   EXPECT_EQ(jobs.Create(WithId("a")).value.name(), name);
   const auto call = server.Open(WithId("a"));
-  EXPECT_EQ(call->Next()->queued().job(), name) << "whichever RPC made it";
+  EXPECT_EQ(call->Event().queued().job(), name) << "whichever RPC made it";
   const auto other = jobs.Create(WithId("a", /*seed=*/2));
   EXPECT_EQ(other.status.error_code(), grpc::ALREADY_EXISTS);
   EXPECT_EQ(other.reason(), "REQUEST_ID_REUSED");
@@ -147,7 +147,7 @@ TEST(JobsTest, ARetryAfterALostCallBeginsAnew) {
   EXPECT_EQ(lost->Finish().error_code(), grpc::CANCELLED);
   server.engine().WaitForStop();
   const auto again = server.Open(WithId("a"));
-  ASSERT_TRUE(again->Next()->has_queued());
+  ASSERT_TRUE(again->Event().has_queued());
   server.engine().AllowAllSteps();
   EXPECT_TRUE(again->Finish().ok());
   EXPECT_EQ(server.engine().jobs(), 2);
@@ -157,9 +157,9 @@ TEST(JobsTest, ACallThatLeavesDoesNotTakeTheJobFromOthers) {
   TestServer server({.hold_steps = true});
   server.WaitReady();
   auto first = server.Open(WithId("a"));
-  const std::string name = first->Next()->queued().job();
+  const std::string name = first->Event().queued().job();
   const auto second = server.Open(WithId("a"));
-  ASSERT_TRUE(second->Next()->has_queued());
+  ASSERT_TRUE(second->Event().has_queued());
   first->Cancel();
   EXPECT_EQ(first->Finish().error_code(), grpc::CANCELLED);
   server.WaitForMetric(R"(requests_total{code="CANCELLED",method="Protect"})", 1);
@@ -173,7 +173,7 @@ TEST(JobsTest, ACallThatJoinsADetachedJobDoesNotCancelIt) {
   server.WaitReady();
   const std::string name = JobsClient(server).Create(WithId("a")).value.name();
   auto call = server.Open(WithId("a"));
-  ASSERT_TRUE(call->Next()->has_queued());
+  ASSERT_TRUE(call->Event().has_queued());
   call->Cancel();
   EXPECT_EQ(call->Finish().error_code(), grpc::CANCELLED);
   server.WaitForMetric(R"(requests_total{code="CANCELLED",method="Protect"})", 1);
@@ -311,7 +311,7 @@ TEST(JobsTest, AJobThatLostAllItsCallersEnds) {
   TestServer server({.steps = 100, .hold_steps = true});
   server.WaitReady();
   auto call = server.Open(RequestWith(SmallPng()));
-  const std::string name = call->Next()->queued().job();
+  const std::string name = call->Event().queued().job();
   server.engine().WaitForStepBegun(1);
   JobWatch watch(server, name);
   ASSERT_TRUE(watch.Next().has_value());
@@ -331,7 +331,7 @@ TEST(JobsTest, ADetachedRequestThatJoinsACallDoesNotInheritItsDeadline) {
   const auto running = server.Open(RequestWith(SmallPng()));
   server.engine().WaitForJobs(1);
   const auto call = server.Open(WithId("a"), absl::Seconds(50));
-  const std::string name = call->Next()->queued().job();
+  const std::string name = call->Event().queued().job();
   EXPECT_EQ(JobsClient(server).Create(WithId("a")).value.name(), name);
   server.Advance(absl::Seconds(55));
   EXPECT_EQ(JobsClient(server).Get(name).value.state(), v1::Job::QUEUED);
@@ -361,7 +361,7 @@ TEST(JobsTest, AnEqualRequestIsAnsweredFromTheCache) {
   const v1::Job second = jobs.Create(request).value;
   EXPECT_NE(second.name(), first);
   const auto call = server.Open(WithId(""));
-  EXPECT_TRUE(call->Next()->has_queued());
+  EXPECT_TRUE(call->Event().has_queued());
   EXPECT_TRUE(call->Finish().ok());
   EXPECT_EQ(ImageOf(server, second.name()), call->result().image());
   EXPECT_EQ(server.engine().jobs(), 1);

@@ -146,7 +146,7 @@ TEST_F(ResultsTest, AReaderWithGrpcsDefaultLimitGetsALargeResult) {
   v1::ProtectRequest request = RequestWith(NoisePng());
   request.set_request_id("large");
   const auto call = server_->Open(request);
-  const std::string name = call->Next()->queued().job();
+  const std::string name = call->Event().queued().job();
   const grpc::Status status = call->Finish();
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_TRUE(call->result().whole());
@@ -170,7 +170,7 @@ TEST_F(ResultsTest, AStoredResultIsReadPieceByPieceAndCheckedFirst) {
   StartDurable();
   reads_.Take();
   JobWatch watch(*server_, name);
-  while (!watch.Next()->has_result()) {
+  while (!watch.Event().has_result()) {
   }
   EXPECT_EQ(server_->Metric("unread_bytes"), 0) << "nothing is held in memory";
   EXPECT_TRUE(watch.Finish().ok());
@@ -203,7 +203,7 @@ TEST_F(ResultsTest, AnImageCountsAsReadOnceAllOfItWasGivenOut) {
   }
   {
     JobWatch watch(*server_, name);
-    while (!watch.Next()->has_result()) {
+    while (!watch.Event().has_result()) {
     }
   }
   server_->WaitForMetric(R"(requests_total{code="CANCELLED",method="WatchJob"})", 1);
@@ -218,7 +218,7 @@ TEST_F(ResultsTest, AResultThatIsForgottenWhileItIsReadEndsTheCall) {
   const std::string name = Done(NoisePng());
   StartDurable();
   JobWatch download(*server_, DownloadOf(name, 0));
-  while (!download.Next()->has_result()) {
+  while (!download.Event().has_result()) {
   }
   EXPECT_TRUE(JobsClient(*server_).Delete(name).status.ok());
   EXPECT_EQ(ErrorInfoOf(download.Finish()).reason(), "JOB_NOT_FOUND");
@@ -234,7 +234,7 @@ TEST_F(ResultsTest, AnOffsetIsWithinTheImage) {
     EXPECT_EQ(ErrorInfoOf(status).metadata().at("field"), "offset");
   }
   JobWatch all_there(*server_, DownloadOf(name, size));
-  ASSERT_TRUE(all_there.Next()->has_result());
+  ASSERT_TRUE(all_there.Event().has_result());
   EXPECT_FALSE(all_there.Next().has_value());
   EXPECT_TRUE(all_there.Finish().ok());
 }

@@ -162,7 +162,7 @@ TEST(ServerLifeTest, DrainFinishesWhatWasAdmitted) {
   const auto running = server.Open(RequestWith(SmallPng()));
   server.engine().WaitForJobs(1);
   const auto waiting = server.Open(RequestWith(SmallPng()));
-  ASSERT_TRUE(waiting->Next()->has_queued());
+  ASSERT_TRUE(waiting->Event().has_queued());
 
   server.server().StartDrain();
   server.WaitForHealth(false);
@@ -189,7 +189,7 @@ TEST(ServerLifeTest, CancelJobsEndsThemWithUnavailable) {
   const auto running = server.Open(RequestWith(SmallPng()));
   server.engine().WaitForJobs(1);
   const auto waiting = server.Open(RequestWith(SmallPng()));
-  ASSERT_TRUE(waiting->Next()->has_queued());
+  ASSERT_TRUE(waiting->Event().has_queued());
   server.engine().WaitForStepBegun(1);
   server.server().StartDrain();
   server.server().CancelJobs();
@@ -289,7 +289,7 @@ TEST(ServerLifeTest, AConnectionHasAnAgeAndItsStreamsOutliveIt) {
   const auto stub = v1::ProtectionService::NewStub(channel);
   server.WaitReady();
   OpenCall call(*stub, RequestWith(SmallPng()));
-  ASSERT_TRUE(call.Next()->has_queued());
+  ASSERT_TRUE(call.Event().has_queued());
   while (channel->GetState(false) == GRPC_CHANNEL_READY) {
     ASSERT_TRUE(channel->WaitForStateChange(
         GRPC_CHANNEL_READY, std::chrono::system_clock::now() + std::chrono::minutes(2)));

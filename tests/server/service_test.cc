@@ -211,7 +211,7 @@ TEST(ServiceTest, AFullQueueSaysWhenToComeBack) {
   const auto running = server.Open(RequestWith(SmallPng()));
   server.engine().WaitForJobs(1);
   const auto waiting = server.Open(RequestWith(SmallPng()));
-  ASSERT_EQ(waiting->Next()->queued().position(), 1);
+  ASSERT_EQ(waiting->Event().queued().position(), 1);
 
   const auto refused = server.Open(RequestWith(SmallPng()));
   const grpc::Status status = refused->Finish();
@@ -237,7 +237,7 @@ TEST(ServiceTest, TheQueueIsBoundedByBytesToo) {
   const auto running = server.Open(RequestWith(png));
   server.engine().WaitForJobs(1);
   const auto waiting = server.Open(RequestWith(png));
-  ASSERT_TRUE(waiting->Next()->has_queued());
+  ASSERT_TRUE(waiting->Event().has_queued());
   EXPECT_EQ(server.Metric("queue_bytes"), static_cast<double>(png.size()));
   ExpectRefused(server, RequestWith(png), grpc::RESOURCE_EXHAUSTED, "QUEUE_BYTES_FULL");
   server.engine().AllowAllSteps();
@@ -251,7 +251,7 @@ TEST(ServiceTest, AClientThatLeavesFreesTheWorkerAtTheNextStep) {
   auto call = server.Open(RequestWith(SmallPng()));
   server.engine().WaitForJobs(1);
   server.engine().AllowSteps(1);
-  while (!call->Next()->has_progress() || call->last().progress().step() < 1) {
+  while (!call->Event().has_progress() || call->last().progress().step() < 1) {
   }
   server.engine().WaitForStepBegun(2);
   call->Cancel();
@@ -271,11 +271,11 @@ TEST(ServiceTest, AClientThatLeavesFreesItsPlaceInTheQueue) {
   const auto running = server.Open(RequestWith(SmallPng()));
   server.engine().WaitForJobs(1);
   const auto leaving = server.Open(RequestWith(SmallPng()));
-  ASSERT_TRUE(leaving->Next()->has_queued());
+  ASSERT_TRUE(leaving->Event().has_queued());
   leaving->Cancel();
   server.WaitForMetric(kCancelled, 1);
   const auto next = server.Open(RequestWith(SmallPng()));
-  EXPECT_TRUE(next->Next()->has_queued());
+  EXPECT_TRUE(next->Event().has_queued());
   server.engine().AllowAllSteps();
   EXPECT_TRUE(running->Finish().ok());
   EXPECT_TRUE(next->Finish().ok());
@@ -288,7 +288,7 @@ TEST(ServiceTest, ADeadlinePassesInTheQueue) {
   const auto running = server.Open(RequestWith(SmallPng()));
   server.engine().WaitForJobs(1);
   const auto waiting = server.Open(RequestWith(SmallPng()), absl::Seconds(20));
-  ASSERT_TRUE(waiting->Next()->has_queued());
+  ASSERT_TRUE(waiting->Event().has_queued());
   server.Advance(absl::Seconds(21));
   const grpc::Status status = waiting->Finish();
   EXPECT_EQ(status.error_code(), grpc::DEADLINE_EXCEEDED);
@@ -319,7 +319,7 @@ TEST(ServiceTest, ADeadlineOutOfReachIsRefused) {
   ASSERT_TRUE(server.Protect(RequestWith(SmallPng())).ok());  // so that its kind is known
   server.engine().AllowSteps(1);
   const auto running = server.Open(RequestWith(SmallPng()));
-  while (!running->Next()->has_progress() || running->last().progress().step() < 1) {
+  while (!running->Event().has_progress() || running->last().progress().step() < 1) {
   }
   const auto refused = server.Open(RequestWith(SmallPng()), absl::Seconds(100));
   const grpc::Status status = refused->Finish();
@@ -327,7 +327,7 @@ TEST(ServiceTest, ADeadlineOutOfReachIsRefused) {
   EXPECT_EQ(ErrorInfoOf(status).reason(), "DEADLINE_UNREACHABLE");
   EXPECT_EQ(ErrorInfoOf(status).metadata().at("stage"), "admission");
   const auto patient = server.Open(RequestWith(SmallPng()), absl::Seconds(5000));
-  ASSERT_TRUE(patient->Next()->has_queued());
+  ASSERT_TRUE(patient->Event().has_queued());
   EXPECT_NEAR(patient->last().queued().eta_seconds(), 1000, 100);
   server.engine().AllowAllSteps();
   EXPECT_TRUE(running->Finish().ok());
@@ -354,14 +354,14 @@ TEST(ServiceTest, ASilentStreamIsKeptAlive) {
   const auto running = server.Open(RequestWith(SmallPng()));
   server.engine().WaitForJobs(1);
   const auto waiting = server.Open(RequestWith(SmallPng()));
-  ASSERT_TRUE(waiting->Next()->has_queued());
+  ASSERT_TRUE(waiting->Event().has_queued());
   // Until the write of the first event is known to be done, a tick finds nothing to do.
   std::optional<v1::JobEvent> again;
-  while (!running->Next()->has_progress()) {
+  while (!running->Event().has_progress()) {
   }
   const uint64_t before = running->last().sequence();
   server.server().Tick(absl::Now() + absl::Seconds(9));
-  while (running->Next()->sequence() <= before) {
+  while (running->Event().sequence() <= before) {
   }
   EXPECT_TRUE(running->last().has_progress());
   server.engine().AllowAllSteps();

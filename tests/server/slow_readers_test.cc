@@ -68,7 +68,7 @@ TEST_F(SlowReadersTest, WhoReadsOutOfTheDatabaseHoldsNothing) {
   EXPECT_TRUE(slow_->Finish().ok());
   WaitForUnread(0);
   JobWatch later(server_, job_);
-  while (!later.Next()->has_result()) {
+  while (!later.Event().has_result()) {
   }
   EXPECT_EQ(server_.Metric("unread_bytes"), 0);
   EXPECT_TRUE(later.Finish().ok());
@@ -79,7 +79,7 @@ TEST_F(SlowReadersTest, WhatIsNotTakenInTimeIsEnded) {
   v1::DownloadResultRequest request;
   request.set_name(job_);
   JobWatch download(server_, request);
-  ASSERT_TRUE(download.Next()->has_result());
+  ASSERT_TRUE(download.Event().has_result());
   const absl::Time later = absl::Now() + absl::Minutes(10);
   while (server_.Metric("unread_bytes") != 0) {  // a tick may come between two writes
     server_.server().Tick(later);

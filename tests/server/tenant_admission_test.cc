@@ -141,7 +141,7 @@ TEST_F(TenantAdmissionTest, AFloodFillsItsOwnShareOfTheQueueOnly) {
   std::vector<std::unique_ptr<OpenCall>> calls;
   const auto admit = [&](const std::string& tenant) {
     calls.push_back(Open(tenant));
-    EXPECT_TRUE(calls.back()->Next()->has_queued());
+    EXPECT_TRUE(calls.back()->Event().has_queued());
   };
   admit("flood");
   server_->engine().WaitForJobs(1);
@@ -167,7 +167,7 @@ TEST_F(TenantAdmissionTest, AChangedFileIsInForceWithinATick) {
 TEST_F(TenantAdmissionTest, ACallUnderWayOutlivesItsKey) {
   Start(Entry("a"), {.hold_steps = true});
   const auto call = Open("a");
-  EXPECT_TRUE(call->Next()->has_queued());
+  EXPECT_TRUE(call->Event().has_queued());
   server_->engine().WaitForJobs(1);
   Replace(Entry("b"));
   server_->engine().AllowAllSteps();

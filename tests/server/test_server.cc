@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <stdexcept>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -73,6 +74,13 @@ OpenCall::OpenCall(v1::ProtectionService::Stub& stub, const v1::ProtectRequest& 
   for (const auto& [name, value] : metadata) context_.AddMetadata(name, value);
   if (timeout.has_value()) context_.set_deadline(absl::ToChronoTime(absl::Now() + *timeout));
   reader_ = stub.Protect(&context_, request);
+}
+
+v1::JobEvent Required(std::optional<v1::JobEvent> event, grpc::ClientReader<v1::JobEvent>& call) {
+  if (event.has_value()) return *std::move(event);
+  const grpc::Status status = call.Finish();
+  throw std::runtime_error(
+      absl::StrCat("the call ended, ", status.error_code(), ": ", status.error_message()));
 }
 
 std::optional<v1::JobEvent> OpenCall::Next() {

@@ -53,6 +53,10 @@ google::rpc::ErrorInfo ErrorInfoOf(const grpc::Status& status);
 
 using Metadata = std::map<std::string, std::string>;
 
+// The event that a call gave; where it has ended instead the test fails, by an exception that tells
+// its status.
+v1::JobEvent Required(std::optional<v1::JobEvent> event, grpc::ClientReader<v1::JobEvent>& call);
+
 // One Protect call under way; cancelled when destroyed unfinished.
 class OpenCall {
  public:
@@ -64,6 +68,8 @@ class OpenCall {
 
   // The next event; nullopt at the end of the stream.
   std::optional<v1::JobEvent> Next();
+  // The next event, which has to come (Required).
+  v1::JobEvent Event() { return Required(Next(), *reader_); }
   // Reads what is left, and gives the last event that was read, from then on.
   grpc::Status Finish();
   const v1::JobEvent& last() const { return last_; }

@@ -91,7 +91,7 @@ TEST_F(TlsServerTest, ANewPairServesNewConnectionsAndLeavesOpenStreamsAlone) {
   Start({.hold_steps = true});
   const auto stub = Connect(authority_.root());
   OpenCall call(*stub, RequestWith(SmallPng()));
-  EXPECT_TRUE(call.Next()->has_queued());
+  EXPECT_TRUE(call.Event().has_queued());
   server_->engine().WaitForJobs(1);
 
   TestAuthority other;  // so that a client can tell which pair it met
