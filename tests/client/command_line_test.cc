@@ -211,7 +211,7 @@ TEST_F(CommandLineTest, HelpTellsPresetsFromExpertAndExperimentalOptions) {
                                           "Expert options",
                                           "--pgd-steps",
                                           "--objective",
-                                          "Experimental (may change; measured to gain nothing):",
+                                          "Experimental (for research; may change or go):",
                                           "--semantic-form"};
   size_t last = 0;
   for (const char* text : order) {

@@ -64,6 +64,7 @@ TEST_F(RepositoryTest, ShardsAndNamesThatNoMessageCanHoldArePassedOver) {
   }
   AD_ASSERT_OK_AND_ASSIGN(const auto models, ScanModelRepository(dir_.path(), {}));
   std::vector<std::string> names;
+  names.reserve(models.size());
   for (const ModelEntry& model : models) names.push_back(model.name);
   EXPECT_EQ(names, (std::vector<std::string>{"alpha", "beta", "y-0001-of-0002", "\xc3\xa9"}));
 }

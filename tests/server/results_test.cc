@@ -128,7 +128,7 @@ class ResultsTest : public ::testing::Test {
   }
   // A job that has succeeded.
   std::string Done(const std::string& image) {
-    const std::string name = Create(image);
+    std::string name = Create(image);
     EXPECT_TRUE(JobWatch(*server_, name).Finish().ok());
     return name;
   }

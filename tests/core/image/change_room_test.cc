@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <vector>
 
 #include "tests/testing/synthetic_image.h"
@@ -52,13 +53,13 @@ TEST(ChangeRoomTest, FlatAreasHaveLessByTexture) {
   for (const int channels : {1, 3}) {
     const Image image = HalfStriped(64, 32, channels, 60);
     const Image room = FindRoom(image, {}, 1);
-    EXPECT_NEAR(At(room, 10, 16), 255 * 9 / 30, 1) << "the floor";
+    EXPECT_NEAR(At(room, 10, 16), 255 * 9 / 30.0, 1) << "the floor";
     EXPECT_EQ(At(room, 50, 16), 255);
     const Image half = FindRoom(image, {}, 0.5);
     EXPECT_NEAR(At(half, 10, 16), 255 * (0.5 + 0.5 * 9 / 30), 1);
     EXPECT_EQ(At(half, 50, 16), 255);
     const Image weak = FindRoom(HalfStriped(64, 32, channels, 15), {}, 1);
-    EXPECT_NEAR(At(weak, 50, 16), 255 / 2, 4) << "a deviation of 15 levels";
+    EXPECT_NEAR(At(weak, 50, 16), 255 / 2.0, 4) << "a deviation of 15 levels";
   }
 }
 
@@ -67,7 +68,8 @@ TEST(ChangeRoomTest, TallImagesHaveTheRoomOfTheirParts) {
   const Image tall = SyntheticImage(32, 700);
   const Image room = FindRoom(tall, {}, 1);
   Image part = {32, 200, 3, {}};
-  part.pixels.assign(tall.pixels.begin() + 32 * 3 * 412, tall.pixels.begin() + 32 * 3 * 612);
+  constexpr ptrdiff_t kRow = 3 * ptrdiff_t{32};
+  part.pixels.assign(tall.pixels.begin() + kRow * 412, tall.pixels.begin() + kRow * 612);
   const Image of_part = FindRoom(part, {}, 1);
   for (int y = 3; y < 197; ++y) {
     for (int x = 0; x < 32; ++x) EXPECT_EQ(At(of_part, x, y), At(room, x, 412 + y)) << y;

@@ -142,7 +142,7 @@ TEST_P(ApplyDifferenceTest, WhatIsNotANumberChangesNothing) {
 }
 
 TEST_P(ApplyDifferenceTest, HoldsEachPixelsShareOfTheBound) {
-  const Image original{4, 1, GetParam(), std::vector<uint8_t>(4 * GetParam(), 100)};
+  const Image original{4, 1, GetParam(), std::vector<uint8_t>(size_t{4} * GetParam(), 100)};
   const Image room{4, 1, 1, {0, 51, 128, 255}};
   const at::Tensor difference = at::full({1, GetParam(), 1, 4}, -1.0);
   const Image changed = ApplyDifference(original, difference, 6, room);
