@@ -68,6 +68,8 @@ absl::StatusOr<std::shared_ptr<Job>> JobAcceptance::Accept(
   const absl::StatusOr<AcceptAnswer> answer =
       Put(PlacedJob(*job, may_wait), LimitsOf(tenant), *image);
   if (answer.ok() && (answer->kind == Kind::kAccepted || answer->kind == Kind::kAnswered)) {
+    with_.boards.Accepted(*job);
+    with_.follower.Look(job->name());  // for what has become of it meanwhile
     with_.accounts.Accepted(*job, *answer);
     on_taken(answer->kind == Kind::kAccepted);
     if (answer->kind == Kind::kAccepted) {
@@ -86,7 +88,12 @@ absl::StatusOr<std::shared_ptr<Job>> JobAcceptance::Accept(
   return with_.access.Attach(job->request().tenant, answer->name);
 }
 
-void JobAcceptance::TakeBack(const Job& job) {
+void JobAcceptance::TakeBack(const Job& job, bool is_left) {
+  if (is_left) {
+    const std::shared_ptr<Job> waits = with_.boards.FindFollowed(job.name());
+    if (waits != nullptr) waits->Fail(HandedBackError());
+    return;
+  }
   const absl::Status why = ShutdownError();
   const absl::StatusOr<bool> ended =
       with_.database.Cancel(job.request().tenant, job.name(), ReasonOf(why), ToStoredError(why),

@@ -14,6 +14,7 @@
 #include "server/job_access.h"
 #include "server/job_accounts.h"
 #include "server/job_boards.h"
+#include "server/job_follower.h"
 #include "server/metrics.h"
 #include "server/queue_outlook.h"
 #include "server/tenants/tenant.h"
@@ -33,6 +34,7 @@ class JobAcceptance {
   struct Surroundings {  // all of it outlives the acceptance
     JobDatabase& database;
     JobBoards& boards;
+    JobFollower& follower;
     JobAccess& access;
     JobAccounts& accounts;
     const QueueOutlook& outlook;
@@ -53,8 +55,9 @@ class JobAcceptance {
                                               const absl::Status& may_wait,
                                               const std::function<void(bool waits)>& on_taken);
 
-  // One that waits, where nobody may come for it any more: cancelled, unless it runs already.
-  void TakeBack(const Job& job);
+  // One that waits, where nothing here comes for it any more: cancelled, or left to other processes
+  // (`is_left`), which its callers are told. Not if it runs already.
+  void TakeBack(const Job& job, bool is_left);
 
  private:
   NewJob PlacedJob(const Job& job, const absl::Status& may_wait) const;

@@ -10,7 +10,14 @@ void JobBoards::Add(std::shared_ptr<Job> job) {
   Entry& entry = jobs_[job->name()];
   entry.callers = 1;
   entry.detached = job->request().detached;
+  entry.stored = false;
   entry.job = std::move(job);
+}
+
+void JobBoards::Accepted(const Job& job) {
+  MutexLock lock(mutex_);
+  const auto found = jobs_.find(job.name());
+  if (found != jobs_.end()) found->second.stored = true;
 }
 
 void JobBoards::Remove(const Job& job) {
@@ -23,6 +30,7 @@ std::shared_ptr<Job> JobBoards::Attach(std::shared_ptr<Job> job, bool detached, 
   Entry& entry = jobs_[job->name()];
   if (entry.job == nullptr) entry.job = std::move(job);
   ++entry.callers;
+  entry.stored = true;
   entry.detached = entry.detached || detached;
   entry.joined = std::max(entry.joined, joined);
   return entry.job;
@@ -36,6 +44,7 @@ std::shared_ptr<Job> JobBoards::Run(std::shared_ptr<Job> job) {
     entry.job = std::move(job);
   }
   ++entry.runs;
+  entry.stored = true;
   return entry.job;
 }
 

@@ -16,9 +16,11 @@ namespace antidiffusion {
 // Add or Attach to Leave. Thread-safe; never blocks on anything but its own lock.
 class JobBoards {
  public:
-  // One that is about to be accepted, with its first caller.
+  // One that is about to be offered to the database, with its first caller. It is not followed
+  // before it is known to be there: by Accepted, or because somebody found it there.
   void Add(std::shared_ptr<Job> job) ABSL_LOCKS_EXCLUDED(mutex_);
-  // It was not.
+  void Accepted(const Job& job) ABSL_LOCKS_EXCLUDED(mutex_);
+  // It was not accepted.
   void Remove(const Job& job) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Counts a caller. The one that is here, else `job`. `detached`: nobody need wait for the job;
@@ -56,9 +58,10 @@ class JobBoards {
     int callers = 0;
     int runs = 0;  // two for a moment, where a lease was lost and the job claimed again here
     bool detached = false;
+    bool stored = true;  // known to be in the database
     int64_t joined = 0;
 
-    bool is_followed() const { return callers > 0 && runs == 0; }
+    bool is_followed() const { return stored && callers > 0 && runs == 0; }
   };
   void Drop(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   template <typename Wanted>

@@ -119,7 +119,8 @@ TEST_F(ClusterTest, ACallsJobThatRunsElsewhereGivesItsResultAndIsForgotten) {
   EXPECT_TRUE(waiting->result().whole());
   EXPECT_EQ(worker->engine().jobs(), 1);
   front->engine().AllowAllSteps();
-  EXPECT_TRUE(call->Finish().ok());
+  const grpc::Status end = call->Finish();
+  EXPECT_TRUE(end.ok()) << end.error_message();
   while (front->Ask("SELECT count(*) FROM jobs") != 0) {
   }
 }

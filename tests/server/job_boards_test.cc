@@ -44,6 +44,21 @@ TEST(JobBoardsTest, WhatRunsForNobodyIsHereUntilItsEnd) {
   boards.Done(*job);  // of no meaning
 }
 
+TEST(JobBoardsTest, WhatIsOfferedIsFollowedOnceItIsKnownToBeStored) {
+  JobBoards boards;
+  boards.Add(Named("accepted"));
+  boards.Add(Named("found"));
+  boards.Add(Named("claimed"));
+  EXPECT_TRUE(boards.followed().empty());
+  boards.Accepted(*Named("accepted"));
+  EXPECT_NE(boards.FindFollowed("accepted"), nullptr);
+  boards.Attach(Named("found"), false, 1);
+  EXPECT_NE(boards.FindFollowed("found"), nullptr);
+  boards.Done(*boards.Run(Named("claimed")));
+  EXPECT_NE(boards.FindFollowed("claimed"), nullptr);
+  boards.Accepted(*Named("gone"));  // of no meaning
+}
+
 TEST(JobBoardsTest, ADetachedJobIsAbandonedByNobody) {
   JobBoards boards;
   const auto job = boards.Attach(Named("a"), false, 0);
