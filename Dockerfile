@@ -45,9 +45,9 @@ RUN apt-get update \
        libopencv-core406 \
        libopencv-imgproc406 \
        libpng16-16 \
+       libpq5 \
        libprometheus-cpp-core1.0 \
        libprotobuf32 \
-       libsqlite3-0 \
        libspdlog1.10 \
        libsqlite3-0 \
        libssl3 \

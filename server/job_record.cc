@@ -79,6 +79,7 @@ NewJob ToNewJob(const Job& job) {
   made.request_hash = request.body_hash;
   made.cache_key = request.cache_key;
   made.model = request.model;
+  made.also = request.options.also;
   made.job_class = static_cast<int>(request.priority.value_or(JobPriority::kInteractive));
   made.image_digest = request.image_digest;
   made.image_bytes = job.bytes();

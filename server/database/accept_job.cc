@@ -192,13 +192,14 @@ class Acceptance {
         .Run(
             "INSERT INTO jobs (name, tenant, request_id, request, request_hash, cache_key, model, "
             "class, cost, image_digest, image_bytes, trace, created, deadline, kept_for, state, "
-            "request_key, holder, wanted, sequence) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
-            "$10, $11, $12, $13, $14, $15, $16, $3, $17, $18, 1)",
+            "request_key, holder, wanted, also, sequence) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, "
+            "$9, "
+            "$10, $11, $12, $13, $14, $15, $16, $3, $17, $18, $19, 1)",
             {job_.name, job_.tenant, job_.request_id, SqlBytes{job_.request}, job_.request_hash,
              job_.cache_key, job_.model, int64_t{job_.job_class}, job_.cost, image_digest,
              job_.image_bytes, job_.trace, now_, After(now_, job_.time_left),
              Nanoseconds(job_.kept_for), static_cast<int64_t>(phase), job_.holder,
-             After(now_, job_.wanted_for)})
+             After(now_, job_.wanted_for), AlsoText(job_.also)})
         .status();
   }
 

@@ -37,6 +37,7 @@ struct NewJob {
   std::string request_hash;  // equal for equal requests
   std::string cache_key;  // equal for requests that give the same; "": never answered from a result
   std::string model;
+  std::vector<std::string> also;  // further models, which its worker must have too
   int job_class = 0;         // within its tenant smaller ones go first, but for every fifth turn
   double cost = 0;           // planned work, in units of the server's choice
   std::string image_digest;  // of a blob that was put before

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/status_macros.h"
 
 namespace antidiffusion {
@@ -59,6 +60,8 @@ JobState StateOf(const SqlResult& result, size_t row) {
   job.joined = result.Int(row, 20);
   return job;
 }
+
+std::string AlsoText(const std::vector<std::string>& models) { return absl::StrJoin(models, "\n"); }
 
 EndedJob EndedOf(const JobState& job, JobPhase phase, const std::string& error) {
   return {job.name,  job.tenant, job.request_id, job.model,

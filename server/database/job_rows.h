@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -58,6 +59,9 @@ struct JobState {
 inline constexpr char kSeveralHolders[] = "*";  // in place of one
 
 // As it has ended in `phase` with `error`, for accounts.
+// Further models of a job, as the column `also` has them: "" for none.
+std::string AlsoText(const std::vector<std::string>& models);
+
 EndedJob EndedOf(const JobState& job, JobPhase phase, const std::string& error);
 
 extern const char kStateColumns[];

@@ -27,6 +27,7 @@ absl::StatusOr<JobStoreName> ParseJobStore(const std::string& text);
 // Sessions of that database, where there can be several; `sessions` at most.
 using PoolFactory = std::function<absl::StatusOr<std::unique_ptr<SqlPool>>(
     const JobStoreName& store, int sessions)>;
+// UNAVAILABLE: it cannot be opened. FAILED_PRECONDITION: a file of an earlier version.
 absl::StatusOr<std::unique_ptr<SqlPool>> OpenPool(const JobStoreName& store, int sessions);
 
 }  // namespace antidiffusion

@@ -1,9 +1,11 @@
 // JobDatabase: the verbs of those who compute jobs.
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "core/base/status_macros.h"
 #include "server/database/job_database.h"
 #include "server/database/job_rows.h"
@@ -18,17 +20,43 @@ constexpr int kTenantsTried = 8;
 // What a claim may be of.
 struct Choice {
   const std::vector<std::string>& models;
-  const std::string& holder;  // as of Claim
+  const std::string& holder;      // as of Claim
+  std::vector<std::string> also;  // of what waiting jobs name there, what consists of `models`
 };
+
+// Few: most jobs name one model.
+absl::StatusOr<std::vector<std::string>> AlsoOf(SqlConnection& connection,
+                                                const std::vector<std::string>& models) {
+  AD_ASSIGN_OR_RETURN(
+      const SqlResult rows,
+      connection.Run("SELECT DISTINCT also FROM jobs WHERE state = 0 AND also <> ''"));
+  std::vector<std::string> known;
+  for (size_t i = 0; i < rows.rows.size(); ++i) {
+    const std::vector<std::string> wanted = absl::StrSplit(rows.Text(i, 0), '\n');
+    const bool has_all = std::all_of(wanted.begin(), wanted.end(), [&](const std::string& model) {
+      return std::find(models.begin(), models.end(), model) != models.end();
+    });
+    if (has_all) known.push_back(rows.Text(i, 0));
+  }
+  return known;
+}
+
+// "$2, $3", of values that are added to the parameters.
+std::string Places(const std::vector<std::string>& values, std::vector<SqlValue>& parameters) {
+  std::string places;
+  for (const std::string& value : values) {
+    parameters.emplace_back(value);
+    absl::StrAppend(&places, places.empty() ? "$" : ", $", parameters.size());
+  }
+  return places;
+}
 
 // That for a row of jobs; its parameters follow those before.
 std::string Condition(const Choice& choice, std::vector<SqlValue>& parameters) {
-  std::string places;
-  for (const std::string& model : choice.models) {
-    parameters.emplace_back(model);
-    absl::StrAppend(&places, places.empty() ? "$" : ", $", parameters.size());
-  }
-  std::string condition = absl::StrCat("jobs.model IN (", places, ")");
+  std::string condition =
+      absl::StrCat("jobs.model IN (", Places(choice.models, parameters), ") AND jobs.also IN (''");
+  const std::string also = Places(choice.also, parameters);
+  absl::StrAppend(&condition, also.empty() ? "" : ", ", also, ")");
   if (choice.holder.empty()) return condition;
   parameters.emplace_back(choice.holder);
   absl::StrAppend(&condition, " AND jobs.request_id = '' AND jobs.holder = $", parameters.size());
@@ -141,9 +169,10 @@ absl::StatusOr<std::optional<ClaimedJob>> JobDatabase::Claim(const std::string& 
                                                              absl::Duration lease,
                                                              const std::string& holder) {
   if (models.empty()) return std::nullopt;
-  const Choice choice = {models, holder};
   return InTransaction<std::optional<ClaimedJob>>(
       *pool_, [&](SqlConnection& connection, std::optional<ClaimedJob>& claimed) -> absl::Status {
+        AD_ASSIGN_OR_RETURN(const std::vector<std::string> also, AlsoOf(connection, models));
+        const Choice choice = {models, holder, also};
         AD_ASSIGN_OR_RETURN(const SqlResult tenants, TenantsInTurn(connection, choice));
         for (size_t i = 0; i < tenants.rows.size() && !claimed.has_value(); ++i) {
           AD_ASSIGN_OR_RETURN(claimed,

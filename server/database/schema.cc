@@ -19,8 +19,8 @@ constexpr int kTriesToMake = 5;
 using Statements = std::vector<const char*>;
 
 // What is queued, running and kept is counted in `tenants`, so that no verb counts all jobs.
-const Statements& First() {
-  static const auto* const kStatements = new Statements{
+Statements First() {
+  return {
       "CREATE TABLE clock_skew (skew BIGINT NOT NULL)", "INSERT INTO clock_skew (skew) VALUES (0)",
       "CREATE VIEW job_clock AS SELECT {NOW} + skew AS now FROM clock_skew",
       "CREATE TABLE tenants ("
@@ -36,7 +36,7 @@ const Statements& First() {
       "request_key TEXT NOT NULL, holder TEXT NOT NULL, wanted BIGINT NOT NULL, "
       "joined BIGINT NOT NULL DEFAULT 0, "
       "request {BYTES} NOT NULL, request_hash TEXT NOT NULL, cache_key TEXT NOT NULL, "
-      "model TEXT NOT NULL, class BIGINT NOT NULL, cost {REAL} NOT NULL, "
+      "model TEXT NOT NULL, also TEXT NOT NULL, class BIGINT NOT NULL, cost {REAL} NOT NULL, "
       "image_digest TEXT NOT NULL, image_bytes BIGINT NOT NULL, trace TEXT NOT NULL, "
       "created BIGINT NOT NULL, deadline BIGINT NOT NULL, kept_for BIGINT NOT NULL, "
       "state BIGINT NOT NULL, attempt BIGINT NOT NULL DEFAULT 0, losses BIGINT NOT NULL DEFAULT 0, "
@@ -52,6 +52,7 @@ const Statements& First() {
       "CREATE UNIQUE INDEX jobs_by_request ON jobs (tenant, request_key) WHERE request_key <> ''",
       "CREATE INDEX jobs_queued ON jobs (tenant, class, number) WHERE state = 0",
       "CREATE INDEX jobs_queued_first ON jobs (tenant, number) WHERE state = 0",
+      "CREATE INDEX jobs_by_also ON jobs (also) WHERE state = 0 AND also <> ''",
       "CREATE INDEX jobs_by_deadline ON jobs (deadline) WHERE state = 0",
       "CREATE INDEX jobs_by_wanted ON jobs (wanted) WHERE state < 2",
       "CREATE INDEX jobs_by_lease ON jobs (lease) WHERE state = 1",
@@ -72,11 +73,10 @@ const Statements& First() {
       "CREATE TABLE blob_chunks ("
       "digest TEXT NOT NULL, number BIGINT NOT NULL, bytes {BYTES} NOT NULL, "
       "PRIMARY KEY (digest, number))"};
-  return *kStatements;
 }
 
 // Version 1, 2, ...: appended to, never changed.
-std::vector<const Statements*> Steps() { return {&First()}; }
+std::vector<Statements> Steps() { return {First()}; }
 
 std::string InDialect(const char* statement, const SqlDialect& dialect) {
   return absl::StrReplaceAll(statement, {{"{SERIAL}", dialect.serial},
@@ -97,7 +97,7 @@ absl::Status Migrate(SqlConnection& connection) {
         absl::StrCat("the job database is of version ", version, "; this program knows ", known));
   }
   for (int64_t next = version; next < known; ++next) {
-    for (const char* statement : *steps[static_cast<size_t>(next)]) {
+    for (const char* statement : steps[static_cast<size_t>(next)]) {
       AD_RETURN_IF_ERROR(connection.Run(InDialect(statement, connection.dialect())).status());
     }
   }

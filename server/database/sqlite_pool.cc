@@ -157,11 +157,21 @@ absl::Status MakePrivate(const std::string& path) {
   return absl::OkStatus();
 }
 
+// A file of before this schema, which numbered itself in SQLite's header.
+absl::Status CheckAge(const std::string& path) {
+  SQLite::Database database(path, SQLite::OPEN_READWRITE);
+  if (database.execAndGet("PRAGMA user_version").getInt() == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      path, " is a job store of an earlier version, which this one does not read: ",
+      "let the earlier one finish its jobs, or move the file and ", path, ".files away"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SqlPool>> OpenSqlitePool(const std::string& path) {
   if (path != ":memory:") AD_RETURN_IF_ERROR(MakePrivate(path));
   try {
+    if (path != ":memory:") AD_RETURN_IF_ERROR(CheckAge(path));
     return std::make_unique<SqlitePool>(std::make_unique<SqliteConnection>(path));
   } catch (const SQLite::Exception& error) {
     return absl::UnavailableError(absl::StrCat(path, ": ", error.what()));

@@ -10,7 +10,7 @@
 namespace antidiffusion {
 
 // `path`: a file, made for its owner alone where there is none, or ":memory:". UNAVAILABLE: it
-// cannot be opened, or another process has it.
+// cannot be opened, or another process has it. FAILED_PRECONDITION: it is an earlier version's.
 absl::StatusOr<std::unique_ptr<SqlPool>> OpenSqlitePool(const std::string& path);
 
 }  // namespace antidiffusion

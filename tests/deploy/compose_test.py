@@ -31,6 +31,11 @@ def _services():
     return resolved("compose.yaml")
 
 
+@pytest.fixture(name="cluster", scope="module")
+def _cluster():
+    return resolved("compose.yaml", "cluster.yaml")
+
+
 def given(service):
     return flags({"args": service["command"],
                   "env": [{"name": name, "value": value}
@@ -62,30 +67,62 @@ def test_the_gpu_file_adds_one_device():
     assert [device["device_ids"] for device in devices] == [["0"]]
 
 
-def test_the_service_runs_with_as_little_as_it_can(services):
-    service = services["antidiffusion"]
+def test_the_cluster_has_a_frontend_and_two_workers_on_one_database(cluster):
+    frontend, worker, database = (cluster[name] for name in ("antidiffusion", "worker", "postgres"))
+    assert given(frontend)["role"] == "frontend"
+    assert given(worker)["role"] == "worker" and worker["deploy"]["replicas"] == 2
+    assert frontend["image"] == worker["image"]
+    for service in (frontend, worker):
+        assert given(service).keys() <= flags_of_help()
+        assert service["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+        kind, _, settings = given(service)["job-store"].partition(":")
+        connection = dict(setting.split("=") for setting in settings.split())
+        assert kind == "postgresql"
+        assert connection == {"host": "postgres", "dbname": database["environment"]["POSTGRES_DB"],
+                              "user": database["environment"]["POSTGRES_USER"]}
+        assert service["environment"]["PGPASSWORD"] == database["environment"]["POSTGRES_PASSWORD"]
+    assert mounts(database)["/var/lib/postgresql/data"] == "database"
+
+
+def test_workers_and_the_database_have_no_port_outside(cluster):
+    assert "ports" not in cluster["worker"] and "ports" not in cluster["postgres"]
+
+
+def test_prometheus_sees_each_worker_of_the_cluster(cluster):
+    source = mounts(cluster["prometheus"])["/etc/prometheus/prometheus.yml"]
+    config = yaml.safe_load((COMPOSE / source).read_text())
+    alone = yaml.safe_load((COMPOSE / "prometheus.yml").read_text())
+    workers = config["scrape_configs"][0].pop("dns_sd_configs")
+    assert workers == [{"names": ["worker"], "type": "A", "port": 8002}]
+    assert config == alone
+
+
+@pytest.mark.parametrize("name", ["antidiffusion", "worker"])
+def test_the_service_runs_with_as_little_as_it_can(cluster, name):
+    service = cluster[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "mem_limit" in service and "privileged" not in service
 
 
-def test_nothing_listens_beyond_loopback(services):
-    for name, service in services.items():
-        for port in service["ports"]:
+def test_nothing_listens_beyond_loopback(cluster):
+    for name, service in cluster.items():
+        for port in service.get("ports", []):
             text = port if isinstance(port, str) else f"{port.get('host_ip')}:"
             assert text.startswith("127.0.0.1:"), name
 
 
-def test_the_grace_period_outlasts_the_drain(services):
+@pytest.mark.parametrize("name", ["antidiffusion", "worker"])
+def test_the_grace_period_outlasts_the_drain(cluster, name):
     minutes, seconds = re.fullmatch(r"(?:(\d+)m)?(?:(\d+)s)?",
-                                    services["antidiffusion"]["stop_grace_period"]).groups("0")
-    drain = int(given(services["antidiffusion"])["drain-timeout"])
+                                    cluster[name]["stop_grace_period"]).groups("0")
+    drain = int(given(cluster[name])["drain-timeout"])
     assert 60 * int(minutes) + int(seconds) > drain + END_OF_LAST_JOBS_S
 
 
-def test_files_that_are_mounted_are_there(services):
-    hosts = [source for service in services.values() for source in mounts(service).values()
+def test_files_that_are_mounted_are_there(cluster):
+    hosts = [source for service in cluster.values() for source in mounts(service).values()
              if "/" in source]
     assert len(hosts) >= 5
     for source in hosts:
@@ -99,9 +136,10 @@ def test_the_job_store_is_on_a_volume_that_the_user_may_write(services):
     assert f"install -d -o 65532 -g 65532 /runtime{folder} " in (ROOT / "Dockerfile").read_text()
 
 
-def test_prometheus_takes_the_configuration_and_the_rules(services, tmp_path):
+@pytest.mark.parametrize("files", [["compose.yaml"], ["compose.yaml", "cluster.yaml"]], ids=len)
+def test_prometheus_takes_the_configuration_and_the_rules(files, tmp_path):
     """The layout of the container, in a folder, as promtool sees it."""
-    for target, source in mounts(services["prometheus"]).items():
+    for target, source in mounts(resolved(*files)["prometheus"]).items():
         if target.startswith("/etc/prometheus/"):
             copy = tmp_path / target.removeprefix("/etc/prometheus/")
             copy.parent.mkdir(parents=True, exist_ok=True)

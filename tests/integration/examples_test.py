@@ -111,6 +111,9 @@ def test_uploads_are_accepted_at_once_and_finished_by_a_worker(stubs, server, ph
 
 def test_a_worker_that_is_killed_goes_on_where_it_was(stubs, server, photo, tmp_path):
     database, results = tmp_path / "uploads.db", tmp_path / "results"
+    with Image.open(photo) as known:  # a result that is kept would answer at once
+        photo = tmp_path / "mirrored.png"
+        known.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(photo)
     run(stubs, server, "accept.py", database, photo, "--upload-id=3")
     killed = start(stubs, server, "finish.py", database, results, "--once")
     first = killed.stdout.readline()  # it has dealt with an event, and stored its sequence

@@ -63,7 +63,7 @@ def test_a_job_survives_the_kill_of_its_worker(server):
 def test_a_fault_of_the_real_engine_costs_no_job(tmp_path, monkeypatch, fault, reason):
     monkeypatch.setenv("ANTIDIFFUSION_FAULTS", f"{fault};once={tmp_path / 'mark'}")
     server = RunningServer(tmp_path, "--device=cpu", f"--worker-program={FAULTY}",
-                           "--worker-hang-timeout=2")
+                           "--worker-hang-timeout=2", "--result-cache=false")
     try:
         request = server.request(encoded(picture()), options=MEDIUM)
         assert server.result(request).image == server.result(request).image

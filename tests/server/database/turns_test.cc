@@ -144,6 +144,18 @@ TEST_P(TurnsTest, AWorkerIsGivenOnlyWhatItCanRun) {
   EXPECT_EQ(Claim("w2", {"alpha", "beta"}).value().name, "beta's");
 }
 
+TEST_P(TurnsTest, AWorkerHasAllModelsOfItsJob) {
+  NewJob both = JobOf("anna", "both");
+  both.also = {"beta", "gamma"};
+  Accept(both);
+  EXPECT_FALSE(Claim("w1", {"alpha"}).has_value());
+  EXPECT_FALSE(Claim("w1", {"alpha", "beta"}).has_value());
+  EXPECT_FALSE(Claim("w1", {"beta", "gamma"}).has_value());
+  Accept(JobOf("anna", "one"));
+  EXPECT_EQ(Claim("w1", {"alpha", "beta"})->name, "one") << "it does not stand in the way";
+  EXPECT_EQ(Claim("w1", {"gamma", "beta", "alpha"})->name, "both");
+}
+
 TEST_P(TurnsTest, AProcessThatLeavesTakesOnlyWhatEndsWithIt) {
   NewJob mine = JobOf("anna", "mine");
   mine.holder = "process 1";
