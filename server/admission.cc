@@ -21,7 +21,7 @@ constexpr absl::Duration kMaxTimeout = absl::Hours(7 * 24);
 
 }  // namespace
 
-void Admission::Admit(const Call& call, v1::ProtectRequest request, Then then) {
+void Admission::Admit(const Call& call, v1::ProtectRequest request, const Then& then) {
   const TraceContext trace = BeginTrace(with_.tracer, call.context, call.arrived);
   const Refused refused = {request.request_id(), request.image().size(), trace};
   absl::StatusOr<Sound> sound = Look(call, trace, request);

@@ -69,7 +69,7 @@ class Admission {
   // has ended already (its result was kept), or that of an equal request_id. The caller is counted
   // among the job's. Refusals are counted, traced and logged here. Errors as protection.proto has
   // them for Protect.
-  void Admit(const Call& call, v1::ProtectRequest request, Then then);
+  void Admit(const Call& call, v1::ProtectRequest request, const Then& then);
 
  private:
   // A request that is sound in itself.

@@ -38,7 +38,7 @@ std::optional<RunningJob> JobRuns::Begin(ClaimedJob claimed) {
   }
   absl::StatusOr<std::string> image = with_.database.GetBlob(claim.image_digest);
   if (!image.ok()) {
-    const absl::Status why = image.status();
+    const absl::Status& why = image.status();
     with_.accounts.Failed("image not readable", claim.name, why).IgnoreError();
     if (absl::IsNotFound(why)) {
       End(running, absl::DataLossError("the stored image of the job cannot be read"), 0);

@@ -158,8 +158,9 @@ grpc::ServerUnaryReactor* ProtectionService::CreateJob(Context* context,
         absl::StatusOr<v1::Job> made =
             with_.access.Get((*job)->request().tenant, (*job)->name(), /*with_result=*/false);
         with_.access.Leave(**job, CallerGoneError());  // it has read nothing
-        if (made.ok()) *response = *std::move(made);
-        finish(made.status());
+        const absl::Status status = made.status();
+        if (status.ok()) *response = *std::move(made);
+        finish(status);
       });
   return reactor;
 }
