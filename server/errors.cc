@@ -35,9 +35,10 @@ absl::Status ShutdownError() {
 
 absl::Status HandedBackError() {
   return WithRetryDelay(
-      WithReason(absl::UnavailableError("the server is shut down; its next start goes on with the "
-                                        "job"),
-                 {reason::kShutdown, {}}),
+      WithReason(
+          absl::UnavailableError("the server is shut down; its next start, or another server, "
+                                 "goes on with the job"),
+          {reason::kShutdown, {}}),
       kSoon);
 }
 

@@ -52,7 +52,8 @@ inline constexpr char kResultsUnread[] = "RESULTS_UNREAD";
 absl::Status DrainingError();
 // UNAVAILABLE: the job was ended by a server that could not wait any longer.
 absl::Status ShutdownError();
-// The same for one that is kept in the job store: the server's next start goes on with it.
+// The same for one that is kept in the job store, with which its next start or another server goes
+// on.
 absl::Status HandedBackError();
 // UNAVAILABLE: not loaded yet.
 absl::Status ModelLoadingError(const std::string& model);

@@ -67,11 +67,13 @@ constexpr const char* kRejections[] = {
     reason::kQueueBytesFull,  reason::kTenantQueueFull, reason::kTenantRate,
     reason::kTenantBytes,     reason::kKeyMissing,      reason::kKeyUnknown,
     reason::kRightMissing,    reason::kDeadlinePassed,  reason::kDeadlineUnreachable,
-    reason::kRequestIdReused, reason::kResultsFull,     reason::kStoreFailed,
+    reason::kRequestIdReused, reason::kResultsFull,     reason::kResultsUnread,
+    reason::kStoreFailed,
 };
 
-constexpr const char* kRestarts[] = {reason::kWorkerDied, reason::kWorkerHung, reason::kDeviceFault,
-                                     reason::kWorkerNotStarted, reason::kModelFailed};
+constexpr const char* kRestarts[] = {reason::kWorkerDied,  reason::kWorkerHung,
+                                     reason::kDeviceFault, reason::kWorkerNotStarted,
+                                     reason::kModelFailed, kWeightsNotRestored};
 
 }  // namespace
 
@@ -153,9 +155,7 @@ Metrics::Metrics(const BuildInfo& build, size_t queue_capacity)
       result_cache_hits_(CounterFamily(registry_, "result_cache_hits_total",
                                        "Jobs answered with the kept result of an equal one.")
                              .Add({})),
-      jobs_kept_(GaugeFamily(registry_, "jobs_kept",
-                             "Jobs that outlive their call, from admission to expiry.")
-                     .Add({})),
+      jobs_kept_(GaugeFamily(registry_, "jobs_kept", "Jobs that wait, run or are kept.").Add({})),
       result_bytes_(GaugeFamily(registry_, "result_bytes", "Images of the kept results.").Add({})),
       unread_bytes_(GaugeFamily(registry_, "unread_bytes",
                                 "Results on their way to readers, or waiting for room to be.")

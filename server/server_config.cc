@@ -204,7 +204,7 @@ void AddLifeFlags(CLI::App& app, RawConfig& raw) {
   app.add_option("--log-level", config.log_level, "debug, info, warning, error, off")
       ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}));
   app.add_option("--drain-timeout", raw.drain_timeout_s,
-                 "Seconds that SIGTERM leaves to running and waiting jobs")
+                 "Seconds that SIGTERM leaves to what was admitted")
       ->check(CLI::Range(0.0, 1e6));
 }
 
@@ -238,11 +238,13 @@ void AddJobFlags(CLI::App& app, RawConfig& raw) {
   app.add_option("--result-ttl", raw.result_ttl_s,
                  "Seconds for which a job and its result are kept once it has ended")
       ->check(CLI::Range(1.0, 31536000.0));
-  app.add_option("--max-kept-jobs", config.max_kept_jobs,
-                 "Jobs that have ended and are kept; the oldest ends are forgotten first")
+  app.add_option(
+         "--max-kept-jobs", config.max_kept_jobs,
+         "Ended jobs that are kept of each tenant; those that were read go first, with none new "
+         "jobs are refused")
       ->check(CLI::Range(int64_t{1}, int64_t{10'000'000}));
   app.add_option("--max-result-bytes", config.max_result_bytes,
-                 "Bytes that the results of the kept jobs may take; as above")
+                 "Bytes that the results of a tenant's kept jobs may take; as above")
       ->check(CLI::Range(int64_t{1}, kMaxQueueBytes));
   app.add_option("--max-unread-bytes", config.max_unread_bytes,
                  "Bytes of results in memory that are being read; above it no new work is taken in")

@@ -17,7 +17,7 @@ class WorkerPool {
   // One worker for each of `devices` (auto, cpu, cuda:0, ...), which may hold one twice.
   WorkerPool(std::vector<std::string> devices, WorkerSettings settings,
              WorkerSurroundings surroundings);
-  // The queue must be closed: waits for the workers to empty it.
+  // The dispatcher must be closed: waits for the workers to end.
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
@@ -25,10 +25,10 @@ class WorkerPool {
   // Starts the threads, which load the models first. Once.
   void Start();
 
-  // Ends loading, also of engines to come: for a queue that is closed and empty.
+  // Ends loading, also of engines to come: where no job will come.
   void StopLoading() { stop_loading_.request_stop(); }
 
-  // True once every worker has ended, which they do when the queue is closed and empty; false when
+  // True once every worker has ended, which they do once the dispatcher is finished; false when
   // `timeout` passed before.
   bool WaitFinished(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
 
