@@ -172,12 +172,6 @@ absl::StatusOr<std::shared_ptr<const Tenant>> TenantDirectory::Identify(
   return tenant;
 }
 
-TenantShare TenantDirectory::ShareOf(const std::string& name) const {
-  const std::shared_ptr<const Snapshot> known = snapshot();
-  const auto found = known->by_name.find(name);
-  return found == known->by_name.end() ? TenantShare() : found->second->share();
-}
-
 std::vector<std::string> TenantDirectory::Names() const {
   std::vector<std::string> names;
   for (const auto& tenant : snapshot()->tenants) names.push_back(tenant->name());

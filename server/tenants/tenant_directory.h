@@ -53,10 +53,6 @@ class TenantDirectory {
   absl::StatusOr<std::shared_ptr<const Tenant>> Identify(const Credentials& credentials,
                                                          Right right) const;
 
-  // For JobQueue: the share of a tenant by its name; of one that is not in the file any more, that
-  // of a tenant without limits.
-  TenantShare ShareOf(const std::string& name) const;
-
   // Names in the order of the file; "" without one.
   std::vector<std::string> Names() const;
 

@@ -44,6 +44,10 @@ class TenantDirectoryTest : public ::testing::Test {
     return tenant.ok() ? (*tenant)->name() : tenant.status().ToString();
   }
 
+  static TenantShare ShareOf(const TenantDirectory& directory, const std::string& key) {
+    return directory.Identify(Credentials{key, {}}, Right::kProtect).value()->share();
+  }
+
   TempDir dir_;
   std::string path_;
 };
@@ -102,15 +106,14 @@ TEST_F(TenantDirectoryTest, ACertificateNamesItsTenantWhereThereIsNoKey) {
 
 TEST_F(TenantDirectoryTest, SeveralTenantsHaveADefaultShareOfTheQueueAndOneHasAll) {
   const auto one = Create(FileOf(TenantJson("a", "key-a")));
-  EXPECT_EQ(one->ShareOf("a").max_waiting, TenantShare().max_waiting);
+  EXPECT_EQ(ShareOf(*one, "key-a").max_waiting, TenantShare().max_waiting);
   const auto two = Create(FileOf(TenantJson("a", "key-a", R"("weight":3,"max_running":2)") + "," +
                                  TenantJson("b", "key-b", R"("max_waiting":5)")));
-  EXPECT_EQ(two->ShareOf("a").weight, 3);
-  EXPECT_EQ(two->ShareOf("a").max_running, 2u);
-  EXPECT_EQ(two->ShareOf("a").max_waiting, 32u);
-  EXPECT_EQ(two->ShareOf("a").max_waiting_bytes, 1000);
-  EXPECT_EQ(two->ShareOf("b").max_waiting, 5u);
-  EXPECT_EQ(two->ShareOf("gone").weight, 1);
+  EXPECT_EQ(ShareOf(*two, "key-a").weight, 3);
+  EXPECT_EQ(ShareOf(*two, "key-a").max_running, 2u);
+  EXPECT_EQ(ShareOf(*two, "key-a").max_waiting, 32u);
+  EXPECT_EQ(ShareOf(*two, "key-a").max_waiting_bytes, 1000);
+  EXPECT_EQ(ShareOf(*two, "key-b").max_waiting, 5u);
 }
 
 TEST_F(TenantDirectoryTest, TakesUpAChangedFile) {
