@@ -101,7 +101,7 @@ absl::StatusOr<std::shared_ptr<Job>> Admission::Offer(Sound& sound) {
   if (charged && !waits) sound.tenant->ReturnBytes(bytes);
   // Meanwhile the devices may have ended.
   const bool is_left = waits && with_.dispatcher.closed();
-  if (is_left) with_.acceptance.TakeBack(*job, options_.durable && job->request().kept());
+  if (is_left && !(options_.durable && job->request().kept())) with_.acceptance.TakeBack(*job);
   return taken;
 }
 

@@ -28,7 +28,7 @@ std::optional<ClaimedJob> Dispatcher::Next(const std::vector<std::string>& model
   const absl::Time end = absl::Now() + timeout;
   while (true) {
     const uint64_t seen = changes();
-    if (interrupted()) return std::nullopt;
+    if (interrupted() || given_up()) return std::nullopt;
     if (std::optional<ClaimedJob> claimed = Claim(models)) return claimed;
     if (finished()) {
       Wake();  // the other devices, which may wait for the same
@@ -85,8 +85,21 @@ bool Dispatcher::closed() const {
   return closed_;
 }
 
+void Dispatcher::GiveUp() {
+  MutexLock lock(mutex_);
+  given_up_ = true;
+  ++changes_;
+  changed_.NotifyAll();
+}
+
+bool Dispatcher::given_up() const {
+  MutexLock lock(mutex_);
+  return given_up_;
+}
+
 bool Dispatcher::finished() const {
   if (!closed()) return false;
+  if (given_up()) return true;
   const absl::StatusOr<int64_t> waiting =
       with_.database.CountWaiting(options_.durable ? options_.process : "");
   return waiting.ok() && *waiting == 0;

@@ -44,6 +44,8 @@ class Dispatcher {
 
   void Close() ABSL_LOCKS_EXCLUDED(mutex_);
   bool closed() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // After Close: nothing is dispatched any more, also where the database cannot say what waits.
+  void GiveUp() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Closed, and nothing waits that is still dispatched; waits for it at most `timeout`.
   bool finished() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -53,6 +55,7 @@ class Dispatcher {
   std::optional<ClaimedJob> Claim(const std::vector<std::string>& models);
   // Until something may have changed since `seen`, at most to `end`.
   void WaitForChange(uint64_t seen, absl::Time end) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool given_up() const ABSL_LOCKS_EXCLUDED(mutex_);
   uint64_t changes() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Options options_;
@@ -61,6 +64,7 @@ class Dispatcher {
   CondVar changed_;
   uint64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool given_up_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_away_ ABSL_GUARDED_BY(mutex_) = false;  // the database, as of the latest claim
   int subscription_ = 0;
 };

@@ -44,7 +44,7 @@ void Housekeeping::Main() {
   for (int round = 0;; ++round) {
     {
       MutexLock lock(round_mutex_);
-      Report(Round(tell || round % kSeldom == 0));
+      Report(Round(tell || is_away_ || round % kSeldom == 0));
     }
     const absl::Time next = absl::Now() + kRound;
     MutexLock lock(mutex_);
@@ -67,6 +67,9 @@ void Housekeeping::Run() {
 
 absl::Status Housekeeping::Round(bool with_seldom) {
   if (with_seldom) AD_RETURN_IF_ERROR(TellOfSelf());
+  // While the database was away leases and wishes ran out that their owners could not renew: they
+  // have until the next round.
+  if (is_away_) return with_.database.Figures().status();
   AD_ASSIGN_OR_RETURN(const Reaped reaped, with_.database.Reap(Errors()));
   with_.accounts.Ended(reaped.ended);
   with_.show_figures();
@@ -87,8 +90,9 @@ absl::Status Housekeeping::TellOfSelf() {
   }
   AD_RETURN_IF_ERROR(with_.database.Want(wanted, process_, JobAcceptance::kUnwanted));
   const WorkerNote note = with_.note();
-  if (note.capacity == 0) return absl::OkStatus();
-  return with_.database.Announce(note, kLifeSign);
+  if (note.capacity == 0 && !announced_) return absl::OkStatus();
+  announced_ = true;
+  return with_.database.Announce(note, note.capacity > 0 ? kLifeSign : absl::ZeroDuration());
 }
 
 void Housekeeping::Report(const absl::Status& status) {

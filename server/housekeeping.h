@@ -51,13 +51,14 @@ class Housekeeping {
  private:
   void Main() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Round(bool with_seldom) ABSL_EXCLUSIVE_LOCKS_REQUIRED(round_mutex_);
-  absl::Status TellOfSelf();
+  absl::Status TellOfSelf() ABSL_EXCLUSIVE_LOCKS_REQUIRED(round_mutex_);
   void Report(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(round_mutex_);
 
   const std::string process_;
   const Surroundings with_;
   Mutex round_mutex_;                                   // one round at a time
   bool is_away_ ABSL_GUARDED_BY(round_mutex_) = false;  // the database
+  bool announced_ ABSL_GUARDED_BY(round_mutex_) = false;
   Mutex mutex_;
   CondVar changed_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

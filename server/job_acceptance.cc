@@ -88,12 +88,7 @@ absl::StatusOr<std::shared_ptr<Job>> JobAcceptance::Accept(
   return with_.access.Attach(job->request().tenant, answer->name);
 }
 
-void JobAcceptance::TakeBack(const Job& job, bool is_left) {
-  if (is_left) {
-    const std::shared_ptr<Job> waits = with_.boards.FindFollowed(job.name());
-    if (waits != nullptr) waits->Fail(HandedBackError());
-    return;
-  }
+void JobAcceptance::TakeBack(const Job& job) {
   const absl::Status why = ShutdownError();
   const absl::StatusOr<bool> ended =
       with_.database.Cancel(job.request().tenant, job.name(), ReasonOf(why), ToStoredError(why),

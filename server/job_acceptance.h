@@ -55,9 +55,8 @@ class JobAcceptance {
                                               const absl::Status& may_wait,
                                               const std::function<void(bool waits)>& on_taken);
 
-  // One that waits, where nothing here comes for it any more: cancelled, or left to other processes
-  // (`is_left`), which its callers are told. Not if it runs already.
-  void TakeBack(const Job& job, bool is_left);
+  // One that waits, where nobody may come for it any more: cancelled, unless it runs already.
+  void TakeBack(const Job& job);
 
  private:
   NewJob PlacedJob(const Job& job, const absl::Status& may_wait) const;

@@ -65,7 +65,7 @@ absl::StatusOr<JobAccess::AttachedResult> JobAccess::AttachToResult(const std::s
 }
 
 std::shared_ptr<Job> JobAccess::AttachTo(const StoredJobRow& row) {
-  const std::shared_ptr<Job> made = JobOf(row, with_.now);
+  const std::shared_ptr<Job> made = JobOf(row, with_.eta, with_.now);
   std::shared_ptr<Job> job = with_.boards.Attach(made, row.holder.empty(), row.joined);
   if (HasEnded(row.phase)) return job;
   if (row.phase == JobPhase::kQueued) job->SetQueued(with_.outlook.PlaceOf(*job));
@@ -80,6 +80,12 @@ void JobAccess::Refresh(Job& job) {
 
 void JobAccess::Leave(const Job& job, const std::optional<absl::Status>& why) {
   const auto [left, joined] = with_.boards.Leave(job);
+  const bool has_result = job.Snapshot().result != nullptr;
+  const bool kept = job.request().kept();
+  if (kept && has_result && !why.has_value()) {
+    with_.threads.PostAlways(
+        [this, name = job.name()] { with_.database.MarkRead(name).IgnoreError(); });
+  }
   if (left == JobBoards::Left::kOthersStay) return;
   if (left == JobBoards::Left::kAbandoned) {
     with_.threads.PostAlways([this, name = job.name(), joined = joined, request = job.request(),
@@ -90,15 +96,10 @@ void JobAccess::Leave(const Job& job, const std::optional<absl::Status>& why) {
     });
     return;
   }
-  const bool has_result = job.Snapshot().result != nullptr;
-  const bool kept = job.request().kept();
-  if (kept && (!has_result || why.has_value())) return;
-  with_.threads.PostAlways([this, name = job.name(), tenant = job.request().tenant, kept] {
-    if (kept) {
-      with_.database.MarkRead(name).IgnoreError();
-    } else {
-      with_.database.Delete(tenant, name).IgnoreError();  // else it expires
-    }
+  if (kept) return;
+  with_.threads.PostAlways([this, name = job.name(), tenant = job.request().tenant] {
+    // What other processes want, too, they may still read; it expires.
+    with_.database.Delete(tenant, name, process_).IgnoreError();
   });
 }
 
@@ -111,13 +112,11 @@ void JobAccess::Abandon(const Job& job, int64_t joined, const absl::Status& why)
     with_.accounts.Ended(job, why);
     if (!job.request().kept())
       with_.database.Delete(job.request().tenant, job.name()).IgnoreError();
-  } else if (const std::shared_ptr<Job> running = with_.boards.Find(job.name())) {
-    running->Cancel(why);
-  }
+  }  // else it runs, and whoever holds its lease is told; or others want it
 }
 
 v1::Job JobAccess::Describe(const StoredJobRow& row, bool with_result) const {
-  const std::shared_ptr<Job> stored = JobOf(row, with_.now);
+  const std::shared_ptr<Job> stored = JobOf(row, with_.eta, with_.now);
   JobSnapshot now = stored->Snapshot();
   now.state = static_cast<JobState>(static_cast<int>(row.phase));
   now.sequence = static_cast<uint64_t>(row.sequence);
@@ -157,7 +156,7 @@ absl::StatusOr<v1::Job> JobAccess::Cancel(const std::string& tenant, const std::
   const absl::StatusOr<bool> ended =
       with_.database.Cancel(tenant, name, ReasonOf(why), ToStoredError(why));
   if (!ended.ok()) return ErrorOf(name, ended.status());
-  if (*ended) with_.accounts.Ended(*JobOf(before, with_.now), why);
+  if (*ended) with_.accounts.Ended(*JobOf(before, with_.eta, with_.now), why);
   AD_ASSIGN_OR_RETURN(const StoredJobRow row, Read(tenant, name));
   if (*ended) return Describe(row);
   if (const std::shared_ptr<Job> running = with_.boards.Find(name)) {

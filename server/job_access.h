@@ -12,6 +12,7 @@
 #include "antidiffusion/v1/protection.pb.h"
 #include "server/database/job_database.h"
 #include "server/database_threads.h"
+#include "server/eta_estimator.h"
 #include "server/job.h"
 #include "server/job_accounts.h"
 #include "server/job_boards.h"
@@ -31,6 +32,7 @@ class JobAccess {
     JobFollower& follower;
     JobAccounts& accounts;
     const QueueOutlook& outlook;
+    const EtaEstimator& eta;
     Job::Clock now;
   };
   using ImageRead = std::function<void(absl::StatusOr<std::string> image)>;

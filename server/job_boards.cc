@@ -22,7 +22,10 @@ void JobBoards::Accepted(const Job& job) {
 
 void JobBoards::Remove(const Job& job) {
   MutexLock lock(mutex_);
-  jobs_.erase(job.name());
+  const auto found = jobs_.find(job.name());
+  if (found == jobs_.end()) return;
+  --found->second.callers;
+  Drop(job.name());
 }
 
 std::shared_ptr<Job> JobBoards::Attach(std::shared_ptr<Job> job, bool detached, int64_t joined) {

@@ -20,7 +20,7 @@ class JobBoards {
   // before it is known to be there: by Accepted, or because somebody found it there.
   void Add(std::shared_ptr<Job> job) ABSL_LOCKS_EXCLUDED(mutex_);
   void Accepted(const Job& job) ABSL_LOCKS_EXCLUDED(mutex_);
-  // It was not accepted.
+  // It was not accepted, as far as is known: its caller goes.
   void Remove(const Job& job) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Counts a caller. The one that is here, else `job`. `detached`: nobody need wait for the job;

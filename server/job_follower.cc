@@ -1,5 +1,6 @@
 #include "server/job_follower.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -18,7 +19,9 @@ JobFollower::JobFollower(JobDatabase& database, JobBoards& boards, const QueueOu
     : database_(database), boards_(boards), outlook_(outlook) {
   subscription_ = database_.signals().Subscribe([this](const JobSignal& signal) {
     MutexLock lock(mutex_);
-    places_ = true;
+    const bool is_progress =
+        signal.phase == JobPhase::kRunning && signal.sequence % kSequenceSpan != 0;
+    places_ = places_ || !is_progress;  // which moves none
     all_ = all_ || signal.job.empty();
     jobs_.insert(signal.job);
     news_.NotifyAll();
@@ -30,6 +33,13 @@ JobFollower::~JobFollower() {
   database_.signals().Unsubscribe(subscription_);
   MutexLock lock(mutex_);
   stopped_ = true;
+  news_.NotifyAll();
+}
+
+void JobFollower::HandBackKept() {
+  MutexLock lock(mutex_);
+  hands_back_ = true;
+  all_ = true;
   news_.NotifyAll();
 }
 
@@ -46,6 +56,7 @@ void JobFollower::Main() {
     std::set<std::string> jobs;
     bool all = false;
     bool places = false;
+    bool hands_back = false;
     {
       MutexLock lock(mutex_);
       const absl::Time until = places_ ? std::min(next_poll, next_places) : next_poll;
@@ -53,6 +64,7 @@ void JobFollower::Main() {
         news_.WaitFor(lock, until - absl::Now());
       }
       if (stopped_) return;
+      hands_back = hands_back_;
       jobs.swap(jobs_);
       all = std::exchange(all_, false) || absl::Now() >= next_poll;
       places = all || (places_ && absl::Now() >= next_places);
@@ -61,24 +73,28 @@ void JobFollower::Main() {
     if (all) next_poll = absl::Now() + kFollowPoll;
     if (places) next_places = absl::Now() + kPlaces;
     for (const std::string& name : jobs) {
-      if (const std::shared_ptr<Job> job = boards_.FindFollowed(name)) Read(*job);
+      if (const std::shared_ptr<Job> job = boards_.FindFollowed(name)) Read(*job, hands_back);
     }
     if (!places) continue;
     for (const std::shared_ptr<Job>& job : boards_.followed()) {
       const bool waits = job->Snapshot().state == JobState::kQueued;
-      if (all || waits) Read(*job);
+      if (all || waits) Read(*job, hands_back);
     }
   }
 }
 
-void JobFollower::Read(Job& job) {
+void JobFollower::Read(Job& job, bool hands_back) {
   const absl::StatusOr<StoredJobRow> row = database_.Get(job.request().tenant, job.name());
   if (absl::IsNotFound(row.status())) {
     job.Fail(JobNotFoundError(job.name()));
     return;
   }
+  if (row.ok()) job.Follow(NewsOf(*row));
+  if (hands_back && job.request().kept()) {
+    job.Fail(HandedBackError());  // unless it has ended
+    return;
+  }
   if (!row.ok()) return;  // the next poll tries again
-  job.Follow(NewsOf(*row));
   if (row->phase != JobPhase::kQueued) return;
   job.SetQueued(outlook_.PlaceOf(job));
   job.Notify();

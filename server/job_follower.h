@@ -24,12 +24,15 @@ class JobFollower {
   JobFollower(const JobFollower&) = delete;
   JobFollower& operator=(const JobFollower&) = delete;
 
+  // From now on whoever follows a job that is kept is told that another process goes on with it.
+  void HandBackKept() ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Soon reads this one.
   void Look(const std::string& job) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   void Main() ABSL_LOCKS_EXCLUDED(mutex_);
-  void Read(Job& job);
+  void Read(Job& job, bool hands_back);
 
   JobDatabase& database_;
   JobBoards& boards_;
@@ -37,6 +40,7 @@ class JobFollower {
   Mutex mutex_;
   CondVar news_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  bool hands_back_ ABSL_GUARDED_BY(mutex_) = false;     // those that are kept
   bool all_ ABSL_GUARDED_BY(mutex_) = false;            // any may have changed
   bool places_ ABSL_GUARDED_BY(mutex_) = false;         // those of waiting jobs may have changed
   std::set<std::string> jobs_ ABSL_GUARDED_BY(mutex_);  // that have changed

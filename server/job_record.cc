@@ -90,15 +90,17 @@ NewJob ToNewJob(const Job& job) {
 absl::StatusOr<JobRequest> RequestOf(const ClaimedJob& claimed) { return ToRequest(claimed); }
 absl::StatusOr<JobRequest> RequestOf(const StoredJobRow& row) { return ToRequest(row); }
 
-std::shared_ptr<Job> JobOf(const StoredJobRow& row, const Job::Clock& now) {
+std::shared_ptr<Job> JobOf(const StoredJobRow& row, const EtaEstimator& eta,
+                           const Job::Clock& now) {
   absl::StatusOr<JobRequest> request = RequestOf(row);
   if (!request.ok()) {
     request.emplace();
     AddFacts(row, *request);
   }
+  const auto expected = eta.Expected(row.model, request->options);
   auto job = std::make_shared<Job>(*std::move(request),
                                    JobIdentity{row.name, row.created, row.image_bytes},
-                                   OnClock(row.deadline, row.now, now()), std::nullopt, now);
+                                   OnClock(row.deadline, row.now, now()), expected, now);
   if (!HasEnded(row.phase)) job->SetQueued({});  // the first that a reader hears names the job
   job->Follow(NewsOf(row));
   return job;

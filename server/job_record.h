@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/database/job_database.h"
+#include "server/eta_estimator.h"
 #include "server/job.h"
 
 namespace antidiffusion {
@@ -20,7 +21,7 @@ absl::StatusOr<JobRequest> RequestOf(const ClaimedJob& claimed);
 absl::StatusOr<JobRequest> RequestOf(const StoredJobRow& row);
 
 // A job of the database, as it is. Where the request is not readable it is one without options.
-std::shared_ptr<Job> JobOf(const StoredJobRow& row, const Job::Clock& now);
+std::shared_ptr<Job> JobOf(const StoredJobRow& row, const EtaEstimator& eta, const Job::Clock& now);
 JobNews NewsOf(const StoredJobRow& row);
 
 // What a worker tells of a job that runs. "": nothing yet.

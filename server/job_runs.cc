@@ -40,10 +40,10 @@ std::optional<RunningJob> JobRuns::Begin(ClaimedJob claimed) {
   if (!image.ok()) {
     const absl::Status& why = image.status();
     with_.accounts.Failed("image not readable", claim.name, why).IgnoreError();
-    if (absl::IsNotFound(why)) {
-      End(running, absl::DataLossError("the stored image of the job cannot be read"), 0);
-    } else {
+    if (absl::IsUnavailable(why)) {
       Release(running, why);
+    } else {
+      End(running, absl::DataLossError("the stored image of the job cannot be read"), 0);
     }
     return std::nullopt;
   }
@@ -112,9 +112,7 @@ absl::StatusOr<bool> JobRuns::Insist(const std::string& what, const std::string&
 
 void JobRuns::Release(const RunningJob& running, const absl::Status& why) {
   const ClaimedJob& claim = running.claim;
-  Insist("job not given back", claim.name, [&] {
-    return with_.database.Release(claim.name, claim.attempt);
-  }).IgnoreError();
+  GiveBack(claim, /*lost=*/false);
   with_.leases.Drop(claim.name, claim.attempt);
   if (ReasonOf(why) == reason::kShutdown) {
     running.job->Fail(HandedBackError());
@@ -130,10 +128,16 @@ bool JobRuns::TryAgain(const RunningJob& running) {
   with_.leases.Drop(claim.name, claim.attempt);
   running.job->Restart();
   with_.boards.Done(*running.job);  // whoever claims it next, perhaps at once, begins it anew
-  Insist("job not given back", claim.name, [&] {
-    return with_.database.Release(claim.name, claim.attempt, /*lost=*/true);
-  }).IgnoreError();
+  GiveBack(claim, /*lost=*/true);
   return true;
+}
+
+void JobRuns::GiveBack(const ClaimedJob& claim, bool lost) {
+  std::vector<EndedJob> ended;
+  Insist("job not given back", claim.name, [&] {
+    return with_.database.Release(claim.name, claim.attempt, lost, &ended);
+  }).IgnoreError();
+  with_.accounts.Ended(ended);
 }
 
 void JobRuns::GiveUp() {

@@ -31,7 +31,6 @@ struct RunningJob {
 class JobRuns {
  public:
   // How often a job is begun at most, where its worker or its server is lost.
-  static constexpr int kMostLosses = 2;
 
   struct Surroundings {  // all of it outlives the runs
     JobDatabase& database;
@@ -64,7 +63,7 @@ class JobRuns {
   void GiveUp() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  absl::StatusOr<JobEnd> ToEnd(const RunningJob& running, const absl::StatusOr<JobResult>& result);
+  void GiveBack(const ClaimedJob& claim, bool lost);
   // Until the database has answered. UNAVAILABLE: given up.
   absl::StatusOr<bool> Insist(const std::string& what, const std::string& job,
                               const std::function<absl::StatusOr<bool>()>& verb)

@@ -58,7 +58,7 @@ JobService::JobService(Options options, Surroundings surroundings,
       outlook(*database_, boards, options_.workers),
       threads(kThreads, {.bytes = options_.pending_bytes}),
       follower(*database_, boards, outlook),
-      access(process_, {*database_, threads, boards, follower, accounts, outlook, with_.now}),
+      access(process_, {*database_, threads, boards, follower, accounts, outlook, eta, with_.now}),
       acceptance(
           WithProcess(options_.acceptance, process_),
           {*database_, boards, follower, access, accounts, outlook, with_.metrics, with_.now}),
@@ -99,10 +99,13 @@ absl::Status JobService::TakeUp() {
 }
 
 WorkerNote JobService::Note() const {
-  WorkerNote note = {.worker = process_, .about = "", .capacity = options_.workers, .models = {}};
+  WorkerNote note = {.worker = process_, .about = "", .capacity = 0, .models = {}};
+  if (dispatcher.closed()) return note;
+  note.capacity = options_.workers;
   v1::ListModelsResponse about;
   about.set_default_model(with_.catalogue.default_model());
-  for (const ModelStatus& model : with_.catalogue.Here()) {
+  for (const ModelStatus& model : with_.catalogue.Own()) {
+    if (model.devices.empty()) continue;
     note.models.push_back(model.name);
     *about.add_models() = ToProto(model);
   }
@@ -131,10 +134,8 @@ void JobService::Follow(const std::vector<WorkerNote>& workers) {
 
 void JobService::StartDrain() {
   dispatcher.Close();
-  if (!durable()) return;
-  for (const std::shared_ptr<Job>& job : boards.followed()) {
-    if (job->request().kept()) job->Fail(HandedBackError());
-  }
+  housekeeping.TellSoon();  // that nothing more is taken
+  if (durable()) follower.HandBackKept();
 }
 
 void JobService::CancelWaiting() {
@@ -154,18 +155,32 @@ void JobService::CancelJobs() {
   }
   CancelWaiting();  // one whose worker was lost just now waits again
   runs.GiveUp();
-  if (!durable()) return;
+  if (dispatcher.closed()) dispatcher.GiveUp();
   for (const std::shared_ptr<Job>& job : boards.followed()) {
-    if (job->request().kept()) job->Fail(HandedBackError());
+    if (!durable() || !job->request().kept()) CancelElsewhere(*job);
   }
+}
+
+// One that only callers here want, and perhaps another process runs.
+void JobService::CancelElsewhere(Job& job) {
+  const absl::Status why = ShutdownError();
+  const absl::StatusOr<bool> ended =
+      database_->Cancel(job.request().tenant, job.name(), ReasonOf(why), ToStoredError(why),
+                        /*frees_request_id=*/true);
+  if (ended.ok() && *ended) accounts.Ended(job, why);
+  job.Fail(why);
 }
 
 bool JobService::WaitSettled(absl::Duration timeout) { return threads.WaitIdle(timeout); }
 
 void JobService::CountLeft() {
-  if (!durable() || options_.store.shared() || counted_left_.exchange(true)) return;
+  if (!durable() || options_.store.shared() || counted_left_) return;
   const absl::StatusOr<std::vector<OpenJobs>> open = database_->CountOpen();
-  if (!open.ok()) return;
+  if (!open.ok()) {
+    accounts.Failed("jobs left not counted", "", open.status()).IgnoreError();
+    return;
+  }
+  if (counted_left_.exchange(true)) return;
   accounts.HandedBack(*open);
   for (const OpenJobs& some : *open) jobs_left_ += some.count;
 }

@@ -81,6 +81,7 @@ class JobService {
   JobService(Options options, Surroundings surroundings, std::unique_ptr<JobDatabase> opened);
   absl::Status TakeUp();
   void CancelWaiting();
+  void CancelElsewhere(Job& job);
   WorkerNote Note() const;
   void Follow(const std::vector<WorkerNote>& workers);
 

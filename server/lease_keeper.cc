@@ -14,11 +14,6 @@ constexpr absl::Duration kLook = absl::Milliseconds(250);
 constexpr absl::Duration kProgress = absl::Seconds(1);  // is stored at most so often
 constexpr int kRenewals = 6;                            // in a lease
 
-// Why a job was cancelled, as Cancel was told.
-absl::Status CancelOf(const std::string& why) {
-  return why == reason::kJobCancelled ? JobCancelledError() : CallerGoneError();
-}
-
 }  // namespace
 
 LeaseKeeper::LeaseKeeper(Surroundings surroundings, absl::Duration lease)
@@ -102,13 +97,16 @@ void LeaseKeeper::Renew(const Attempt& attempt, const std::shared_ptr<Job>& job)
     with_.metrics.StoreFailed();
     with_.log.Warning("lease not renewed",
                       {{"job", attempt.first}, {"error", TextOf(answer.status())}});
-    return;  // the next time; nobody can have taken the job while the database is away
+    MutexLock lock(mutex_);
+    const auto found = leases_.find(attempt);  // again soon: others count from the last renewal
+    if (found != leases_.end()) found->second.renewed = absl::Now() - lease_ / kRenewals + kLook;
+    return;
   }
   MutexLock lock(mutex_);
   const auto found = leases_.find(attempt);
   if (found == leases_.end() || found->second.ending || answer->lease == Lease::kHeld) return;
   if (answer->lease == Lease::kCancelled) {
-    job->Cancel(CancelOf(answer->why));
+    job->Cancel(ErrorOf(answer->error));
     return;
   }
   found->second.lost = true;

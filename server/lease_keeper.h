@@ -27,7 +27,7 @@ class LeaseKeeper {
     const Log& log;
   };
 
-  // A lease lasts for `lease`. It is renewed five times in that; with progress each second at most.
+  // A lease lasts for `lease`. It is renewed six times in that; with progress each second at most.
   LeaseKeeper(Surroundings surroundings, absl::Duration lease);
   ~LeaseKeeper();
   LeaseKeeper(const LeaseKeeper&) = delete;

@@ -142,8 +142,11 @@ ModelCatalogue::ModelCatalogue(std::map<std::string, Model> models, std::string 
 
 ModelState ModelCatalogue::Model::state(size_t workers) const {
   if (!elsewhere.empty()) return ModelState::kReady;
+  return is_own ? state_here(workers) : ModelState::kLoading;  // its server may come back
+}
+
+ModelState ModelCatalogue::Model::state_here(size_t workers) const {
   if (!failure.empty()) return ModelState::kFailed;
-  if (!is_own) return ModelState::kLoading;  // its server is gone, and may come back
   const size_t needed = complete ? 1 : workers;
   return devices.size() >= needed ? ModelState::kReady : ModelState::kLoading;
 }
@@ -223,12 +226,12 @@ std::vector<ModelStatus> ModelCatalogue::List() const {
   return list;
 }
 
-std::vector<ModelStatus> ModelCatalogue::Here() const {
+std::vector<ModelStatus> ModelCatalogue::Own() const {
   MutexLock lock(mutex_);
   std::vector<ModelStatus> list;
   for (const auto& [name, model] : models_) {
-    if (model.devices.empty()) continue;
-    ModelStatus status{name, ModelState::kReady, "", model.info, {}};
+    if (!model.is_own) continue;
+    ModelStatus status{name, model.state_here(workers_), model.failure, model.info, {}};
     for (const auto& [worker, device] : model.devices) status.devices.push_back(device);
     list.push_back(std::move(status));
   }
@@ -238,7 +241,7 @@ std::vector<ModelStatus> ModelCatalogue::Here() const {
 bool ModelCatalogue::AllReady() const {
   MutexLock lock(mutex_);
   return std::all_of(models_.begin(), models_.end(), [this](const auto& entry) {
-    return !entry.second.is_own || entry.second.state(workers_) == ModelState::kReady;
+    return !entry.second.is_own || entry.second.state_here(workers_) == ModelState::kReady;
   });
 }
 
@@ -247,7 +250,7 @@ bool ModelCatalogue::AnyReady() const {
   const auto is_own = [](const auto& entry) { return entry.second.is_own; };
   if (std::none_of(models_.begin(), models_.end(), is_own)) return true;
   return std::any_of(models_.begin(), models_.end(), [this](const auto& entry) {
-    return entry.second.state(workers_) == ModelState::kReady;
+    return entry.second.is_own && entry.second.state_here(workers_) == ModelState::kReady;
   });
 }
 

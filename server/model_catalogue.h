@@ -69,10 +69,11 @@ class ModelCatalogue {
   // yet.
   ModelInfo InfoOf(const std::string& name) const ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // All that calls may name.
   std::vector<ModelStatus> List() const ABSL_LOCKS_EXCLUDED(mutex_);
-  // Those that the workers here have, for other servers.
-  std::vector<ModelStatus> Here() const ABSL_LOCKS_EXCLUDED(mutex_);
-  // Of the repository's: of none, where it has none.
+  // Those of the repository, as the workers here have them, whatever other servers have.
+  std::vector<ModelStatus> Own() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether the workers here have those of the repository; true where it has none.
   bool AllReady() const ABSL_LOCKS_EXCLUDED(mutex_);
   bool AnyReady() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -86,6 +87,7 @@ class ModelCatalogue {
     std::vector<std::string> elsewhere;     // devices of other servers
 
     ModelState state(size_t workers) const;
+    ModelState state_here(size_t workers) const;  // as of Own
   };
 
   ModelCatalogue(std::map<std::string, Model> models, std::string default_model, int workers);

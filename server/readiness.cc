@@ -16,7 +16,7 @@ bool CannotBeLoaded(const ModelStatus& model) { return model.state == ModelState
 std::string Readiness::WhyNot() const {
   if (ready()) return "";
   std::vector<std::string> missing;
-  for (const ModelStatus& model : catalogue_.List()) {
+  for (const ModelStatus& model : catalogue_.Own()) {
     if (model.state == ModelState::kReady) continue;
     missing.push_back(CannotBeLoaded(model)
                           ? absl::StrCat(model.name, " cannot be loaded: ", model.message)
@@ -26,7 +26,8 @@ std::string Readiness::WhyNot() const {
 }
 
 void Readiness::LogHopeless() {
-  const std::vector<ModelStatus> models = catalogue_.List();
+  const std::vector<ModelStatus> models = catalogue_.Own();
+  if (models.empty()) return;
   const bool hopeless = strict_ ? std::any_of(models.begin(), models.end(), CannotBeLoaded)
                                 : std::all_of(models.begin(), models.end(), CannotBeLoaded);
   if (!hopeless) return;

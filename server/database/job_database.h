@@ -18,6 +18,9 @@
 
 namespace antidiffusion {
 
+// A job that lost its worker so often is not run again.
+inline constexpr int64_t kMostLosses = 2;
+
 inline bool HasEnded(JobPhase phase) { return phase > JobPhase::kRunning; }
 
 // What is told of a job is numbered. Each time that it is claimed, waits again or ends, its numbers
@@ -117,7 +120,8 @@ enum class Lease {
 
 struct LeaseAnswer {
   Lease lease = Lease::kHeld;
-  std::string why;  // of kCancelled, as Cancel was given it
+  std::string why;    // of kCancelled, as Cancel was given it
+  std::string error;  // the same
 };
 
 // How an attempt ended.
@@ -264,15 +268,18 @@ class JobDatabase {
   // result's blob is not there, and must be put again.
   absl::StatusOr<bool> Finish(const std::string& name, int64_t attempt, const JobEnd& end);
   // Back into the queue, as if this attempt had not been, or, with `lost`, as one whose worker was
-  // lost. A job that is wanted by its callers alone and has a request id is kept from then on.
-  absl::StatusOr<bool> Release(const std::string& name, int64_t attempt, bool lost = false);
+  // lost. One that was cancelled ends instead, and is added to `ended`, if not null. A job that is
+  // wanted by its callers alone and has a request id is kept from then on.
+  absl::StatusOr<bool> Release(const std::string& name, int64_t attempt, bool lost = false,
+                               std::vector<EndedJob>* ended = nullptr);
 
   // Ends a waiting job with `error`, tells the worker of a running one `why`. True: it waited, and
   // has ended now. NOT_FOUND.
   absl::StatusOr<bool> Cancel(const std::string& tenant, const std::string& name,
                               const std::string& why, const std::string& error,
                               bool frees_request_id = false);
-  // The same, where `holder` alone wants the job, and nobody has joined it since it was `joined`.
+  // The same, where `holder` alone wants the job, and nobody has joined it since it was `joined`;
+  // else, and for a job that is gone or has ended, nothing.
   absl::StatusOr<bool> Abandon(const std::string& name, const std::string& holder, int64_t joined,
                                const std::string& why, const std::string& error);
   // Ends waiting jobs: all, or those that are cancelled without `holder`. At most `most`.
@@ -288,8 +295,10 @@ class JobDatabase {
   // At most `size` of those before `before` (0: from the newest on).
   absl::StatusOr<JobPage> List(const std::string& tenant, std::optional<JobPhase> phase,
                                int64_t size, int64_t before);
-  // NOT_FOUND; FAILED_PRECONDITION: it has not ended.
-  absl::Status Delete(const std::string& tenant, const std::string& name);
+  // NOT_FOUND; FAILED_PRECONDITION: it has not ended. `holder`, if not "": only what that process
+  // alone wanted, else nothing.
+  absl::Status Delete(const std::string& tenant, const std::string& name,
+                      const std::string& holder = "");
   // Its result has been given out: it may go where the tenant's next one needs room.
   absl::Status MarkRead(const std::string& name);
 
@@ -321,9 +330,6 @@ class JobDatabase {
   // "" at the end of the blob and beyond. NOT_FOUND; DATA_LOSS, with `check`: the blob does not
   // have that digest.
   absl::StatusOr<std::string> GetBlobPiece(const StoredPiece& piece);
-
-  // The database's clock.
-  absl::StatusOr<absl::Time> Now();
 
   // What changes, from the moment that it is committed: by this object, and what is published there
   // of other processes.

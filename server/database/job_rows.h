@@ -58,10 +58,10 @@ struct JobState {
 
 inline constexpr char kSeveralHolders[] = "*";  // in place of one
 
-// As it has ended in `phase` with `error`, for accounts.
 // Further models of a job, as the column `also` has them: "" for none.
 std::string AlsoText(const std::vector<std::string>& models);
 
+// As it has ended in `phase` with `error`, for accounts.
 EndedJob EndedOf(const JobState& job, JobPhase phase, const std::string& error);
 
 extern const char kStateColumns[];

@@ -12,8 +12,6 @@
 namespace antidiffusion {
 namespace {
 
-constexpr int64_t kMostLosses = 2;
-
 // Runs `each` with the rows of jobs for which `condition` holds, locked, in one transaction, and
 // gives what it counted. Those that somebody else has at this moment are left for the next time. $1
 // is the database's clock, $3 is `third`, if not "".

@@ -33,19 +33,23 @@ class PostgresListener::Session {
 
   // Waits for news, and publishes them. False: the session is broken, or `stop` is readable.
   bool Listen(int stop, JobSignals& signals) {
+    Publish(signals);  // what a statement has read beside its answer
     pollfd files[] = {{PQsocket(connection_), POLLIN, 0}, {stop, POLLIN, 0}};
     const int ready = poll(files, 2, kKeepalive);
     if (files[1].revents != 0) return false;
     if (ready == 0) return Run("SELECT 1");
     if (PQconsumeInput(connection_) == 0) return false;
-    while (PGnotify* const news = PQnotifies(connection_)) {
-      if (const auto signal = JobSignal::FromText(news->extra)) signals.Publish(*signal);
-      PQfreemem(news);
-    }
+    Publish(signals);
     return PQstatus(connection_) == CONNECTION_OK;
   }
 
  private:
+  void Publish(JobSignals& signals) {
+    while (PGnotify* const news = PQnotifies(connection_)) {
+      if (const auto signal = JobSignal::FromText(news->extra)) signals.Publish(*signal);
+      PQfreemem(news);
+    }
+  }
   bool Run(const std::string& statement) {
     PGresult* const result = PQexec(connection_, statement.c_str());
     const ExecStatusType status = PQresultStatus(result);

@@ -13,7 +13,7 @@ struct pg_conn;  // libpq's PGconn
 namespace antidiffusion {
 
 // Where signals of jobs are told.
-inline constexpr char kPostgresChannel[] = "antidiffusion_jobs";
+inline constexpr char kPostgresChannel[] = "antidiffusion_jobs";  // as in the dialect's `notify`
 
 struct PostgresOptions {
   // As libpq takes it: a URI (postgresql://USER@HOST/DATABASE?sslmode=verify-full) or KEY=VALUE

@@ -80,7 +80,8 @@ absl::StatusOr<QueuePlace> PlaceOf(SqlConnection& connection, const std::string&
                      {tenant, job_class, number}));
   AD_ASSIGN_OR_RETURN(const SqlResult tenants,
                       connection.Run("SELECT tenant, virtual_time, weight, queued, queued_cost "
-                                     "FROM tenants WHERE queued > 0"));
+                                     "FROM tenants WHERE queued > 0 OR tenant = $1",
+                                     {tenant}));
   // The tenant's time when it is this job's turn, and how many jobs others start until then.
   const auto ahead = static_cast<double>(own.Int(0, 0));
   double turn = 0;
@@ -88,7 +89,8 @@ absl::StatusOr<QueuePlace> PlaceOf(SqlConnection& connection, const std::string&
   double cost = 0;
   for (size_t i = 0; i < tenants.rows.size(); ++i) {
     if (tenants.Text(i, 0) != tenant) continue;
-    const double each = tenants.Double(i, 4) / static_cast<double>(tenants.Int(i, 3));
+    const int64_t waiting = tenants.Int(i, 3);  // none: before its first job is accepted
+    const double each = waiting > 0 ? tenants.Double(i, 4) / static_cast<double>(waiting) : 0;
     turn = tenants.Double(i, 1) + ahead * each / tenants.Double(i, 2);
     cost = ahead * each;
   }
@@ -208,9 +210,11 @@ absl::StatusOr<JobPage> JobDatabase::List(const std::string& tenant, std::option
   });
 }
 
-absl::Status JobDatabase::Delete(const std::string& tenant, const std::string& name) {
+absl::Status JobDatabase::Delete(const std::string& tenant, const std::string& name,
+                                 const std::string& holder) {
   return InTransaction(*pool_, [&](SqlConnection& connection) -> absl::Status {
     AD_ASSIGN_OR_RETURN(const JobState job, LockJobOf(connection, tenant, name));
+    if (!holder.empty() && job.holder != holder) return absl::OkStatus();
     if (HasEnded(job.phase)) return ForgetJob(connection, job);
     return absl::FailedPreconditionError(absl::StrCat("job ", name, " has not ended"));
   });
@@ -285,14 +289,6 @@ absl::StatusOr<std::vector<OpenJobs>> JobDatabase::CountOpen() {
         }
         return absl::OkStatus();
       });
-}
-
-absl::StatusOr<absl::Time> JobDatabase::Now() {
-  return Query<absl::Time>(*pool_, [&](SqlConnection& connection, absl::Time& now) -> absl::Status {
-    AD_ASSIGN_OR_RETURN(const int64_t nanoseconds, NowOf(connection));
-    now = TimeOf(nanoseconds);
-    return absl::OkStatus();
-  });
 }
 
 }  // namespace antidiffusion

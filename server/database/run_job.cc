@@ -1,5 +1,6 @@
 // JobDatabase: the verbs of those who compute jobs.
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -193,10 +194,11 @@ absl::StatusOr<LeaseAnswer> JobDatabase::Renew(const std::string& name, int64_t 
             connection.Run("UPDATE jobs SET lease = $3, progress = $4, sequence = CASE "
                            "WHEN sequence < $5 THEN $5 ELSE sequence + 1 END "
                            "WHERE name = $1 AND attempt = $2 AND state = 1 "
-                           "RETURNING cancel, sequence",
+                           "RETURNING cancel, sequence, error",
                            {name, attempt, After(now, lease), SqlBytes{progress}, sequence}));
         if (!row.empty()) TellChange(connection, name, JobPhase::kRunning, row.Int(0, 1));
         answer.why = row.empty() ? "" : row.Text(0, 0);
+        answer.error = row.empty() ? "" : row.Text(0, 2);
         answer.lease = row.empty()          ? Lease::kLost
                        : answer.why.empty() ? Lease::kHeld
                                             : Lease::kCancelled;
@@ -213,13 +215,20 @@ absl::StatusOr<bool> JobDatabase::Finish(const std::string& name, int64_t attemp
                    });
 }
 
-absl::StatusOr<bool> JobDatabase::Release(const std::string& name, int64_t attempt, bool lost) {
-  return OfAttempt(
+absl::StatusOr<bool> JobDatabase::Release(const std::string& name, int64_t attempt, bool lost,
+                                          std::vector<EndedJob>* ended) {
+  std::optional<EndedJob> cancelled;
+  const absl::StatusOr<bool> held = OfAttempt(
       *pool_, name, attempt,
-      [lost](SqlConnection& connection, const JobState& job) -> absl::Status {
+      [lost, &cancelled](SqlConnection& connection, const JobState& job) -> absl::Status {
+        cancelled.reset();  // of a try before
         if (!job.cancel.empty()) {
           AD_ASSIGN_OR_RETURN(const int64_t now, NowOf(connection));
-          return EndJob(connection, job, {.phase = JobPhase::kCancelled, .error = job.error}, now);
+          cancelled = EndedOf(job, JobPhase::kCancelled, job.error);
+          const JobEnd end = {.phase = JobPhase::kCancelled,
+                              .error = job.error,
+                              .cost = lost ? job.cost : 0};  // as of one whose lease has run out
+          return EndJob(connection, job, end, now);
         }
         if (lost) return RequeueJob(connection, job, job.losses + 1);
         AD_RETURN_IF_ERROR(
@@ -228,6 +237,9 @@ absl::StatusOr<bool> JobDatabase::Release(const std::string& name, int64_t attem
                 .status());
         return RequeueJob(connection, job, job.losses);
       });
+  const bool is_ended = held.ok() && *held && cancelled.has_value();
+  if (is_ended && ended != nullptr) ended->push_back(*std::move(cancelled));
+  return held;
 }
 
 }  // namespace antidiffusion

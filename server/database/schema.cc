@@ -51,7 +51,7 @@ Statements First() {
       // day, or where a retry shall begin anew.
       "CREATE UNIQUE INDEX jobs_by_request ON jobs (tenant, request_key) WHERE request_key <> ''",
       "CREATE INDEX jobs_queued ON jobs (tenant, class, number) WHERE state = 0",
-      "CREATE INDEX jobs_queued_first ON jobs (tenant, number) WHERE state = 0",
+      "CREATE INDEX jobs_queued_by_age ON jobs (tenant, number) WHERE state = 0",
       "CREATE INDEX jobs_by_also ON jobs (also) WHERE state = 0 AND also <> ''",
       "CREATE INDEX jobs_by_deadline ON jobs (deadline) WHERE state = 0",
       "CREATE INDEX jobs_by_wanted ON jobs (wanted) WHERE state < 2",

@@ -66,7 +66,7 @@ absl::Status InTransaction(SqlPool& pool, const std::function<absl::Status(SqlCo
     pool.Tell(notices);
     if (!absl::IsAborted(status)) return status;
   }
-  return status;
+  return absl::UnavailableError(status.message());
 }
 
 }  // namespace antidiffusion

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -123,6 +124,29 @@ TEST_F(ClusterTest, ACallsJobThatRunsElsewhereGivesItsResultAndIsForgotten) {
   EXPECT_TRUE(end.ok()) << end.error_message();
   while (front->Ask("SELECT count(*) FROM jobs") != 0) {
   }
+}
+
+TEST_F(ClusterTest, AWatchThatLeavesElsewhereTakesNoCallersJob) {
+  const auto worker = Start(true, {.steps = 5, .hold_steps = true});
+  const auto front = Start(false);
+  std::unique_ptr<OpenCall> call;
+  std::optional<v1::JobEvent> first;
+  while (!first.has_value()) {  // until it knows the worker's model
+    call = front->Open(RequestWith(SmallPng()));
+    first = call->Next();
+  }
+  const std::string name = first->queued().job();
+  worker->engine().WaitForStepBegun(1);
+  {
+    JobWatch watch(*worker, name);
+    EXPECT_TRUE(watch.Next().has_value());
+  }
+  worker->WaitForMetric(R"(requests_total{code="CANCELLED",method="WatchJob"})", 1);
+  while (JobsClient(*worker).Get(name).value.state() != v1::Job::RUNNING) {
+  }
+  worker->engine().AllowAllSteps();
+  const grpc::Status end = call->Finish();
+  EXPECT_TRUE(end.ok()) << end.error_message();
 }
 
 TEST_F(ClusterTest, WhatIsCancelledOnOneStopsOnAnother) {

@@ -79,6 +79,16 @@ TEST_F(DispatcherTest, ClosedItGivesWhatEndsWithTheProcess) {
   EXPECT_TRUE(dispatcher->WaitFinished(kLong));
 }
 
+TEST_F(DispatcherTest, GivenUpItIsFinishedWhateverWaits) {
+  const auto dispatcher = Make();
+  Accept("a");
+  dispatcher->Close();
+  dispatcher->GiveUp();
+  EXPECT_TRUE(dispatcher->WaitFinished(kLong));
+  EXPECT_EQ(Next(*dispatcher), "");
+  EXPECT_EQ(database_->Get("anna", "a")->phase, JobPhase::kQueued);
+}
+
 TEST_F(DispatcherTest, ClosedItLeavesToOthersWhatOutlivesTheProcess) {
   const auto dispatcher = Make(/*durable=*/true);
   Accept("detached");

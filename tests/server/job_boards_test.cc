@@ -59,6 +59,18 @@ TEST(JobBoardsTest, WhatIsOfferedIsFollowedOnceItIsKnownToBeStored) {
   boards.Accepted(*Named("gone"));  // of no meaning
 }
 
+// Its acceptance was stored, but nobody heard of that.
+TEST(JobBoardsTest, WhatRunsIsHereThoughItsCallerWasRefused) {
+  JobBoards boards;
+  const auto job = Named("a");
+  boards.Add(job);
+  EXPECT_EQ(boards.Run(Named("a")), job);
+  boards.Remove(*job);
+  EXPECT_EQ(boards.running().size(), 1u);
+  boards.Done(*job);
+  EXPECT_EQ(boards.Find("a"), nullptr);
+}
+
 TEST(JobBoardsTest, ADetachedJobIsAbandonedByNobody) {
   JobBoards boards;
   const auto job = boards.Attach(Named("a"), false, 0);

@@ -83,11 +83,12 @@ TEST_F(JobRecordTest, ARequestComesBack) {
   StoredJobRow broken = Row();
   broken.request = "\xff";
   EXPECT_THAT(RequestOf(broken), StatusIs(absl::StatusCode::kDataLoss));
-  EXPECT_EQ(JobOf(broken, clock_)->request().model, "alpha") << "what can be told is told";
+  EXPECT_EQ(JobOf(broken, EtaEstimator(), clock_)->request().model, "alpha")
+      << "what can be told is told";
 }
 
 TEST_F(JobRecordTest, ADeadlineIsHeldByTheClockOfTheDatabase) {
-  EXPECT_EQ(JobOf(Row(), clock_)->deadline(), now_ + absl::Seconds(20));
+  EXPECT_EQ(JobOf(Row(), EtaEstimator(), clock_)->deadline(), now_ + absl::Seconds(20));
   EXPECT_EQ(OnClock(absl::InfiniteFuture(), now_, now_), absl::InfiniteFuture());
 }
 

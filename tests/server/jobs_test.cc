@@ -91,6 +91,25 @@ TEST(JobsTest, ABrokenWatchGoesOnWithoutLossOrRepetition) {
   EXPECT_TRUE(known.Finish().ok());
 }
 
+TEST(JobsTest, AJobThatWaitsTellsWhenItMayBeDone) {
+  TestServer server({.steps = 2, .hold_steps = true},
+                    [](ServerConfig& config) { config.result_cache = false; });
+  server.WaitReady();
+  const JobsClient jobs(server);
+  server.engine().AllowSteps(4);
+  for (int i = 0; i < 2; ++i) {  // the first is known to the estimate once the second is done
+    const std::string name = jobs.Create(WithId("")).value.name();
+    EXPECT_TRUE(JobWatch(server, name).Finish().ok());
+  }
+  jobs.Create(WithId(""));
+  server.engine().WaitForJobs(3);
+  const v1::Job waits = jobs.Create(WithId("")).value;
+  EXPECT_EQ(waits.state(), v1::Job::QUEUED);
+  EXPECT_GT(waits.eta_seconds(), 0);
+  EXPECT_GT(jobs.Get(waits.name()).value.eta_seconds(), 0);
+  EXPECT_GT(jobs.List().value.jobs(0).eta_seconds(), 0);
+}
+
 TEST(JobsTest, ManyMayWatchOneJob) {
   TestServer server({.hold_steps = true});
   server.WaitReady();

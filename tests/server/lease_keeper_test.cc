@@ -8,6 +8,7 @@
 
 #include "absl/time/clock.h"
 #include "server/errors.h"
+#include "server/job_record.h"
 #include "tests/server/job_parts.h"
 
 namespace antidiffusion {
@@ -54,9 +55,9 @@ TEST_F(LeaseKeeperTest, StoresProgress) {
 }
 
 TEST_F(LeaseKeeperTest, ACancelledJobIsToldWhy) {
-  ASSERT_THAT(database_->Cancel("anna", "a", std::string(reason::kJobCancelled), "").status(),
-              IsOk());
-  EXPECT_EQ(WhyCancelled(), reason::kJobCancelled);
+  const absl::Status why = DeadlinePassedError("running");
+  ASSERT_THAT(database_->Cancel("anna", "a", ReasonOf(why), ToStoredError(why)).status(), IsOk());
+  EXPECT_EQ(WhyCancelled(), ReasonOf(why));
   EXPECT_FALSE(leases_->Drop("a", claim_.attempt)) << "it is still held";
   EXPECT_EQ(Lost(), 0);
 }

@@ -188,10 +188,10 @@ TEST(ModelCatalogueTest, WhatAnotherServerHasIsReadyWhileThatHasIt) {
   EXPECT_THAT(catalogue->Check("beta"), IsOk());
   EXPECT_EQ(catalogue->InfoOf("beta").digest, "of cuda:1");
   EXPECT_EQ(catalogue->default_model(), "alpha") << "its own";
-  EXPECT_TRUE(catalogue->Here().empty());
+  EXPECT_TRUE(catalogue->Own()[0].devices.empty());
   catalogue->Loaded(0, Info("alpha", "cpu"));
   EXPECT_EQ(catalogue->List().front().devices, (std::vector<std::string>{"cpu", "cuda:0"}));
-  EXPECT_EQ(catalogue->Here().size(), 1u);
+  EXPECT_EQ(catalogue->Own()[0].devices.size(), 1u);
   catalogue->SetElsewhere({}, "");
   EXPECT_THAT(catalogue->Check("alpha"), IsOk());
   EXPECT_THAT(catalogue->Check("beta"), HasReason(reason::kModelLoading)) << "it may come back";

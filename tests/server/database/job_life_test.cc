@@ -210,13 +210,42 @@ TEST_P(JobLifeTest, CancelEndsWhatWaitsAndTellsWhoRuns) {
   const LeaseAnswer told = jobs_->Renew("runs", 1, kLease, "").value();
   EXPECT_EQ(told.lease, Lease::kCancelled);
   EXPECT_EQ(told.why, "why") << "the first counts";
-  EXPECT_TRUE(jobs_->Release("runs", 1).value());
+  std::vector<EndedJob> ended;
+  EXPECT_TRUE(jobs_->Release("runs", 1, /*lost=*/false, &ended).value());
+  ASSERT_EQ(ended.size(), 1u) << "for accounts";
+  EXPECT_EQ(ended[0].name, "runs");
+  EXPECT_EQ(ended[0].error, "error");
   EXPECT_EQ(Get("runs").phase, JobPhase::kCancelled) << "it does not wait again";
   EXPECT_EQ(Get("runs").error, "error");
   EXPECT_THAT(jobs_->Cancel("anna", "runs", "", ""), IsOk()) << "it has ended";
   EXPECT_THAT(jobs_->Cancel("anna", "none", "", ""), StatusIs(kNotFound));
   EXPECT_THAT(jobs_->Cancel("berta", "runs", "", ""), StatusIs(kNotFound));
   EXPECT_EQ(Figures().queued + Figures().running, 0);
+}
+
+TEST_P(JobLifeTest, WhatRunsIsToldThatItsOnlyProcessLeft) {
+  NewJob bound = JobOf("anna", "a");
+  bound.holder = "process 1";
+  Accept(bound);
+  Claim();
+  EXPECT_FALSE(jobs_->Abandon("a", "process 2", 0, "why", "error").value());
+  EXPECT_EQ(jobs_->Renew("a", 1, kLease, "").value().lease, Lease::kHeld);
+  EXPECT_FALSE(jobs_->Abandon("a", "process 1", 0, "why", "error").value()) << "it runs";
+  const LeaseAnswer told = jobs_->Renew("a", 1, kLease, "").value();
+  EXPECT_EQ(told.lease, Lease::kCancelled);
+  EXPECT_EQ(told.error, "error");
+  EXPECT_TRUE(jobs_->Finish("a", 1, Success("r")).value());
+  EXPECT_FALSE(jobs_->Abandon("a", "process 1", 0, "why", "error").value());
+}
+
+TEST_P(JobLifeTest, AProcessDeletesWhatItAloneWanted) {
+  NewJob bound = JobOf("anna", "a");
+  bound.holder = "process 1";
+  Succeed(bound, Success("r"));
+  EXPECT_THAT(jobs_->Delete("anna", "a", "process 2"), IsOk());
+  EXPECT_EQ(Get("a").phase, JobPhase::kSucceeded);
+  EXPECT_THAT(jobs_->Delete("anna", "a", "process 1"), IsOk());
+  EXPECT_THAT(jobs_->Get("anna", "a"), StatusIs(kNotFound));
 }
 
 TEST_P(JobLifeTest, ACancelledJobWhoseWorkerIsLostEnds) {

@@ -187,6 +187,21 @@ TEST_P(TurnsTest, PositionsFollowTheTurns) {
   EXPECT_THAT(jobs_->Position("a0"), StatusIs(kNotFound)) << "it runs";
 }
 
+// One that has had more than its part is behind others with its first job, too.
+TEST_P(TurnsTest, ATenantWithoutJobsHasAPlaceByWhatItHasHad) {
+  Accept(JobOf("anna", "a0"));
+  const std::optional<ClaimedJob> first = Claim();
+  ASSERT_TRUE(first.has_value());
+  JobEnd end = Success("r");
+  end.cost = 3;  // so much it took
+  ASSERT_TRUE(jobs_->Finish("a0", first->attempt, end).value());
+  for (int i = 0; i < 10; ++i) Accept(JobOf("berta", absl::StrCat("b", i)));
+  const int64_t before = jobs_->PositionOfNext("anna", 0).value().jobs;
+  EXPECT_GE(before, 2);
+  EXPECT_LE(before, 3);
+  EXPECT_EQ(jobs_->PositionOfNext("clara", 0).value().jobs, 0) << "nothing is known of her";
+}
+
 TEST_P(TurnsTest, WorkersAreKnownWhileTheyAnnounceThemselves) {
   EXPECT_THAT(jobs_->Workers().value(), IsEmpty());
   EXPECT_THAT(jobs_->Announce({"w1", "about", 2, {"beta", "alpha"}}, kLease), IsOk());
