@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "core/base/status_macros.h"
 #include "server/admission.h"
 #include "server/errors.h"
+#include "server/file_reloads.h"
 #include "server/grpc_listener.h"
 #include "server/http_endpoint.h"
 #include "server/job_runner.h"
@@ -118,6 +120,7 @@ struct Server::Parts {
   std::unique_ptr<JobService> jobs;
   std::unique_ptr<Admission> admission;
   std::unique_ptr<ProtectionService> service;
+  std::optional<FileReloads> reloads;
   std::unique_ptr<grpc::Server> grpc;
   int grpc_port = 0;
   std::atomic<bool> started = false;  // has been ready once
@@ -151,9 +154,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
                       StartTraceExport(config, server->parts_->metrics, log));
   for (const ModelEntry& model : models) server->parts_->metrics.AddModel(model.name);
   AD_ASSIGN_OR_RETURN(server->parts_->tls, MakeTlsCredentials(config));
-  server->ShowCertificateExpiry();
-  server->AddTenantSeries();
   AD_RETURN_IF_ERROR(server->OpenJobs(config, open_pool));
+  Parts* const parts = server->parts_.get();
+  parts->reloads.emplace(FileReloads::Surroundings{
+      .tenants = *parts->tenants,
+      .tls = parts->tls.get(),
+      .metrics = parts->metrics,
+      .log = log,
+      .on_tenants_changed = [parts] { parts->jobs->dispatcher.Wake(); }});  // it may run more now
   AD_RETURN_IF_ERROR(server->Listen(config));
   log.Info("listening", {{"address", config.grpc_address},
                          {"grpc_port", server->grpc_port()},
@@ -304,7 +312,7 @@ bool Server::ready() const {
 
 void Server::UpdateHealth() {
   MutexLock lock(parts_->health_mutex);
-  for (const ModelStatus& model : parts_->catalogue->List()) {
+  for (const ModelStatus& model : parts_->catalogue->Own()) {
     parts_->metrics.ModelLoaded(model.name, model.state == ModelState::kReady);
   }
   parts_->readiness.LogHopeless();
@@ -350,48 +358,13 @@ int64_t Server::jobs_left() const { return parts_->jobs->jobs_left(); }
 void Server::Tick(absl::Time now) {
   MutexLock lock(parts_->tick_mutex);
   parts_->service->calls().Tick(now);
-  ReloadTenants();
-  ReloadCertificates(now);
+  parts_->reloads->Run(now);
 }
 
 void Server::KeepHouse() { parts_->jobs->housekeeping.Run(); }
 
 std::shared_ptr<grpc::ServerCredentials> Server::Credentials() const {
   return parts_->tls == nullptr ? grpc::InsecureServerCredentials() : parts_->tls->ForServer();
-}
-
-void Server::ShowCertificateExpiry() {
-  if (parts_->tls != nullptr) parts_->metrics.SetCertificateExpiry(parts_->tls->expiry());
-}
-
-void Server::ReloadCertificates(absl::Time now) {
-  if (parts_->tls == nullptr) return;
-  const absl::StatusOr<bool> reloaded = parts_->tls->ReloadIfChanged(now);
-  if (!reloaded.ok()) {
-    parts_->log.Error("certificates not taken up, the old ones stay in force",
-                      {{"error", TextOf(reloaded.status())}});
-  } else if (*reloaded) {
-    ShowCertificateExpiry();
-    parts_->log.Info("certificates taken up",
-                     {{"expiry", absl::FormatTime(parts_->tls->expiry())}});
-  }
-}
-
-void Server::ReloadTenants() {
-  const absl::StatusOr<bool> reloaded = parts_->tenants->ReloadIfChanged();
-  if (!reloaded.ok()) {
-    parts_->log.Error("API key file not taken up, the old keys stay in force",
-                      {{"error", TextOf(reloaded.status())}});
-  } else if (*reloaded) {
-    AddTenantSeries();
-    parts_->jobs->dispatcher.Wake();  // a tenant may run more now
-    parts_->log.Info("API key file taken up",
-                     {{"tenants", static_cast<int64_t>(parts_->tenants->Names().size())}});
-  }
-}
-
-void Server::AddTenantSeries() {
-  for (const std::string& name : parts_->tenants->Names()) parts_->metrics.AddTenant(name);
 }
 
 std::string Server::MetricsText() const {

@@ -75,11 +75,6 @@ class Server {
   void UpdateHealth();
   void StopLoading();
   std::shared_ptr<grpc::ServerCredentials> Credentials() const;
-  void ShowCertificateExpiry();
-  void AddTenantSeries();
-  // Where files have changed.
-  void ReloadTenants();
-  void ReloadCertificates(absl::Time now);
   std::string MetricsText() const;
 
   const std::unique_ptr<Parts> parts_;
