@@ -218,7 +218,7 @@ absl::StatusOr<bool> JobDatabase::Finish(const std::string& name, int64_t attemp
 absl::StatusOr<bool> JobDatabase::Release(const std::string& name, int64_t attempt, bool lost,
                                           std::vector<EndedJob>* ended) {
   std::optional<EndedJob> cancelled;
-  const absl::StatusOr<bool> held = OfAttempt(
+  absl::StatusOr<bool> held = OfAttempt(
       *pool_, name, attempt,
       [lost, &cancelled](SqlConnection& connection, const JobState& job) -> absl::Status {
         cancelled.reset();  // of a try before
