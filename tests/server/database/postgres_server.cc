@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -57,6 +58,13 @@ pid_t Spawn(const std::vector<std::string>& words, const std::string& log) {
   prctl(PR_SET_PDEATHSIG, SIGQUIT);  // a test that is killed leaves none behind
   execv(arguments[0], arguments.data());
   _exit(127);
+}
+
+std::vector<pid_t> ChildrenOf(pid_t process) {
+  std::ifstream list(absl::StrCat("/proc/", process, "/task/", process, "/children"));
+  std::vector<pid_t> children;
+  for (pid_t child = 0; list >> child;) children.push_back(child);
+  return children;
 }
 
 void Execute(const std::string& connection, const std::string& statement) {
@@ -128,8 +136,15 @@ std::string PostgresServer::NewDatabase() {
 
 void PostgresServer::Kill() {
   if (process_ <= 0) return;
+  // A session is a process, in a group of its own, that would go on for a moment.
+  kill(process_, SIGSTOP);
+  const std::vector<pid_t> sessions = ChildrenOf(process_);
+  for (const pid_t session : sessions) kill(session, SIGKILL);
   kill(-process_, SIGKILL);
   waitpid(process_, nullptr, 0);
+  for (const pid_t session : sessions) {
+    while (kill(session, 0) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   process_ = -1;
 }
 
